@@ -1,0 +1,193 @@
+//! Values on the command line: the enum words, labels, times, digests.
+//!
+//! **Invariant:** a value is taken exactly as typed or refused with the value named; nothing is guessed.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::ValueEnum;
+use stagepages_client::{LaunchRef, addr::ParseError, v1};
+
+/// A launch, on the command line of every command that is about one.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Target {
+    /// The launch: vm-1 or launches/vm-1.
+    #[arg(value_name = "LAUNCH")]
+    launch: String,
+    /// Refuse unless the launch has this uid, so that a late command never hits a later launch of the same name.
+    #[arg(long, value_name = "UID")]
+    uid: Option<String>,
+}
+
+impl Target {
+    /// The launch that is meant.
+    pub(crate) fn launch(&self) -> LaunchRef {
+        LaunchRef::from(self.launch.as_str()).with_uid(self.uid.clone().unwrap_or_default())
+    }
+}
+
+/// Declares the words for an enum of the API.
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident for $api:ident { $($(#[$variant_doc:meta])* $variant:ident,)+ })+) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+            pub(crate) enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+            impl From<$name> for v1::$api {
+                fn from(word: $name) -> Self {
+                    match word { $($name::$variant => Self::$variant,)+ }
+                }
+            }
+        )+
+    };
+}
+
+words! {
+    /// A platform.
+    Platform for Platform {
+        /// A model in memory, for tests and development; not confidential
+        Sim,
+        /// A KVM VM with plain guest_memfd; not confidential
+        Kvm,
+        /// AMD SEV-SNP
+        SevSnp,
+        /// Intel TDX
+        Tdx,
+    }
+    /// A page type.
+    PageType for PageType {
+        /// Contents from the file, or zeros; measured
+        Normal,
+        /// Contents from the file; only the GPA is measured
+        Unmeasured,
+        /// A CPUID table from the file, checked by firmware
+        Cpuid,
+        /// Zeros, made by the platform
+        Zero,
+        /// Written by firmware
+        Secrets,
+    }
+    /// A launch's state.
+    State for LaunchState { Created, Staging, Finished, Running, Stopped, Aborted, }
+}
+
+/// An order of the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Order {
+    /// Ascending GPA
+    Gpa,
+    /// As installed, which is the order of the launch digest
+    Installation,
+}
+
+impl From<Order> for v1::LedgerOrder {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Gpa => Self::Gpa,
+            Order::Installation => Self::Installation,
+        }
+    }
+}
+
+/// A label, `KEY=VALUE`.
+pub(crate) fn label(text: &str) -> Result<(String, String), ParseError> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(ParseError::new(text, "a label", "KEY=VALUE")),
+    }
+}
+
+/// A time with its unit: `250us`, `1ms`, `30s`, `5m`.
+pub(crate) fn duration(text: &str) -> Result<Duration, ParseError> {
+    let wrong = || {
+        ParseError::new(
+            text,
+            "a time",
+            "a whole number with its unit: ns, us, ms, s or m (1ms, 30s)",
+        )
+    };
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (digits, unit) = text.split_at(unit_at);
+    let number: u64 = digits.parse().or(Err(wrong()))?;
+    match unit {
+        "ns" => Some(Duration::from_nanos(number)),
+        "us" => Some(Duration::from_micros(number)),
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs),
+        _ => None,
+    }
+    .ok_or_else(wrong)
+}
+
+/// A digest in hex.
+pub(crate) fn hex(text: &str) -> Result<Bytes, ParseError> {
+    let wrong = || {
+        ParseError::new(
+            text,
+            "a digest",
+            "an even number of hex digits without 0x, for example as `stagectl launch get` shows it",
+        )
+    };
+    let digits: Vec<u8> = text
+        .chars()
+        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect::<Option<_>>()
+        .ok_or_else(wrong)?;
+    if digits.is_empty() || !digits.len().is_multiple_of(2) {
+        return Err(wrong());
+    }
+    Ok(digits
+        .chunks_exact(2)
+        .map(|pair| pair[0] << 4 | pair[1])
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_have_a_key_and_perhaps_an_empty_value() {
+        assert_eq!(label("a=b=c").unwrap(), ("a".into(), "b=c".into()));
+        assert_eq!(label("a=").unwrap(), ("a".into(), String::new()));
+        assert!(label("=b").is_err() && label("a").is_err());
+    }
+
+    #[test]
+    fn times_need_a_unit() {
+        assert_eq!(duration("1ms"), Ok(Duration::from_millis(1)));
+        assert_eq!(duration("250us"), Ok(Duration::from_micros(250)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for text in [
+            "",
+            "1",
+            "ms",
+            "-1s",
+            "1.5s",
+            "1 s",
+            "1h",
+            "99999999999999999999s",
+            "18446744073709551615m",
+        ] {
+            assert!(
+                duration(text)
+                    .unwrap_err()
+                    .to_string()
+                    .contains(&format!("`{text}`"))
+            );
+        }
+    }
+
+    #[test]
+    fn digests_are_whole_bytes_of_hex() {
+        assert_eq!(
+            hex("00fFa0").unwrap(),
+            Bytes::from_static(&[0x00, 0xff, 0xa0])
+        );
+        for text in ["", "0", "0x00", "0g", "00 ", "é0"] {
+            assert!(hex(text).is_err(), "{text}");
+        }
+    }
+}

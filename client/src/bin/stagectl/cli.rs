@@ -1,0 +1,141 @@
+//! The command line: global options and the commands.
+//!
+//! **Invariant:** says what can be asked, and does none of it.
+
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use stagepages_client::{Client, Endpoint};
+
+use crate::{args, cmd, failure::Failure, output::Output};
+
+/// Stages launch images into confidential VMs, each page once.
+#[derive(Debug, Parser)]
+#[command(
+    name = "stagectl",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+#[command(
+    after_help = "Exit status: 0 if what was asked for is so, 1 if not, 2 if the command line is wrong."
+)]
+pub(crate) struct Cli {
+    /// Where the daemon listens: unix:/path, tcp:HOST:PORT or http://HOST:PORT.
+    ///
+    /// Without it: STAGEPAGES_ENDPOINT, else api.sock in STAGEPAGES_RUNTIME_DIR, in XDG_RUNTIME_DIR/stagepages, in /run/stagepages
+    /// (root) or in /tmp/stagepages-UID.
+    #[arg(long, global = true, value_name = "ENDPOINT")]
+    endpoint: Option<Endpoint>,
+    /// What to print: text for people, or one JSON document.
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "human"
+    )]
+    output: Output,
+    /// Deadline of each call to the daemon, for example 30s. None by default.
+    #[arg(long, global = true, value_name = "TIME", value_parser = args::duration)]
+    timeout: Option<Duration>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what this machine and its daemon can do.
+    Node,
+    /// Create, look at and end launches.
+    #[command(subcommand)]
+    Launch(cmd::launch::LaunchCommand),
+    /// Stage a file, or a run of pages without contents, into a launch.
+    Stage(cmd::stage::Stage),
+    /// Print completions for a shell.
+    Completions(cmd::completions::Completions),
+}
+
+/// What every command needs from the global options.
+#[derive(Debug)]
+pub(crate) struct Context {
+    endpoint: Option<Endpoint>,
+    timeout: Option<Duration>,
+    /// Where documents go.
+    pub(crate) output: Output,
+}
+
+impl Cli {
+    /// The global options.
+    pub(crate) fn context(&self) -> Context {
+        Context {
+            endpoint: self.endpoint.clone(),
+            timeout: self.timeout,
+            output: self.output,
+        }
+    }
+}
+
+impl Context {
+    /// Connects to the daemon that was named, or to the one found by convention.
+    pub(crate) async fn client(&self) -> Result<Client, Failure> {
+        let endpoint = match &self.endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None => Endpoint::from_environment()?,
+        };
+        Ok(Client::connect(&endpoint).await?.with_timeout(self.timeout))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn documented_command_lines_are_taken() {
+        for line in [
+            "stagectl node --output json",
+            "stagectl --endpoint unix:/run/x.sock launch create vm-1 --platform sim --memory 0x0+64M --memory 0xffc00000+4M --label owner=me --page-latency 1ms",
+            "stagectl launch create --memory 0x0+1G",
+            "stagectl launch get launches/vm-1",
+            "stagectl launch list --state staging --state CREATED",
+            "stagectl launch finish vm-1 --expect-digest 00ff",
+            "stagectl launch verify vm-1 --timeout 30s",
+            "stagectl launch abort vm-1 --uid 0123",
+            "stagectl launch delete vm-1",
+            "stagectl launch pages vm-1 --order installation --hashes",
+            "stagectl stage vm-1 OVMF.fd --gpa 0xffc00000 --type normal --pad",
+            "stagectl stage vm-1 --gpa 0x1000 --type zero --length 4K",
+            "stagectl completions bash",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn wrong_command_lines_are_usage_errors() {
+        for line in [
+            "stagectl",
+            "stagectl launch create vm-1",
+            "stagectl launch create vm-1 --memory 64M",
+            "stagectl launch create vm-1 --memory 0x0+64M --platform xen",
+            "stagectl launch create vm-1 --memory 0x0+64M --label owner",
+            "stagectl launch finish vm-1 --expect-digest 0g",
+            "stagectl stage vm-1 image --type normal",
+            "stagectl stage vm-1 image --gpa 0x0 --type vmsa",
+            "stagectl --timeout 5 node",
+            "stagectl --endpoint /run/x.sock node",
+        ] {
+            let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! `stagectl launch create`.
+//!
+//! **Invariant:** sends what was typed; the daemon alone decides what a launch may be.
+
+use std::time::Duration;
+
+use stagepages_client::{addr::Region, v1};
+
+use super::show::Shown;
+use crate::{args, cli::Context, failure::Failure};
+
+/// The command line.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Create {
+    /// The id; made by the daemon if not given, and then a repeat makes another launch.
+    #[arg(value_name = "ID")]
+    id: Option<String>,
+    /// The platform. Without it the daemon takes a confidential one that works here, or refuses.
+    #[arg(long, value_enum, value_name = "PLATFORM")]
+    platform: Option<args::Platform>,
+    /// A memory region, for example 0x0+64M; repeat for more.
+    #[arg(long, required = true, value_name = "GPA+SIZE")]
+    memory: Vec<Region>,
+    /// A label of your own; repeat for more.
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = args::label)]
+    labels: Vec<(String, String)>,
+    /// sim only: the time that simulated firmware takes for one page, for example 1ms.
+    #[arg(long, value_name = "TIME", value_parser = args::duration)]
+    page_latency: Option<Duration>,
+}
+
+impl Create {
+    /// Runs it.
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let id = self.id.clone();
+        let spec = self.spec()?;
+        let launch = context
+            .client()
+            .await?
+            .create_launch(id.as_deref(), spec)
+            .await?;
+        Ok(context.output.document(&Shown::new(&launch))?)
+    }
+
+    fn spec(self) -> Result<v1::LaunchSpec, Failure> {
+        let labels: std::collections::HashMap<_, _> = self.labels.iter().cloned().collect();
+        if labels.len() < self.labels.len() {
+            return Err(Failure::usage(
+                "a label's key is given twice",
+                "give each key once",
+            ));
+        }
+        let page_latency = self
+            .page_latency
+            .map(prost_types::Duration::try_from)
+            .transpose();
+        let page_latency = page_latency.or(Err(Failure::usage(
+            "the page latency is too long",
+            "give at most 10s",
+        )))?;
+        Ok(v1::LaunchSpec {
+            platform: self
+                .platform
+                .map_or(v1::Platform::Unspecified, v1::Platform::from)
+                .into(),
+            regions: self
+                .memory
+                .into_iter()
+                .map(v1::MemoryRegion::from)
+                .collect(),
+            labels,
+            sim: page_latency.map(|latency| v1::SimSettings {
+                page_latency: Some(latency),
+                faults: Vec::new(),
+            }),
+        })
+    }
+}

@@ -1,0 +1,54 @@
+//! `stagectl launch`: creating, looking at and ending launches.
+//!
+//! **Invariant:** one file per subcommand; what several show is in `show`.
+
+use clap::Subcommand;
+
+use crate::{cli::Context, failure::Failure};
+
+mod abort;
+mod create;
+mod delete;
+mod finish;
+mod get;
+mod list;
+mod pages;
+mod show;
+mod verify;
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LaunchCommand {
+    /// Create a launch: a VM with its memory, nothing installed.
+    Create(create::Create),
+    /// Show a launch.
+    Get(get::Get),
+    /// List launches, oldest first.
+    List(list::List),
+    /// End staging; no page can be installed afterwards.
+    Finish(finish::Finish),
+    /// Have ledger and memory checked against each other.
+    Verify(verify::Verify),
+    /// End a launch and release its memory.
+    Abort(abort::Abort),
+    /// Delete the record of an ended launch.
+    Delete(delete::Delete),
+    /// Show which pages are installed.
+    Pages(pages::Pages),
+}
+
+impl LaunchCommand {
+    /// Runs it.
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Create(command) => command.run(context).await,
+            Self::Get(command) => command.run(context).await,
+            Self::List(command) => command.run(context).await,
+            Self::Finish(command) => command.run(context).await,
+            Self::Verify(command) => command.run(context).await,
+            Self::Abort(command) => command.run(context).await,
+            Self::Delete(command) => command.run(context).await,
+            Self::Pages(command) => command.run(context).await,
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! A launch as a document.
+//!
+//! **Invariant:** what the text says is in the JSON too.
+
+use std::fmt;
+
+use serde::Serialize;
+use stagepages_client::{
+    LaunchRef,
+    addr::{PAGE_BYTES, Region, Size},
+    v1, words,
+};
+
+use crate::{
+    json::{LaunchDocument, hex},
+    table::Table,
+};
+
+/// One launch, in full.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(super) struct Shown<'a> {
+    document: LaunchDocument,
+    #[serde(skip)]
+    launch: &'a v1::Launch,
+}
+
+impl<'a> Shown<'a> {
+    /// This launch.
+    pub(super) fn new(launch: &'a v1::Launch) -> Self {
+        Self {
+            document: LaunchDocument::from(launch),
+            launch,
+        }
+    }
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let launch = self.launch;
+        let mut facts = Table::bare();
+        let mut fact = |name: &str, value: String| facts.row([name.into(), value]);
+        fact("name", launch.name.clone());
+        fact("uid", launch.uid.clone());
+        fact("state", words::launch_state(launch.state).into());
+        if let Some(cause) = &launch.abort {
+            fact(
+                "aborted",
+                format!("{}: {}", words::abort_reason(cause.reason), cause.message),
+            );
+        }
+        fact("platform", platform(launch));
+        for region in launch.spec.iter().flat_map(|spec| &spec.regions) {
+            fact("memory", Region::from(region).to_string());
+        }
+        let mut labels: Vec<_> = launch.spec.iter().flat_map(|spec| &spec.labels).collect();
+        labels.sort_unstable();
+        for (key, value) in labels {
+            fact("label", format!("{key}={value}"));
+        }
+        fact("installed", installed(launch));
+        if !launch.launch_digest.is_empty() {
+            fact("launch digest", hex(&launch.launch_digest));
+        }
+        if let Some(time) = &launch.create_time {
+            fact("created", time.to_string());
+        }
+        if let Some(time) = &launch.end_time {
+            fact("ended", time.to_string());
+        }
+        fact(
+            "launch host",
+            if launch.resources_released {
+                "gone, and its memory with it".into()
+            } else {
+                format!("pid {}", launch.host_pid)
+            },
+        );
+        write!(f, "{facts}")
+    }
+}
+
+/// Launches, one a line.
+#[derive(Debug, Serialize)]
+pub(super) struct Listed<'a> {
+    #[serde(rename = "launches")]
+    documents: Vec<LaunchDocument>,
+    #[serde(skip)]
+    launches: &'a [v1::Launch],
+}
+
+impl<'a> Listed<'a> {
+    /// These launches.
+    pub(super) fn new(launches: &'a [v1::Launch]) -> Self {
+        Self {
+            documents: launches.iter().map(LaunchDocument::from).collect(),
+            launches,
+        }
+    }
+}
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(["ID", "STATE", "PLATFORM", "INSTALLED", "CREATED"]);
+        for launch in self.launches {
+            table.row([
+                LaunchRef::from(launch).id().into(),
+                words::launch_state(launch.state).into(),
+                platform(launch),
+                installed(launch),
+                launch
+                    .create_time
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
+            ]);
+        }
+        write!(f, "{table}")
+    }
+}
+
+fn platform(launch: &v1::Launch) -> String {
+    let name = words::platform(launch.spec.as_ref().map_or(0, |spec| spec.platform));
+    if launch.confidential {
+        name.into()
+    } else {
+        format!("{name} (not confidential)")
+    }
+}
+
+fn installed(launch: &v1::Launch) -> String {
+    format!(
+        "{} pages, {}",
+        launch.installed_pages,
+        Size(launch.installed_pages.saturating_mul(PAGE_BYTES))
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_aborted_launch_shows_why() {
+        let launch = v1::Launch {
+            name: "launches/vm-1".into(),
+            state: v1::LaunchState::Aborted.into(),
+            abort: Some(v1::AbortCause {
+                reason: v1::AbortReason::HostDied.into(),
+                message: "killed by signal 9".into(),
+                signal: 9,
+                exit_code: 0,
+            }),
+            resources_released: true,
+            ..Default::default()
+        };
+        let text = Shown::new(&launch).to_string();
+        assert!(
+            text.contains("aborted      HOST_DIED: killed by signal 9"),
+            "{text}"
+        );
+        assert!(text.contains("gone, and its memory with it"), "{text}");
+        let json = serde_json::to_value(Shown::new(&launch)).unwrap();
+        assert_eq!(json["abort"]["signal"], 9);
+        assert!(json["abort"]["exit_code"].is_null());
+    }
+
+    #[test]
+    fn a_list_of_none_is_a_heading_and_an_empty_array() {
+        assert_eq!(
+            Listed::new(&[]).to_string(),
+            "ID  STATE  PLATFORM  INSTALLED  CREATED"
+        );
+        assert_eq!(
+            serde_json::to_value(Listed::new(&[])).unwrap(),
+            serde_json::json!({"launches": []})
+        );
+    }
+}

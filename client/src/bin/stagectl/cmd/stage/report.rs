@@ -1,0 +1,255 @@
+//! What staging came to, as a document and as a failure.
+//!
+//! JSON: `{"launch", "uid", "gpa", "page_type", "total_pages", "installed_pages", "identical_pages", "next_gpa", "calls", "outcome",
+//! "conflict": {"gpa", "page_type"}, "in_doubt": {"gpa", "pages"}, "error": {…}}`. `outcome` is `complete`, `conflict` or `failed`; the last
+//! three are null where they do not apply, and `error` is as in a failure's document.
+//!
+//! **Invariant:** the counts are shown whatever the outcome, and pages in doubt are never among them.
+
+use std::fmt;
+
+use serde::Serialize;
+use stagepages_client::{
+    LaunchRef,
+    addr::Gpa,
+    reason,
+    stage::{Conflict, StageEnd, StageReport},
+    v1, words,
+};
+
+use crate::{
+    failure::Failure,
+    json::{ErrorDetails, ErrorDocument},
+};
+
+const REPEAT: &str = "repeat the command once that is mended: pages that are there as wanted are counted as identical";
+
+/// The document.
+#[derive(Debug, Serialize)]
+pub(super) struct Staged {
+    launch: String,
+    uid: String,
+    gpa: String,
+    page_type: String,
+    total_pages: u64,
+    installed_pages: u64,
+    identical_pages: u64,
+    next_gpa: String,
+    calls: u64,
+    outcome: &'static str,
+    conflict: Option<ConflictDocument>,
+    in_doubt: Option<InDoubtDocument>,
+    error: Option<ErrorDetails>,
+}
+
+#[derive(Debug, Serialize)]
+struct ConflictDocument {
+    gpa: String,
+    page_type: String,
+}
+
+#[derive(Debug, Serialize)]
+struct InDoubtDocument {
+    gpa: String,
+    pages: u64,
+}
+
+impl Staged {
+    /// The document of `report`.
+    pub(super) fn new(
+        launch: &LaunchRef,
+        gpa: Gpa,
+        page_type: v1::PageType,
+        report: &StageReport,
+    ) -> Self {
+        let (outcome, conflict, error) = match &report.end {
+            StageEnd::Complete => ("complete", None, None),
+            StageEnd::Conflict(page) => (
+                "conflict",
+                Some(ConflictDocument {
+                    gpa: page.gpa.to_string(),
+                    page_type: type_word(*page),
+                }),
+                Some(differs(*page, page_type)),
+            ),
+            StageEnd::Failed(error) => ("failed", None, Some(ErrorDocument::from(error))),
+            StageEnd::Unreadable(error) => (
+                "failed",
+                None,
+                Some(ErrorDocument::new(
+                    format!("cannot read the source: {error}"),
+                    REPEAT,
+                )),
+            ),
+        };
+        Self {
+            launch: launch.name().to_owned(),
+            uid: launch.uid().to_owned(),
+            gpa: gpa.to_string(),
+            page_type: words::page_type(page_type.into()).into(),
+            total_pages: report.total_pages,
+            installed_pages: report.installed_pages,
+            identical_pages: report.identical_pages,
+            next_gpa: report.next_gpa.to_string(),
+            calls: report.calls,
+            outcome,
+            conflict,
+            in_doubt: report.in_doubt.map(|pages| InDoubtDocument {
+                gpa: pages.gpa.to_string(),
+                pages: pages.count,
+            }),
+            error: error.map(|document| document.error),
+        }
+    }
+
+    /// Why the command fails; `None` if it does not.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.error
+            .clone()
+            .map(|error| Failure::from(ErrorDocument { error }))
+    }
+}
+
+impl fmt::Display for Staged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {} of {} pages installed at GPA {}",
+            self.launch, self.installed_pages, self.total_pages, self.gpa
+        )?;
+        if self.identical_pages > 0 {
+            write!(f, ", {} already there as wanted", self.identical_pages)?;
+        }
+        if self.outcome != "complete" {
+            write!(f, "; stopped at GPA {}", self.next_gpa)?;
+        }
+        match &self.in_doubt {
+            Some(doubt) => write!(
+                f,
+                "\nin doubt: whether {} pages at GPA {} are installed, and how many of them",
+                doubt.pages, doubt.gpa
+            ),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A conflict as an error, with the reason that the daemon has for a call that begins at such a page.
+fn differs(page: Conflict, wanted: v1::PageType) -> ErrorDocument {
+    let reason = reason::ALREADY_INSTALLED;
+    let how = if page.page_type == wanted || page.page_type == v1::PageType::Unspecified {
+        "with other contents".to_owned()
+    } else {
+        format!(
+            "as {}, not as {}",
+            type_word(page),
+            words::page_type(wanted.into())
+        )
+    };
+    let what = format!(
+        "{reason}: the page at GPA {} is already installed, {how}",
+        page.gpa
+    );
+    let mut document = ErrorDocument::new(what, reason::remedy(reason).unwrap_or_default());
+    document.error.reason = Some(reason.to_owned());
+    document
+}
+
+fn type_word(page: Conflict) -> String {
+    words::page_type(page.page_type.into()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use stagepages_client::{StagepagesError, stage::Pages};
+    use tonic::Status;
+
+    use super::*;
+
+    fn staged(end: StageEnd, in_doubt: Option<Pages>) -> Staged {
+        let report = StageReport {
+            total_pages: 8,
+            installed_pages: 5,
+            identical_pages: 1,
+            next_gpa: Gpa::new(0x6000),
+            calls: 2,
+            in_doubt,
+            end,
+        };
+        Staged::new(
+            &LaunchRef::from("vm-1"),
+            Gpa::new(0),
+            v1::PageType::Normal,
+            &report,
+        )
+    }
+
+    #[test]
+    fn only_a_complete_source_is_a_success() {
+        assert!(staged(StageEnd::Complete, None).failure().is_none());
+        let conflict = Conflict {
+            gpa: Gpa::new(0x6000),
+            page_type: v1::PageType::Zero,
+        };
+        assert!(
+            staged(StageEnd::Conflict(conflict), None)
+                .failure()
+                .is_some()
+        );
+        assert!(
+            staged(
+                StageEnd::Unreadable(io::ErrorKind::UnexpectedEof.into()),
+                None
+            )
+            .failure()
+            .is_some()
+        );
+    }
+
+    #[test]
+    fn counts_are_shown_however_it_ends() {
+        let conflict = Conflict {
+            gpa: Gpa::new(0x6000),
+            page_type: v1::PageType::Zero,
+        };
+        let staged = staged(StageEnd::Conflict(conflict), None);
+        assert_eq!(
+            staged.to_string(),
+            "launches/vm-1: 5 of 8 pages installed at GPA 0x0, 1 already there as wanted; stopped at GPA 0x6000"
+        );
+        let json = serde_json::to_value(&staged).unwrap();
+        assert_eq!(
+            (json["installed_pages"].as_u64(), json["outcome"].as_str()),
+            (Some(5), Some("conflict"))
+        );
+        assert_eq!(
+            json["error"]["what"],
+            "ALREADY_INSTALLED: the page at GPA 0x6000 is already installed, as ZERO, not as NORMAL"
+        );
+        assert_eq!(
+            json["conflict"],
+            serde_json::json!({"gpa": "0x6000", "page_type": "ZERO"})
+        );
+    }
+
+    #[test]
+    fn pages_in_doubt_are_named() {
+        let lost = StagepagesError::from(Status::unavailable("connection reset"));
+        let staged = staged(
+            StageEnd::Failed(lost),
+            Some(Pages {
+                gpa: Gpa::new(0x6000),
+                count: 2,
+            }),
+        );
+        assert!(staged.to_string().ends_with(
+            "in doubt: whether 2 pages at GPA 0x6000 are installed, and how many of them"
+        ));
+        assert_eq!(
+            serde_json::to_value(&staged).unwrap()["error"]["code"],
+            "UNAVAILABLE"
+        );
+    }
+}

@@ -1,0 +1,191 @@
+//! What a command says when it fails: what happened, what to do, and the exit status.
+//!
+//! **Invariant:** every failure has a hint, and reaches both the person (standard error) and the program (exit status; with
+//! `--output json` one document on standard output, unless the command already printed its own).
+
+use std::{
+    error::Error,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use stagepages_client::{ConnectError, StagepagesError, endpoint::EndpointError, plain};
+
+use crate::{json::ErrorDocument, output::Output};
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+
+/// A failure on its way to the user.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: u8,
+    document: Box<ErrorDocument>,
+    /// The command's own document is out, and says it.
+    documented: bool,
+}
+
+impl Failure {
+    /// What was asked for is not so. Both texts in lower case, without a period at the end.
+    pub(crate) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::from(ErrorDocument::new(what, hint))
+    }
+
+    /// The command line is wrong, although each of its parts could be read.
+    pub(crate) fn usage(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            status: USAGE,
+            ..Self::new(what, hint)
+        }
+    }
+
+    /// The same, after the command has printed its document.
+    pub(crate) fn documented(self) -> Self {
+        Self {
+            documented: true,
+            ..self
+        }
+    }
+
+    /// Tells the user.
+    pub(crate) fn report(self, output: Output) -> ExitCode {
+        // If the error cannot be shown, the exit status still tells.
+        drop(io::stderr().lock().write_all(self.text().as_bytes()));
+        if !self.documented {
+            drop(output.json(&*self.document));
+        }
+        ExitCode::from(self.status)
+    }
+
+    fn text(&self) -> String {
+        let details = &self.document.error;
+        let violations: String = details
+            .violations
+            .iter()
+            .map(|it| format!("  {}: {}\n", it.subject, it.description))
+            .collect();
+        format!(
+            "error: {}\n{violations}hint: {}\n",
+            plain(&details.what),
+            plain(&details.hint)
+        )
+    }
+}
+
+impl From<ErrorDocument> for Failure {
+    fn from(document: ErrorDocument) -> Self {
+        Self {
+            status: FAILED,
+            document: Box::new(document),
+            documented: false,
+        }
+    }
+}
+
+impl From<StagepagesError> for Failure {
+    fn from(error: StagepagesError) -> Self {
+        Self::from(ErrorDocument::from(&error))
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        let hint = error.remedy();
+        Self::new(with_causes(&error), hint)
+    }
+}
+
+impl From<EndpointError> for Failure {
+    fn from(error: EndpointError) -> Self {
+        Self::usage(
+            with_causes(&error),
+            "name the daemon's socket with --endpoint unix:/path",
+        )
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// Of writing the document; a command names its other files itself.
+    fn from(error: io::Error) -> Self {
+        Self::new(
+            format!("cannot write to standard output: {error}"),
+            "see where standard output goes",
+        )
+    }
+}
+
+/// An error and what caused it, on one line. Causes that say the same again are left out.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use stagepages_client::{error::DOMAIN, reason};
+    use tonic::{Code, Status};
+    use tonic_types::{ErrorDetails, StatusExt};
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_shows_what_happened_each_violation_and_a_hint() {
+        let mut details =
+            ErrorDetails::with_bad_request_violation("spec.regions[1]", "overlaps regions[0]");
+        details.set_error_info(
+            reason::INVALID_LAUNCH,
+            DOMAIN,
+            [("launch".to_owned(), "launches/vm-1".to_owned())],
+        );
+        let status = Status::with_error_details(
+            Code::InvalidArgument,
+            "INVALID_LAUNCH: 1 field is wrong",
+            details,
+        );
+        let failure = Failure::from(StagepagesError::from(status));
+        assert_eq!(
+            failure.text(),
+            "error: INVALID_LAUNCH: 1 field is wrong\n  spec.regions[1]: overlaps regions[0]\nhint: correct the named fields; `stagectl node` shows the limits\n"
+        );
+        let json = serde_json::to_value(&failure.document).unwrap();
+        assert_eq!(json["error"]["reason"], "INVALID_LAUNCH");
+        assert_eq!(json["error"]["code"], "INVALID_ARGUMENT");
+        assert_eq!(json["error"]["metadata"]["launch"], "launches/vm-1");
+        assert_eq!(json["error"]["violations"][0]["subject"], "spec.regions[1]");
+    }
+
+    #[test]
+    fn a_refusal_without_details_shows_a_hint_all_the_same() {
+        let failure = Failure::from(StagepagesError::from(Status::unavailable("")));
+        assert!(
+            failure.text().starts_with("error: ")
+                && failure
+                    .text()
+                    .contains("\nhint: check that the daemon runs"),
+            "{}",
+            failure.text()
+        );
+        assert_eq!(
+            serde_json::to_value(&failure.document).unwrap()["error"]["reason"],
+            serde_json::Value::Null
+        );
+    }
+
+    #[test]
+    fn only_wrong_command_lines_exit_with_two() {
+        assert_eq!(Failure::new("a", "b").status, 1);
+        assert_eq!(Failure::usage("a", "b").status, 2);
+        assert_eq!(
+            Failure::from("x".parse::<stagepages_client::Endpoint>().unwrap_err()).status,
+            2
+        );
+    }
+}

@@ -1,0 +1,227 @@
+//! The JSON documents. Their shape is stable: members may be added, none is renamed, removed or given another type.
+//!
+//! Addresses are strings in hex (`"0x1000"`), digests and hashes strings in hex without `0x`; sizes are numbers of bytes, and counts
+//! numbers. Page types, states and reasons are the API's words (`"NORMAL"`, `"STAGING"`), platforms as on the command line
+//! (`"sev-snp"`). Times are RFC 3339. What is not known or not there is `null`, never missing.
+//!
+//! | command                                    | document                        |
+//! |--------------------------------------------|---------------------------------|
+//! | `launch create`, `get`, `finish`, `abort`  | [`LaunchDocument`]              |
+//! | `launch list`                              | `{"launches": [LaunchDocument]}`|
+//! | `node`, `launch pages`, `verify`, `delete` | in the command's file           |
+//! | `stage`                                    | in `cmd/stage.rs`               |
+//! | a failure                                  | [`ErrorDocument`]               |
+//!
+//! **Invariant:** never derives from the proto's messages, whose JSON form is another one (numbers as strings, base64).
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use stagepages_client::{StagepagesError, addr::Gpa, v1, words};
+
+/// `{"error": {…}}`.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ErrorDocument {
+    pub(crate) error: ErrorDetails,
+}
+
+/// What happened. `reason` and `code` are null if the error is none of the API's, `code` also if no call was refused.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ErrorDetails {
+    pub(crate) what: String,
+    pub(crate) hint: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) code: Option<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) violations: Vec<Violation>,
+}
+
+/// A field, precondition or quota that is wrong.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Violation {
+    pub(crate) subject: String,
+    pub(crate) description: String,
+}
+
+impl ErrorDocument {
+    /// An error of this program's own.
+    pub(crate) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        let error = ErrorDetails {
+            what: what.into(),
+            hint: hint.into(),
+            reason: None,
+            code: None,
+            metadata: BTreeMap::new(),
+            violations: Vec::new(),
+        };
+        Self { error }
+    }
+}
+
+impl From<&StagepagesError> for ErrorDocument {
+    fn from(error: &StagepagesError) -> Self {
+        let violations = error.violations().iter().map(|it| Violation {
+            subject: it.subject.clone(),
+            description: it.description.clone(),
+        });
+        let retry = error
+            .retry_after()
+            .map(|delay| format!("; the daemon asks to wait {delay:?} before a repeat"))
+            .unwrap_or_default();
+        Self {
+            error: ErrorDetails {
+                what: error.what(),
+                hint: format!("{}{retry}", error.remedy()),
+                reason: error.reason().map(str::to_owned),
+                code: Some(code_word(error.code())),
+                metadata: error.metadata().clone(),
+                violations: violations.collect(),
+            },
+        }
+    }
+}
+
+/// A launch.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct LaunchDocument {
+    name: String,
+    uid: String,
+    state: String,
+    platform: String,
+    confidential: bool,
+    memory: Vec<RegionDocument>,
+    labels: BTreeMap<String, String>,
+    installed_pages: u64,
+    launch_digest: Option<String>,
+    create_time: Option<String>,
+    end_time: Option<String>,
+    abort: Option<AbortDocument>,
+    resources_released: bool,
+    host_pid: Option<u32>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct RegionDocument {
+    gpa: String,
+    size: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct AbortDocument {
+    reason: String,
+    message: String,
+    signal: Option<i32>,
+    exit_code: Option<i32>,
+}
+
+impl From<&v1::Launch> for LaunchDocument {
+    fn from(launch: &v1::Launch) -> Self {
+        let spec = launch.spec.as_ref();
+        let regions = spec.map(|spec| spec.regions.as_slice()).unwrap_or_default();
+        Self {
+            name: launch.name.clone(),
+            uid: launch.uid.clone(),
+            state: words::launch_state(launch.state).into(),
+            platform: words::platform(spec.map_or(0, |spec| spec.platform)).into(),
+            confidential: launch.confidential,
+            memory: regions
+                .iter()
+                .map(|region| RegionDocument {
+                    gpa: Gpa::new(region.gpa).to_string(),
+                    size: region.size,
+                })
+                .collect(),
+            labels: spec
+                .map(|spec| spec.labels.clone().into_iter().collect())
+                .unwrap_or_default(),
+            installed_pages: launch.installed_pages,
+            launch_digest: (!launch.launch_digest.is_empty()).then(|| hex(&launch.launch_digest)),
+            create_time: launch.create_time.as_ref().map(ToString::to_string),
+            end_time: launch.end_time.as_ref().map(ToString::to_string),
+            abort: launch.abort.as_ref().map(AbortDocument::from),
+            resources_released: launch.resources_released,
+            host_pid: (launch.host_pid != 0).then_some(launch.host_pid),
+        }
+    }
+}
+
+impl From<&v1::AbortCause> for AbortDocument {
+    fn from(cause: &v1::AbortCause) -> Self {
+        let died = cause.reason() == v1::AbortReason::HostDied;
+        Self {
+            reason: words::abort_reason(cause.reason).into(),
+            message: cause.message.clone(),
+            signal: (cause.signal != 0).then_some(cause.signal),
+            exit_code: (died && cause.signal == 0).then_some(cause.exit_code),
+        }
+    }
+}
+
+/// Bytes as hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A gRPC code as the specification spells it: `INVALID_ARGUMENT`.
+fn code_word(code: tonic::Code) -> String {
+    let camel = format!("{code:?}");
+    let words = camel.chars().enumerate().flat_map(|(nth, c)| {
+        [
+            (nth > 0 && c.is_uppercase()).then_some('_'),
+            Some(c.to_ascii_uppercase()),
+        ]
+    });
+    words.flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_spelled_as_in_the_specification() {
+        assert_eq!(
+            code_word(tonic::Code::FailedPrecondition),
+            "FAILED_PRECONDITION"
+        );
+        assert_eq!(code_word(tonic::Code::Ok), "OK");
+    }
+
+    #[test]
+    fn a_launch_has_all_its_members_and_null_for_what_is_not_there() {
+        let launch = v1::Launch {
+            name: "launches/vm-1".into(),
+            state: v1::LaunchState::Staging.into(),
+            spec: Some(v1::LaunchSpec {
+                platform: v1::Platform::Sim.into(),
+                regions: vec![v1::MemoryRegion {
+                    gpa: 0x1000,
+                    size: 4096,
+                }],
+                ..Default::default()
+            }),
+            launch_digest: vec![0, 0xff].into(),
+            create_time: Some(prost_types::Timestamp {
+                seconds: 1_700_000_000,
+                nanos: 0,
+            }),
+            ..Default::default()
+        };
+        let json = serde_json::to_value(LaunchDocument::from(&launch)).unwrap();
+        assert_eq!(
+            (json["state"].as_str(), json["platform"].as_str()),
+            (Some("STAGING"), Some("sim"))
+        );
+        assert_eq!(
+            json["memory"],
+            serde_json::json!([{"gpa": "0x1000", "size": 4096}])
+        );
+        assert_eq!(
+            (json["launch_digest"].as_str(), json["create_time"].as_str()),
+            (Some("00ff"), Some("2023-11-14T22:13:20Z"))
+        );
+        assert!(
+            json["abort"].is_null() && json["host_pid"].is_null() && json["end_time"].is_null()
+        );
+    }
+}

@@ -1,0 +1,55 @@
+//! Where a command's document goes: standard output, as text for people or as JSON.
+//!
+//! **Invariant:** one document per command, written whole; a reader that has gone away ends it quietly.
+
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal, Write},
+};
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// The form of a command's document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Text for people
+    Human,
+    /// One JSON document
+    Json,
+}
+
+impl Output {
+    /// Writes `document`, which is both forms at once.
+    pub(crate) fn document(self, document: &(impl Display + Serialize)) -> io::Result<()> {
+        match self {
+            Self::Human => raw(format!("{document}\n").as_bytes()),
+            Self::Json => self.json(document),
+        }
+    }
+
+    /// Writes `document` if JSON is asked for; people are told otherwise.
+    pub(crate) fn json(self, document: &impl Serialize) -> io::Result<()> {
+        if self == Self::Human {
+            return Ok(());
+        }
+        let mut bytes = serde_json::to_vec_pretty(document).map_err(io::Error::other)?;
+        bytes.push(b'\n');
+        raw(&bytes)
+    }
+
+    /// Whether somebody watches: progress is for people at a terminal.
+    pub(crate) fn is_watched(self) -> bool {
+        self == Self::Human && io::stderr().is_terminal()
+    }
+}
+
+/// Writes bytes to standard output.
+pub(crate) fn raw(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        // `stagectl … | head`: the reader has what it wanted.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}

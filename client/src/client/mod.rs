@@ -1,0 +1,92 @@
+//! A connection to a daemon, one method per RPC.
+//!
+//! **Invariant:** one method sends one request (the two lists send one per page of their answer); nothing is retried.
+
+use std::time::Duration;
+
+use stagepages_proto::v1::{
+    self, launch_service_client::LaunchServiceClient, node_service_client::NodeServiceClient,
+};
+use tonic::{Request, transport::Channel};
+
+use crate::{ConnectError, Endpoint, StagepagesError, connect::connect};
+
+mod launches;
+mod lists;
+
+pub use lists::InstalledPages;
+
+/// The largest answer that is taken, in bytes: 100 launches with 32 labels of full length each, with room.
+const MAX_ANSWER: usize = 16 << 20;
+
+/// A connection to a daemon. Cheap to clone; clones share the connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    launches: LaunchServiceClient<Channel>,
+    node: NodeServiceClient<Channel>,
+    timeout: Option<Duration>,
+}
+
+impl Client {
+    /// Connects. Calls have no deadline until [`Client::with_timeout`].
+    ///
+    /// # Errors
+    /// Nobody listens there, or not for this user.
+    pub async fn connect(endpoint: &Endpoint) -> Result<Self, ConnectError> {
+        let channel = connect(endpoint).await?;
+        Ok(Self {
+            launches: LaunchServiceClient::new(channel.clone())
+                .max_decoding_message_size(MAX_ANSWER),
+            node: NodeServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER),
+            timeout: None,
+        })
+    }
+
+    /// The same connection with a deadline for every call, counted from its sending. A staging call that was handed to the launch host
+    /// completes all the same; its count is then not in its answer.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Option<Duration>) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// What this machine and this daemon can do.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub async fn node_info(&self) -> Result<v1::GetNodeInfoResponse, StagepagesError> {
+        Ok(self
+            .node
+            .clone()
+            .get_node_info(self.request(v1::GetNodeInfoRequest {}))
+            .await?
+            .into_inner())
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(timeout) = self.timeout {
+            request.set_timeout(timeout);
+        }
+        request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_missing_socket_is_named_with_what_to_do() {
+        let endpoint: Endpoint = "unix:/nonexistent/stagepages/api.sock".parse().unwrap();
+        let error = Client::connect(&endpoint).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot reach the daemon at unix:/nonexistent/stagepages/api.sock"
+        );
+        assert!(
+            error.remedy().contains("stagepagesd serve"),
+            "{}",
+            error.remedy()
+        );
+    }
+}

@@ -1,0 +1,122 @@
+//! An error read from the status of a call, with the details that `google.rpc` messages carry in it.
+//!
+//! **Invariant:** details that cannot be decoded are as if absent; the code and the message are always there.
+
+use std::error::Error;
+
+use tonic::Status;
+use tonic_types::StatusExt;
+
+use super::{Answer, DOMAIN, StagepagesError, Violation};
+use crate::plain;
+
+impl From<Status> for StagepagesError {
+    fn from(status: Status) -> Self {
+        let details = status.get_error_details();
+        let info = details.error_info().filter(|info| info.domain == DOMAIN);
+        let fields = details
+            .bad_request()
+            .map(|bad| bad.field_violations.as_slice())
+            .unwrap_or_default();
+        let states = details
+            .precondition_failure()
+            .map(|failure| failure.violations.as_slice())
+            .unwrap_or_default();
+        let quotas = details
+            .quota_failure()
+            .map(|failure| failure.violations.as_slice())
+            .unwrap_or_default();
+        let violations = (fields.iter().map(|it| (&it.field, &it.description)))
+            .chain(states.iter().map(|it| (&it.subject, &it.description)))
+            .chain(quotas.iter().map(|it| (&it.subject, &it.description)))
+            .map(|(subject, description)| Violation {
+                subject: plain(subject),
+                description: plain(description),
+            })
+            .collect();
+        Self(Box::new(Answer {
+            code: status.code(),
+            reason: info.map(|info| plain(&info.reason)),
+            message: message_of(&status),
+            metadata: info
+                .map(|info| {
+                    info.metadata
+                        .iter()
+                        .map(|(key, value)| (plain(key), plain(value)))
+                        .collect()
+                })
+                .unwrap_or_default(),
+            violations,
+            retry_after: details.retry_info().and_then(|info| info.retry_delay),
+        }))
+    }
+}
+
+/// The daemon's message; for a status that tonic made of a lost connection, with its causes, which say the interesting part.
+fn message_of(status: &Status) -> String {
+    let mut message = match status.message() {
+        "" => status.code().description().to_owned(),
+        given => given.to_owned(),
+    };
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        cause = error.source();
+    }
+    plain(&message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tonic::Code;
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn violations_are_collected_from_every_detail() {
+        let mut details = ErrorDetails::with_bad_request_violation(
+            "spec.regions[0].size",
+            "0x1001 bytes is no multiple of 4096",
+        );
+        details
+            .add_precondition_failure_violation("PLATFORM", "/dev/sev", "is missing")
+            .set_retry_info(Some(Duration::from_secs(2)));
+        let error = StagepagesError::from(Status::with_error_details(
+            Code::InvalidArgument,
+            "bad",
+            details,
+        ));
+        let subjects: Vec<&str> = error
+            .violations()
+            .iter()
+            .map(|it| it.subject.as_str())
+            .collect();
+        assert_eq!(subjects, ["spec.regions[0].size", "/dev/sev"]);
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn another_domains_reason_is_not_ours() {
+        let details = ErrorDetails::with_error_info(
+            "DRAINING",
+            "proxy.example",
+            [("installed_pages".to_owned(), "7".to_owned())],
+        );
+        let error =
+            StagepagesError::from(Status::with_error_details(Code::Unavailable, "", details));
+        assert_eq!((error.reason(), error.installed_pages()), (None, None));
+        assert!(error.remedy().contains("check that the daemon runs"));
+    }
+
+    #[test]
+    fn the_daemons_words_cannot_drive_the_terminal() {
+        let error = StagepagesError::from(Status::not_found("no launch \x1b[31mvm\x07\nsecond"));
+        assert_eq!(error.message(), "no launch \\u{1b}[31mvm\\u{7} second");
+    }
+}

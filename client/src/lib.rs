@@ -1,0 +1,46 @@
+//! The client of stagepages: launches, and staging whole images into them with every page counted.
+//!
+//! | module       | one idea                                                                       |
+//! |--------------|--------------------------------------------------------------------------------|
+//! | [`addr`]     | guest-physical addresses, sizes and regions, as people type them                |
+//! | [`endpoint`] | where the daemon listens                                                        |
+//! | [`Client`]   | one method per RPC                                                              |
+//! | [`error`]    | a refusal with its stable reason, its metadata, and what to do                  |
+//! | [`reason`]   | the reasons, what each leaves behind, and the way out of each                   |
+//! | [`stage`]    | a source of any length, cut into calls, counted over all of them                |
+//! | [`words`]    | the API's enum values as words                                                  |
+//!
+//! ```no_run
+//! # async fn doc() -> Result<(), Box<dyn std::error::Error>> {
+//! use stagepages_client::{Client, Endpoint, LaunchRef, addr::Gpa, stage::{Source, Stager}, v1::PageType};
+//!
+//! let client = Client::connect(&Endpoint::from_environment()?).await?;
+//! let stager = Stager::open(&client, &LaunchRef::from("vm-1")).await?;
+//! let image = tokio::fs::File::open("OVMF.fd").await?;
+//! let bytes = image.metadata().await?.len();
+//! let report = stager.stage(Gpa::new(0xffc0_0000), PageType::Normal, Source::data(image, bytes)?, |_| {}).await;
+//! println!("{} pages installed", report.installed_pages);
+//! # Ok(()) }
+//! ```
+//!
+//! **Invariant:** this crate never retries a mutating call by itself, and never reports a count that the daemon did not give.
+#![forbid(unsafe_code)]
+
+pub mod addr;
+mod client;
+mod connect;
+pub mod endpoint;
+pub mod error;
+mod launch_ref;
+mod plain;
+pub mod reason;
+pub mod stage;
+pub mod words;
+
+pub use client::{Client, InstalledPages};
+pub use connect::ConnectError;
+pub use endpoint::Endpoint;
+pub use error::StagepagesError;
+pub use launch_ref::LaunchRef;
+pub use plain::plain;
+pub use stagepages_proto::v1;

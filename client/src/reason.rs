@@ -1,0 +1,156 @@
+//! The stable reasons of the API's errors: what each promises about the launch, and the way out of each.
+//!
+//! Plain `&str` constants and not an enum, because a newer daemon may give a reason that this client does not know.
+//!
+//! **Invariant:** the table at `LaunchService` in `launch.proto` is the authority; this file adds only what to do.
+
+/// Declares each reason with its remedy, so that no reason can be without one.
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident => $remedy:literal;)+) => {
+        $($(#[doc = $doc])+ pub const $name: &str = stringify!($name);)+
+
+        /// What to do about this reason, as a sentence without capital and period; `None` for a reason unknown here.
+        #[must_use]
+        pub fn remedy(reason: &str) -> Option<&'static str> {
+            match reason {
+                $($name => Some($remedy),)+
+                _ => None,
+            }
+        }
+
+        #[cfg(test)]
+        pub(crate) const ALL: &[&str] = &[$($name),+];
+    };
+}
+
+reasons! {
+    /// A request that cannot be understood: a bad name, an unspecified or unknown enum value, a foreign page token.
+    MALFORMED_REQUEST => "correct the named field; a launch is named `vm-1` or `launches/vm-1`";
+    /// A message over the daemon's limit.
+    MESSAGE_TOO_LARGE => "send less in one call: `stagectl node` shows the limits";
+    /// An extent whose alignment, length or source is wrong.
+    INVALID_EXTENT => "give a 4096-aligned GPA, and data or a length that is a positive multiple of 4096, as the page type takes it";
+    /// A page type that the launch's platform does not have.
+    UNSUPPORTED_PAGE_TYPE => "use a page type of this platform: `stagectl node` lists them";
+    /// A launch that cannot be made from this id and spec, or a digest that the platform cannot check.
+    INVALID_LAUNCH => "correct the named fields; `stagectl node` shows the limits";
+    /// Part of the extent lies in no memory region.
+    OUTSIDE_MEMORY => "stage inside one memory region: `stagectl launch get LAUNCH` lists them; a launch's memory is fixed when it is created";
+    /// The first page exists; nothing was installed by the call.
+    ALREADY_INSTALLED => "nothing overwrites a page: see what is there with `stagectl launch pages LAUNCH`; for other contents abort this launch and create a new one";
+    /// The id is in use by a launch with another spec.
+    LAUNCH_EXISTS => "choose another id, or abort and delete the launch that has it";
+    /// No such launch.
+    LAUNCH_NOT_FOUND => "list launches with `stagectl launch list`";
+    /// The launch's state does not allow the call.
+    WRONG_STATE => "see the launch's state with `stagectl launch get LAUNCH`";
+    /// The launch digest is not the expected one.
+    DIGEST_MISMATCH => "compare what was staged, and in which order, with `stagectl launch pages LAUNCH --order installation --hashes`; the launch goes on unchanged";
+    /// The machine lacks what the platform needs.
+    PLATFORM_UNAVAILABLE => "see what is missing with `stagectl node`; `--platform sim` and `--platform kvm` are not confidential and have to be named";
+    /// The platform or this daemon cannot do that.
+    UNSUPPORTED_OPERATION => "see what this daemon and its platforms can do with `stagectl node`";
+    /// The firmware refused the CPUID page.
+    CPUID_REJECTED => "correct the CPUID page for this machine; if the launch is ABORTED, create a new one";
+    /// The firmware refused a page or a step.
+    FIRMWARE_REFUSED => "look the firmware status up in the platform's specification; if the launch is ABORTED, create a new one";
+    /// The kernel refused, and the launch is over.
+    KERNEL_REFUSED => "the launch is ABORTED: see its cause with `stagectl launch get LAUNCH` and create a new one";
+    /// The launch host died, and all its pages are gone.
+    HOST_DIED => "the launch is ABORTED: see its cause with `stagectl launch get LAUNCH` and create a new one";
+    /// AbortLaunch ended the call's extent between two chunks.
+    ABORTED_DURING_CALL => "somebody aborted this launch; create a new one";
+    /// The machine or the daemon has no room for it.
+    NO_CAPACITY => "free memory by aborting and deleting launches, or ask for less: `stagectl node` shows the limits";
+    /// Too many calls wait for the launch.
+    QUEUE_FULL => "try again in a moment; nothing was installed by this call";
+    /// The daemon is shutting down.
+    DRAINING => "try again when the daemon is back";
+    /// The launch host did not answer in time.
+    HOST_UNREACHABLE => "the call may still be applied: see what is installed with `stagectl launch pages LAUNCH`, or repeat it; pages that are there as wanted count as identical";
+    /// The caller's deadline passed.
+    DEADLINE_EXPIRED => "what was handed to the host is completed: repeat the call with a longer --timeout; pages that are there as wanted count as identical";
+    /// A defect of the daemon.
+    INTERNAL_ERROR => "this is a defect of the daemon: please report it with the daemon's log";
+}
+
+/// Whether this reason promises that the refused call installed nothing.
+///
+/// INTERNAL_ERROR promises it too, but a daemon that has just found a defect in itself is not believed unless it gives the count.
+#[must_use]
+pub fn installed_nothing(reason: &str) -> bool {
+    matches!(
+        reason,
+        MALFORMED_REQUEST
+            | MESSAGE_TOO_LARGE
+            | INVALID_EXTENT
+            | UNSUPPORTED_PAGE_TYPE
+            | INVALID_LAUNCH
+            | OUTSIDE_MEMORY
+            | ALREADY_INSTALLED
+            | LAUNCH_EXISTS
+            | LAUNCH_NOT_FOUND
+            | WRONG_STATE
+            | DIGEST_MISMATCH
+            | PLATFORM_UNAVAILABLE
+            | UNSUPPORTED_OPERATION
+            | NO_CAPACITY
+            | QUEUE_FULL
+            | DRAINING
+    )
+}
+
+/// Whether this reason leaves open what becomes of the call, so that a count in its metadata could still grow.
+#[must_use]
+pub fn leaves_count_open(reason: &str) -> bool {
+    matches!(reason, HOST_UNREACHABLE | DEADLINE_EXPIRED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The proto's table, as served by reflection, lists exactly these reasons.
+    #[test]
+    fn every_reason_of_the_contract_is_known_here() {
+        let contract = include_str!("../../proto/stagepages/v1/launch.proto");
+        let rows = contract
+            .lines()
+            .filter(|line| line.starts_with("// | ") && line.matches('|').count() == 4);
+        let cells = rows
+            .filter_map(|row| row.split('|').nth(1))
+            .flat_map(|cell| cell.split(':').next().unwrap_or("").split(','));
+        let mut listed: Vec<&str> = cells
+            .filter_map(|cell| cell.split_whitespace().next())
+            .filter(|word| {
+                word.len() > 4 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+            })
+            .collect();
+        let mut known = ALL.to_vec();
+        listed.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(listed, known);
+    }
+
+    #[test]
+    fn remedies_are_sentences_in_the_house_style() {
+        for reason in ALL {
+            let remedy = remedy(reason).unwrap();
+            assert!(
+                !remedy.ends_with('.') && remedy.starts_with(|c: char| c.is_lowercase()),
+                "{reason}: {remedy}"
+            );
+        }
+        assert_eq!(remedy("A_REASON_OF_TOMORROW"), None);
+    }
+
+    #[test]
+    fn a_reason_that_installed_nothing_is_settled() {
+        for reason in ALL {
+            assert!(
+                !(installed_nothing(reason) && leaves_count_open(reason)),
+                "{reason}"
+            );
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! `src/gen` is what the generator makes of the `.proto` files today.
+
+use std::{fs, path::Path};
+
+use prost::Message as _;
+
+const FILES: [&str; 2] = ["stagepages/v1/launch.proto", "stagepages/v1/node.proto"];
+
+#[test]
+fn generated_code_is_current() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let out = tempfile::tempdir().unwrap();
+    let descriptors = protox::compile(FILES, [root]).unwrap();
+
+    // Reflection serves descriptors; whoever debugs with it wants the comments too, so source info stays in.
+    fs::write(
+        out.path().join("stagepages.v1.bin"),
+        descriptors.encode_to_vec(),
+    )
+    .unwrap();
+    tonic_prost_build::configure()
+        .bytes(".")
+        .out_dir(out.path())
+        .compile_fds(descriptors)
+        .unwrap();
+
+    let checked_in = root.join("src/gen");
+    for name in ["stagepages.v1.rs", "stagepages.v1.bin"] {
+        let fresh = fs::read(out.path().join(name)).unwrap();
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(checked_in.join(name), fresh).unwrap();
+        } else {
+            let old = fs::read(checked_in.join(name)).unwrap();
+            assert!(
+                old == fresh,
+                "{name} is stale: run `UPDATE=1 cargo test -p stagepages-proto`"
+            );
+        }
+    }
+}

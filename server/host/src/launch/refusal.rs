@@ -1,0 +1,95 @@
+//! Why a request was refused: what the caller can branch on, and what it can read.
+
+use stagepages_kvm::{Gpa, KvmError, PageType};
+
+use super::InTheWay;
+
+/// A stable reason. The daemon gives each the status code of the table in `launch.proto`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The request makes no sense to the host.
+    MalformedRequest,
+    /// The extent's shape, or its type and source together.
+    InvalidExtent,
+    /// The platform has no such page type.
+    UnsupportedPageType,
+    /// Part of the extent is in no memory region.
+    OutsideMemory,
+    /// The first page exists.
+    AlreadyInstalled,
+    /// Not in this state.
+    WrongState,
+    /// The launch digest is another one.
+    DigestMismatch,
+    /// Settings that this platform cannot have.
+    InvalidLaunch,
+    /// The machine lacks what the platform needs.
+    PlatformUnavailable,
+    /// The kernel had no room.
+    NoCapacity,
+    /// Firmware corrected a CPUID page.
+    CpuidRejected,
+    /// Firmware refused.
+    FirmwareRefused,
+    /// The kernel refused, and its cause is not known or not harmless.
+    KernelRefused,
+    /// AbortLaunch stopped it.
+    AbortedDuringCall,
+    /// Too much waits already.
+    QueueFull,
+}
+
+/// A refused request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What the caller branches on.
+    pub reason: Reason,
+    /// What happened and what to do, for a person.
+    pub message: String,
+    /// Pages that this request installed all the same.
+    pub installed_pages: u64,
+    /// The page it is about.
+    pub gpa: Option<Gpa>,
+    /// Its type: of the installed page for `AlreadyInstalled`, else the submitted one.
+    pub page_type: Option<PageType>,
+    /// The kernel's errno.
+    pub errno: Option<i32>,
+    /// The firmware's status.
+    pub firmware_status: Option<u32>,
+    /// The installed page in the way, for `AlreadyInstalled`.
+    pub in_the_way: Option<InTheWay>,
+    /// The launch's own digest, for `DigestMismatch`.
+    pub actual_digest: Option<[u8; 48]>,
+}
+
+impl Refusal {
+    /// A refusal that is about the request as a whole.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            installed_pages: 0,
+            gpa: None,
+            page_type: None,
+            errno: None,
+            firmware_status: None,
+            in_the_way: None,
+            actual_digest: None,
+        }
+    }
+
+    /// Names the page.
+    #[must_use]
+    pub fn at(mut self, gpa: Gpa, page_type: PageType) -> Self {
+        self.gpa = Some(gpa);
+        self.page_type = Some(page_type);
+        self
+    }
+
+    /// Keeps the errno.
+    #[must_use]
+    pub fn kernel(mut self, error: &KvmError) -> Self {
+        self.errno = error.errno();
+        self
+    }
+}

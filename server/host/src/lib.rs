@@ -1,0 +1,10 @@
+//! The launch host as a library. (Crate documentation follows.)
+#![forbid(unsafe_code)]
+
+pub mod digest;
+pub mod launch;
+pub mod ledger;
+pub mod platform;
+pub mod protocol;
+pub mod serve;
+pub mod wire;

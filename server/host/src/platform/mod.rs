@@ -1,0 +1,138 @@
+//! Platforms: the ways to install a page, behind one small trait.
+//!
+//! A [`Platform`] installs one chunk and says what the kernel wrote back. Order, partial progress, retry bounds, the ledger and the launch
+//! digest are written once, above it, in [`crate::launch`].
+//!
+//! **Invariant:** a platform never counts a page that was not confirmed to it, and never retries.
+
+mod fill;
+mod firmware;
+mod kind;
+mod kvm;
+mod memory;
+mod probe;
+mod sim;
+
+use std::{fmt, fs::File, io};
+
+use stagepages_kvm::{Gfn, GfnRange, KvmError, PageType};
+
+pub use firmware::Firmware;
+pub use kind::PlatformKind;
+pub use kvm::KvmPlatform;
+pub use memory::Memory;
+pub use probe::{Check, Report, probe};
+pub use sim::{Effect, Fault, SimPlatform, SimScript};
+
+/// Where the bytes of a chunk come from.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'a> {
+    /// A file with the bytes, and where the chunk's begin. Read with `pread`, so that whoever else holds the file cannot change what
+    /// is hashed after it was read, nor raise a signal by truncating it.
+    File(&'a File, u64),
+    /// No bytes: zeros, or what firmware writes.
+    Blank,
+}
+
+impl Source<'_> {
+    /// The same source, `bytes` further on.
+    #[must_use]
+    pub fn skip(self, bytes: u64) -> Self {
+        match self {
+            Source::File(file, offset) => Source::File(file, offset.saturating_add(bytes)),
+            Source::Blank => Source::Blank,
+        }
+    }
+}
+
+/// Consecutive pages of one type inside one memory region, handed to a platform at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Chunk<'a> {
+    /// The pages.
+    pub range: GfnRange,
+    /// Their type.
+    pub page_type: PageType,
+    /// Their contents.
+    pub source: Source<'a>,
+}
+
+/// What the pages of an installation hold, as far as the host can know.
+#[derive(Clone, Copy)]
+pub enum Contents<'a> {
+    /// These bytes, 4096 a page.
+    Bytes(&'a [u8]),
+    /// Firmware wrote them; the host never sees them.
+    Unknown,
+}
+
+impl fmt::Debug for Contents<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Contents::Bytes(bytes) => write!(
+                f,
+                "Bytes({} pages)",
+                bytes.len() / stagepages_kvm::PAGE_BYTES
+            ),
+            Contents::Unknown => f.write_str("Unknown"),
+        }
+    }
+}
+
+/// What one call of [`Platform::install`] did.
+#[derive(Debug)]
+pub struct Installed<'a> {
+    /// How many of the chunk's first pages are installed now, as the platform confirmed it.
+    pub pages: u64,
+    /// Exactly those pages' contents.
+    pub contents: Contents<'a>,
+    /// Why it stopped there; `None` if it may simply be called again with the rest, if there is one.
+    pub stop: Option<Stop>,
+}
+
+/// Why an installation stopped at a page. That page is not installed.
+#[derive(Debug)]
+pub enum Stop {
+    /// The kernel asked to try again: nothing is in doubt.
+    Again(KvmError),
+    /// Firmware refused the page and the kernel took it back: nothing is in doubt.
+    Firmware {
+        /// What was asked of it.
+        command: &'static str,
+        /// Its answer.
+        status: u32,
+    },
+    /// The kernel refused for a cause that may leave the page in doubt.
+    Kernel(KvmError),
+    /// The page exists although nobody installed it through this host.
+    Stray(Gfn),
+    /// The source could not be read, or was shorter than promised; the page may exist and hold anything.
+    Source(io::Error),
+}
+
+/// A way to install pages.
+pub trait Platform: fmt::Debug + Send {
+    /// Which one this is.
+    fn kind(&self) -> PlatformKind;
+
+    /// Installs the first pages of `chunk`: as many as it can, in ascending order, none that exists.
+    ///
+    /// The caller has checked that the chunk lies in one memory region, that the ledger holds none of its pages, and that its type and
+    /// source go together on this platform.
+    fn install(&mut self, chunk: &Chunk<'_>) -> Installed<'_>;
+
+    /// Ends installation. An error leaves the launch unusable.
+    ///
+    /// # Errors
+    /// [`Stop::Firmware`] or [`Stop::Kernel`].
+    fn finish(&mut self) -> Result<(), Stop>;
+
+    /// Tells for each page of `range`, which lies in one memory region, whether it exists: bit 0 of `out[i]`, as mincore(2) does.
+    /// `out` has as many bytes as `range` has pages.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    fn existing(&self, range: GfnRange, out: &mut [u8]) -> Result<(), KvmError>;
+
+    /// The contents of an installed page; `None` where the host cannot read it.
+    fn page(&self, gfn: Gfn) -> Option<&[u8]>;
+}

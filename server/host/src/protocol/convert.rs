@@ -1,0 +1,312 @@
+//! From messages to types and back. What comes from a peer is refused where it makes no sense.
+
+use stagepages_kvm::{Gfn, Gpa, PageType};
+
+use super::messages as m;
+use crate::{
+    launch::{
+        AbortCause, Finding, FindingKind, InTheWay, Reason, Refusal, Snapshot, State, VerifyReport,
+    },
+    platform::{Check, PlatformKind, Report},
+};
+
+/// A message that a peer of this version does not send.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unexpected {field} in a message of the private protocol: {value}")]
+pub struct BadMessage {
+    /// The field.
+    pub field: &'static str,
+    /// What it held.
+    pub value: String,
+}
+
+impl BadMessage {
+    /// Names the field and what it held.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers pass numbers and texts alike"
+    )]
+    pub fn new(field: &'static str, value: impl ToString) -> Self {
+        Self {
+            field,
+            value: value.to_string(),
+        }
+    }
+}
+
+impl From<BadMessage> for Refusal {
+    fn from(error: BadMessage) -> Self {
+        Self::new(Reason::MalformedRequest, error.to_string())
+    }
+}
+
+/// Gives an enumeration its numbers on the wire: the position in the list, from 1 on. Append only.
+macro_rules! numbered {
+    ($type:ty, $field:literal, [$($variant:path),+ $(,)?]) => {
+        impl $type {
+            const NUMBERED: &[Self] = &[$($variant),+];
+
+            /// Its number in the private protocol.
+            #[must_use]
+            pub fn number(self) -> u32 {
+                (1..).zip(Self::NUMBERED).find(|(_, known)| **known == self).map_or(0, |(number, _)| number)
+            }
+
+            /// Whose number it is.
+            ///
+            /// # Errors
+            /// A number that this version does not know.
+            pub fn from_number(number: u32) -> Result<Self, BadMessage> {
+                (1..).zip(Self::NUMBERED).find(|(known, _)| *known == number).map(|(_, variant)| *variant).ok_or_else(|| BadMessage::new($field, number))
+            }
+        }
+    };
+}
+
+numbered!(
+    PlatformKind,
+    "platform",
+    [
+        PlatformKind::Sim,
+        PlatformKind::Kvm,
+        PlatformKind::SevSnp,
+        PlatformKind::Tdx
+    ]
+);
+numbered!(
+    State,
+    "state",
+    [
+        State::Created,
+        State::Staging,
+        State::Finished,
+        State::Aborted
+    ]
+);
+numbered!(
+    FindingKind,
+    "finding",
+    [
+        FindingKind::Missing,
+        FindingKind::Stray,
+        FindingKind::Contents
+    ]
+);
+numbered!(
+    Reason,
+    "reason",
+    [
+        Reason::MalformedRequest,
+        Reason::InvalidExtent,
+        Reason::UnsupportedPageType,
+        Reason::OutsideMemory,
+        Reason::AlreadyInstalled,
+        Reason::WrongState,
+        Reason::DigestMismatch,
+        Reason::InvalidLaunch,
+        Reason::PlatformUnavailable,
+        Reason::NoCapacity,
+        Reason::CpuidRejected,
+        Reason::FirmwareRefused,
+        Reason::KernelRefused,
+        Reason::AbortedDuringCall,
+        Reason::QueueFull,
+    ]
+);
+
+const PAGE_TYPES: [PageType; 5] = [
+    PageType::Normal,
+    PageType::Zero,
+    PageType::Unmeasured,
+    PageType::Secrets,
+    PageType::Cpuid,
+];
+
+/// The number of a page type in the private protocol.
+#[must_use]
+pub fn page_type_number(page_type: PageType) -> u32 {
+    (1..)
+        .zip(PAGE_TYPES)
+        .find(|(_, known)| *known == page_type)
+        .map_or(0, |(number, _)| number)
+}
+
+/// Whose number it is.
+///
+/// # Errors
+/// A number that this version does not know.
+pub fn page_type_from_number(number: u32) -> Result<PageType, BadMessage> {
+    (1..)
+        .zip(PAGE_TYPES)
+        .find(|(known, _)| *known == number)
+        .map(|(_, known)| known)
+        .ok_or_else(|| BadMessage::new("page_type", number))
+}
+
+fn digest(bytes: &[u8]) -> Result<Option<[u8; 48]>, BadMessage> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    bytes
+        .try_into()
+        .map(Some)
+        .map_err(|_wrong_length| BadMessage::new("digest length", bytes.len()))
+}
+
+impl From<&Snapshot> for m::Snapshot {
+    fn from(snapshot: &Snapshot) -> Self {
+        Self {
+            state: snapshot.state.number(),
+            installed_pages: snapshot.installed_pages,
+            digest: snapshot.digest.map(Vec::from).unwrap_or_default(),
+            abort: snapshot.abort.as_ref().map(|cause| m::AbortCause {
+                requested: cause.requested,
+                message: cause.message.clone(),
+            }),
+        }
+    }
+}
+
+impl TryFrom<m::Snapshot> for Snapshot {
+    type Error = BadMessage;
+
+    fn try_from(snapshot: m::Snapshot) -> Result<Self, BadMessage> {
+        Ok(Self {
+            state: State::from_number(snapshot.state)?,
+            installed_pages: snapshot.installed_pages,
+            digest: digest(&snapshot.digest)?,
+            abort: snapshot.abort.map(|cause| AbortCause {
+                requested: cause.requested,
+                message: cause.message,
+            }),
+        })
+    }
+}
+
+impl From<&InTheWay> for m::Stop {
+    fn from(found: &InTheWay) -> Self {
+        Self {
+            gpa: found.gfn.gpa().get(),
+            page_type: page_type_number(found.page_type),
+            identical_pages: found.identical_pages,
+        }
+    }
+}
+
+impl TryFrom<m::Stop> for InTheWay {
+    type Error = BadMessage;
+
+    fn try_from(stop: m::Stop) -> Result<Self, BadMessage> {
+        let gfn = Gfn::new(stop.gpa / stagepages_kvm::PAGE_SIZE)
+            .ok_or_else(|| BadMessage::new("gpa", stop.gpa))?;
+        Ok(Self {
+            gfn,
+            page_type: page_type_from_number(stop.page_type)?,
+            identical_pages: stop.identical_pages,
+        })
+    }
+}
+
+impl From<&Refusal> for m::Refused {
+    fn from(refusal: &Refusal) -> Self {
+        Self {
+            reason: refusal.reason.number(),
+            message: refusal.message.clone(),
+            installed_pages: refusal.installed_pages,
+            gpa: refusal.gpa.map(Gpa::get),
+            page_type: refusal.page_type.map(page_type_number),
+            errno: refusal.errno,
+            firmware_status: refusal.firmware_status,
+            stop: refusal.in_the_way.as_ref().map(m::Stop::from),
+            actual_digest: refusal.actual_digest.map(Vec::from).unwrap_or_default(),
+        }
+    }
+}
+
+impl TryFrom<m::Refused> for Refusal {
+    type Error = BadMessage;
+
+    fn try_from(refused: m::Refused) -> Result<Self, BadMessage> {
+        Ok(Self {
+            reason: Reason::from_number(refused.reason)?,
+            message: refused.message,
+            installed_pages: refused.installed_pages,
+            gpa: refused.gpa.map(Gpa::new),
+            page_type: refused.page_type.map(page_type_from_number).transpose()?,
+            errno: refused.errno,
+            firmware_status: refused.firmware_status,
+            in_the_way: refused.stop.map(InTheWay::try_from).transpose()?,
+            actual_digest: digest(&refused.actual_digest)?,
+        })
+    }
+}
+
+impl From<&VerifyReport> for m::VerifyReport {
+    fn from(report: &VerifyReport) -> Self {
+        let finding = |finding: &Finding| m::Finding {
+            gpa: finding.gpa.get(),
+            kind: finding.kind.number(),
+        };
+        Self {
+            pages_checked: report.pages_checked,
+            contents_checked: report.contents_checked,
+            findings: report.findings.iter().map(finding).collect(),
+            findings_total: report.findings_total,
+        }
+    }
+}
+
+impl TryFrom<m::VerifyReport> for VerifyReport {
+    type Error = BadMessage;
+
+    fn try_from(report: m::VerifyReport) -> Result<Self, BadMessage> {
+        let finding = |finding: &m::Finding| {
+            Ok(Finding {
+                gpa: Gpa::new(finding.gpa),
+                kind: FindingKind::from_number(finding.kind)?,
+            })
+        };
+        Ok(Self {
+            pages_checked: report.pages_checked,
+            contents_checked: report.contents_checked,
+            findings: report
+                .findings
+                .iter()
+                .map(finding)
+                .collect::<Result<_, BadMessage>>()?,
+            findings_total: report.findings_total,
+        })
+    }
+}
+
+impl From<&Report> for m::ProbeReport {
+    fn from(report: &Report) -> Self {
+        let check = |check: &Check| m::ProbeCheck {
+            subject: check.subject.clone(),
+            ok: check.ok,
+            found: check.found.clone(),
+            remedy: check.remedy.clone(),
+        };
+        Self {
+            platform: report.platform.number(),
+            checks: report.checks.iter().map(check).collect(),
+        }
+    }
+}
+
+impl TryFrom<m::ProbeReport> for Report {
+    type Error = BadMessage;
+
+    fn try_from(report: m::ProbeReport) -> Result<Self, BadMessage> {
+        let check = |check: m::ProbeCheck| Check {
+            subject: check.subject,
+            ok: check.ok,
+            found: check.found,
+            remedy: check.remedy,
+        };
+        Ok(Self {
+            platform: PlatformKind::from_number(report.platform)?,
+            checks: report.checks.into_iter().map(check).collect(),
+        })
+    }
+}

@@ -1,0 +1,435 @@
+//! The messages, field by field.
+//!
+//! Enumerations travel as numbers of this protocol (see `convert.rs`), addresses in bytes.
+
+/// What the daemon sends.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Request {
+    /// Chosen by the daemon; the answer carries it.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// What to do.
+    #[prost(oneof = "Command", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
+    pub command: Option<Command>,
+}
+
+/// The commands of a [`Request`].
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Command {
+    /// First on every connection.
+    #[prost(message, tag = "2")]
+    Hello(Hello),
+    /// Reports what this machine has for each platform. Needs no launch.
+    #[prost(message, tag = "3")]
+    Probe(Probe),
+    /// Makes the launch of this host; once. Carries the staging memfd.
+    #[prost(message, tag = "4")]
+    Create(Create),
+    /// Installs an extent.
+    #[prost(message, tag = "5")]
+    Stage(Stage),
+    /// Lists the ledger.
+    #[prost(message, tag = "6")]
+    ListRuns(ListRuns),
+    /// Checks ledger, existence and contents against each other.
+    #[prost(message, tag = "7")]
+    Verify(Verify),
+    /// Ends staging.
+    #[prost(message, tag = "8")]
+    Finish(Finish),
+    /// Ends the launch and then the host. Stops a running extent between two chunks.
+    #[prost(message, tag = "9")]
+    Abort(Abort),
+}
+
+/// What the host sends.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Reply {
+    /// Answer or event.
+    #[prost(oneof = "Message", tags = "1, 2")]
+    pub message: Option<Message>,
+}
+
+/// The two kinds of [`Reply`].
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Message {
+    /// The answer to a request.
+    #[prost(message, tag = "1")]
+    Response(Response),
+    /// Progress inside a running extent: the launch as it is now. May be left out.
+    #[prost(message, tag = "2")]
+    Progress(Snapshot),
+}
+
+/// The answer to one [`Request`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Response {
+    /// The request's id.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// The launch after the request; unset while there is none.
+    #[prost(message, optional, tag = "2")]
+    pub snapshot: Option<Snapshot>,
+    /// What came of it.
+    #[prost(oneof = "Outcome", tags = "3, 4, 5, 6, 7, 8, 9")]
+    pub outcome: Option<Outcome>,
+}
+
+/// The outcomes of a [`Response`].
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Outcome {
+    /// Answers `Hello`.
+    #[prost(message, tag = "3")]
+    Welcome(Welcome),
+    /// Answers `Probe`.
+    #[prost(message, tag = "4")]
+    Probed(Probed),
+    /// Answers `Create`, `Finish` and `Abort`.
+    #[prost(message, tag = "5")]
+    Done(Done),
+    /// Answers `Stage`: complete, or a short count.
+    #[prost(message, tag = "6")]
+    Staged(Staged),
+    /// Answers `ListRuns`.
+    #[prost(message, tag = "7")]
+    Runs(RunsPage),
+    /// Answers `Verify`.
+    #[prost(message, tag = "8")]
+    Verified(VerifyReport),
+    /// Any request can be refused.
+    #[prost(message, tag = "9")]
+    Refused(Refused),
+}
+
+/// Opens a connection.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Hello {
+    /// The daemon's version of this protocol.
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    /// Which daemon: a host obeys only the highest that it has seen.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+}
+
+/// Accepts a connection.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Welcome {
+    /// The version that both speak from here on.
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    /// The daemon's own record as given with [`Create`]; empty while there is no launch.
+    #[prost(bytes = "vec", tag = "2")]
+    pub record: Vec<u8>,
+}
+
+/// Asks what platforms find here.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Probe {}
+
+/// Answers [`Probe`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Probed {
+    /// One for each platform.
+    #[prost(message, repeated, tag = "1")]
+    pub reports: Vec<ProbeReport>,
+}
+
+/// What one platform finds here.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ProbeReport {
+    /// The platform's number.
+    #[prost(uint32, tag = "1")]
+    pub platform: u32,
+    /// Each thing looked at.
+    #[prost(message, repeated, tag = "2")]
+    pub checks: Vec<ProbeCheck>,
+}
+
+/// One thing that a platform needs.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ProbeCheck {
+    /// What.
+    #[prost(string, tag = "1")]
+    pub subject: String,
+    /// Whether it is there.
+    #[prost(bool, tag = "2")]
+    pub ok: bool,
+    /// What was found.
+    #[prost(string, tag = "3")]
+    pub found: String,
+    /// What an operator can do.
+    #[prost(string, tag = "4")]
+    pub remedy: String,
+}
+
+/// Makes the launch.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Create {
+    /// The platform's number.
+    #[prost(uint32, tag = "1")]
+    pub platform: u32,
+    /// Memory regions.
+    #[prost(message, repeated, tag = "2")]
+    pub regions: Vec<Region>,
+    /// Script of the simulator.
+    #[prost(message, optional, tag = "3")]
+    pub sim: Option<Sim>,
+    /// Opaque to the host, returned by [`Welcome`].
+    #[prost(bytes = "vec", tag = "4")]
+    pub record: Vec<u8>,
+}
+
+/// One memory region.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Region {
+    /// First address.
+    #[prost(uint64, tag = "1")]
+    pub gpa: u64,
+    /// Bytes.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+}
+
+/// Script of the simulator.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Sim {
+    /// Firmware time for one page.
+    #[prost(uint64, tag = "1")]
+    pub page_latency_nanos: u64,
+    /// Faults.
+    #[prost(message, repeated, tag = "2")]
+    pub faults: Vec<SimFault>,
+}
+
+/// One scripted fault.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct SimFault {
+    /// The page.
+    #[prost(uint64, tag = "1")]
+    pub gpa: u64,
+    /// How often it strikes.
+    #[prost(uint32, tag = "2")]
+    pub times: u32,
+    /// What happens.
+    #[prost(oneof = "SimEffect", tags = "3, 4, 5, 6")]
+    pub effect: Option<SimEffect>,
+}
+
+/// The effects of a [`SimFault`].
+#[derive(Clone, Copy, PartialEq, prost::Oneof)]
+pub enum SimEffect {
+    /// Firmware refuses with this status.
+    #[prost(uint32, tag = "3")]
+    FirmwareStatus(u32),
+    /// The kernel refuses with this errno.
+    #[prost(uint32, tag = "4")]
+    KernelErrno(u32),
+    /// The call succeeds short of this page.
+    #[prost(bool, tag = "5")]
+    StopShort(bool),
+    /// The page exists although the ledger does not hold it.
+    #[prost(bool, tag = "6")]
+    StrayPage(bool),
+}
+
+/// Installs an extent.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Stage {
+    /// First address.
+    #[prost(uint64, tag = "1")]
+    pub gpa: u64,
+    /// Bytes.
+    #[prost(uint64, tag = "2")]
+    pub length: u64,
+    /// The page type's number.
+    #[prost(uint32, tag = "3")]
+    pub page_type: u32,
+    /// Where the contents begin in the staging memfd; unset for an extent without contents.
+    #[prost(uint64, optional, tag = "4")]
+    pub staging_offset: Option<u64>,
+}
+
+/// Answers [`Stage`] when the extent was applied, wholly or short of an installed page.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Staged {
+    /// Pages that this request installed.
+    #[prost(uint64, tag = "1")]
+    pub installed_pages: u64,
+    /// What stopped it; unset if it is complete.
+    #[prost(message, optional, tag = "2")]
+    pub stop: Option<Stop>,
+}
+
+/// An installed page in the way.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Stop {
+    /// The page.
+    #[prost(uint64, tag = "1")]
+    pub gpa: u64,
+    /// The number of the type that it was installed with.
+    #[prost(uint32, tag = "2")]
+    pub page_type: u32,
+    /// Consecutive pages from here on that are installed as submitted; 0 if this one is not.
+    #[prost(uint64, tag = "3")]
+    pub identical_pages: u64,
+}
+
+/// Lists the ledger.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct ListRuns {
+    /// By installation, not by GPA.
+    #[prost(bool, tag = "1")]
+    pub by_installation: bool,
+    /// Where to begin: an ordinal, or a frame number.
+    #[prost(uint64, tag = "2")]
+    pub from: u64,
+    /// With hashes.
+    #[prost(bool, tag = "3")]
+    pub hashes: bool,
+    /// Most runs wanted; at most [`super::MAX_PAGE_RUNS`] come.
+    #[prost(uint32, tag = "4")]
+    pub max_runs: u32,
+}
+
+/// Part of the ledger.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RunsPage {
+    /// The runs.
+    #[prost(message, repeated, tag = "1")]
+    pub runs: Vec<Run>,
+    /// Where the next part begins; unset at the end.
+    #[prost(uint64, optional, tag = "2")]
+    pub next: Option<u64>,
+}
+
+/// Consecutive pages of one type, installed one after the other.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Run {
+    /// First address.
+    #[prost(uint64, tag = "1")]
+    pub gpa: u64,
+    /// Pages.
+    #[prost(uint64, tag = "2")]
+    pub pages: u64,
+    /// The page type's number.
+    #[prost(uint32, tag = "3")]
+    pub page_type: u32,
+    /// Pages installed before.
+    #[prost(uint64, tag = "4")]
+    pub first_ordinal: u64,
+    /// One hash stands for all pages.
+    #[prost(bool, tag = "5")]
+    pub uniform: bool,
+    /// Hashes, 32 bytes each.
+    #[prost(bytes = "vec", tag = "6")]
+    pub hashes: Vec<u8>,
+}
+
+/// Checks the launch.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Verify {}
+
+/// Answers [`Verify`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct VerifyReport {
+    /// Installed pages whose existence was checked.
+    #[prost(uint64, tag = "1")]
+    pub pages_checked: u64,
+    /// Of these, pages hashed anew.
+    #[prost(uint64, tag = "2")]
+    pub contents_checked: u64,
+    /// The first differences.
+    #[prost(message, repeated, tag = "3")]
+    pub findings: Vec<Finding>,
+    /// All differences.
+    #[prost(uint64, tag = "4")]
+    pub findings_total: u64,
+}
+
+/// One difference.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Finding {
+    /// The page.
+    #[prost(uint64, tag = "1")]
+    pub gpa: u64,
+    /// 1 missing, 2 stray, 3 contents.
+    #[prost(uint32, tag = "2")]
+    pub kind: u32,
+}
+
+/// Ends staging.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Finish {
+    /// The digest that the caller expects; empty for no check.
+    #[prost(bytes = "vec", tag = "1")]
+    pub expected_digest: Vec<u8>,
+}
+
+/// Ends the launch.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Abort {}
+
+/// Nothing to add to the snapshot.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Done {}
+
+/// The launch as it is at one moment.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Snapshot {
+    /// The state's number.
+    #[prost(uint32, tag = "1")]
+    pub state: u32,
+    /// Distinct pages installed.
+    #[prost(uint64, tag = "2")]
+    pub installed_pages: u64,
+    /// Launch digest of these; empty where the platform has none.
+    #[prost(bytes = "vec", tag = "3")]
+    pub digest: Vec<u8>,
+    /// Why it is aborted.
+    #[prost(message, optional, tag = "4")]
+    pub abort: Option<AbortCause>,
+}
+
+/// Why a launch was aborted.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct AbortCause {
+    /// By AbortLaunch, not by the platform.
+    #[prost(bool, tag = "1")]
+    pub requested: bool,
+    /// For a person.
+    #[prost(string, tag = "2")]
+    pub message: String,
+}
+
+/// A refused request.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Refused {
+    /// The reason's number.
+    #[prost(uint32, tag = "1")]
+    pub reason: u32,
+    /// For a person.
+    #[prost(string, tag = "2")]
+    pub message: String,
+    /// Pages that the request installed before.
+    #[prost(uint64, tag = "3")]
+    pub installed_pages: u64,
+    /// The page it is about.
+    #[prost(uint64, optional, tag = "4")]
+    pub gpa: Option<u64>,
+    /// The number of its page type.
+    #[prost(uint32, optional, tag = "5")]
+    pub page_type: Option<u32>,
+    /// The kernel's errno.
+    #[prost(int32, optional, tag = "6")]
+    pub errno: Option<i32>,
+    /// The firmware's status.
+    #[prost(uint32, optional, tag = "7")]
+    pub firmware_status: Option<u32>,
+    /// For an installed page in the way.
+    #[prost(message, optional, tag = "8")]
+    pub stop: Option<Stop>,
+    /// For a digest that differs: the launch's own.
+    #[prost(bytes = "vec", tag = "9")]
+    pub actual_digest: Vec<u8>,
+}

@@ -1,0 +1,209 @@
+//! One daemon's connection: who may speak, and passing on what it says.
+
+use std::{
+    fs::File,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{SyncSender, TrySendError},
+    },
+    thread,
+};
+
+use nix::unistd::Uid;
+
+use crate::{
+    launch::{Reason, Refusal, StopFlag},
+    protocol::{
+        self, Command, Hello, Message, Outcome, Reply, Request, Response, Snapshot, Welcome,
+    },
+    wire::{self, SeqSocket},
+};
+
+/// Threads are many and do little.
+const STACK: usize = 128 * 1024;
+
+/// The highest epoch that any daemon came with. An older daemon is not obeyed.
+#[derive(Debug, Default)]
+pub(super) struct Fence(AtomicU64);
+
+impl Fence {
+    /// Admits `epoch` if no higher one was seen.
+    fn admit(&self, epoch: u64) -> bool {
+        self.0.fetch_max(epoch, Ordering::AcqRel) <= epoch
+    }
+
+    fn admits_still(&self, epoch: u64) -> bool {
+        self.0.load(Ordering::Acquire) == epoch
+    }
+}
+
+/// What the launch thread is asked.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// A request, the descriptors that came with it, and where to answer.
+    Request(Request, Vec<File>, Connection),
+    /// A daemon hung up.
+    HungUp,
+}
+
+/// A daemon's connection, to answer on.
+#[derive(Debug, Clone)]
+pub(super) struct Connection {
+    socket: Arc<SeqSocket>,
+}
+
+impl Connection {
+    /// Serves `socket` on a thread of its own.
+    pub(super) fn start(
+        socket: SeqSocket,
+        jobs: SyncSender<Job>,
+        stop: StopFlag,
+        fence: Arc<Fence>,
+    ) {
+        let connection = Self {
+            socket: Arc::new(socket),
+        };
+        let serve = move || {
+            if let Err(error) = connection.serve(&jobs, &stop, &fence) {
+                tracing::warn!(%error, "closing a daemon's connection");
+            }
+            connection.close();
+            // The launch thread may be gone already; then the process is on its way out.
+            drop(jobs.send(Job::HungUp));
+        };
+        if let Err(error) = thread::Builder::new()
+            .name("connection".to_owned())
+            .stack_size(STACK)
+            .spawn(serve)
+        {
+            tracing::error!(%error, "a daemon's connection cannot be served");
+        }
+    }
+
+    fn serve(
+        &self,
+        jobs: &SyncSender<Job>,
+        stop: &StopFlag,
+        fence: &Fence,
+    ) -> Result<(), ConnectionError> {
+        let peer = self.socket.peer_cred()?;
+        if peer.uid != Uid::effective().as_raw() && peer.uid != 0 {
+            return Err(ConnectionError::Stranger(peer.uid));
+        }
+        let mut admitted: Option<u64> = None;
+        while let Some(frame) = self.socket.recv()? {
+            let request: Request = wire::decode(&frame.bytes).map_err(std::io::Error::from)?;
+            match (&request.command, admitted) {
+                (Some(Command::Hello(hello)), None) => {
+                    check_version(hello)?;
+                    if !fence.admit(hello.epoch) {
+                        return Err(ConnectionError::Superseded(hello.epoch));
+                    }
+                    admitted = Some(hello.epoch);
+                }
+                (Some(Command::Hello(_)) | None, _) | (Some(_), None) => {
+                    return Err(ConnectionError::OutOfPlace);
+                }
+                (Some(_), Some(epoch)) if !fence.admits_still(epoch) => {
+                    return Err(ConnectionError::Superseded(epoch));
+                }
+                (Some(Command::Abort(_)), Some(_)) => stop.set(),
+                (Some(_), Some(_)) => {}
+            }
+            let files = frame.fds.into_iter().map(File::from).collect();
+            match jobs.try_send(Job::Request(request, files, self.clone())) {
+                Ok(()) => {}
+                Err(TrySendError::Full(Job::Request(request, ..))) => {
+                    let refusal = Refusal::new(
+                        Reason::QueueFull,
+                        "too many requests wait for this launch host",
+                    );
+                    self.answer(request.id, None, Outcome::Refused((&refusal).into()));
+                }
+                Err(TrySendError::Full(Job::HungUp) | TrySendError::Disconnected(_)) => {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers one request. A daemon that does not read loses its connection.
+    pub(super) fn answer(&self, id: u64, snapshot: Option<Snapshot>, outcome: Outcome) {
+        self.send(Message::Response(Response {
+            id,
+            snapshot,
+            outcome: Some(outcome),
+        }));
+    }
+
+    /// Tells how far a running extent is.
+    pub(super) fn progress(&self, snapshot: Snapshot) {
+        self.send(Message::Progress(snapshot));
+    }
+
+    fn send(&self, message: Message) {
+        let frame = wire::encode(&Reply {
+            message: Some(message),
+        })
+        .map_err(std::io::Error::from);
+        if let Err(error) = frame.and_then(|frame| self.socket.try_send(&frame, &[])) {
+            tracing::debug!(%error, "a daemon does not read its answers");
+            self.close();
+        }
+    }
+
+    fn close(&self) {
+        if let Err(error) = self.socket.shutdown() {
+            tracing::debug!(%error, "shutting a connection down");
+        }
+    }
+}
+
+/// The answer to a `Hello` that was admitted.
+pub(super) fn welcome(hello: &Hello, record: Vec<u8>) -> Outcome {
+    Outcome::Welcome(Welcome {
+        version: hello.version.min(protocol::VERSION),
+        record,
+    })
+}
+
+fn check_version(hello: &Hello) -> Result<(), ConnectionError> {
+    // A newer daemon speaks the older version that the answer names, or hangs up.
+    if hello.version < protocol::OLDEST_VERSION {
+        return Err(ConnectionError::Version(hello.version));
+    }
+    Ok(())
+}
+
+/// Why a connection is closed.
+#[derive(Debug, thiserror::Error)]
+enum ConnectionError {
+    #[error("the peer runs as uid {0}, which is neither this host's nor root")]
+    Stranger(u32),
+    #[error("the daemon speaks version {0} of the protocol, older than any that this host accepts")]
+    Version(u32),
+    #[error("epoch {0} is not the newest daemon's")]
+    Superseded(u64),
+    #[error("a message that does not belong here")]
+    OutOfPlace,
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_daemon_is_fenced_off_by_a_newer_one() {
+        let fence = Fence::default();
+        assert!(fence.admit(3));
+        assert!(fence.admit(3));
+        assert!(fence.admits_still(3));
+        assert!(fence.admit(4));
+        assert!(!fence.admits_still(3));
+        assert!(!fence.admit(3));
+    }
+}

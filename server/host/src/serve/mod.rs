@@ -1,0 +1,81 @@
+//! The launch host's process: one socket to the daemon, one thread for the launch.
+//!
+//! ```text
+//!  acceptor thread ──▶ connection thread (one per daemon) ──commands──▶ launch thread (main)
+//!                              ▲  sets the stop flag on Abort                 │
+//!                              └───────────── replies on the same socket ◀────┘
+//! ```
+//!
+//! The launch thread is the process's first thread and owns everything: VM, memory, ledger. It blocks every signal, because a pending one
+//! makes the kernel's populate fail (kernel.md, section 10.5). It answers with sends that never wait: a daemon that does not read its
+//! answers loses its connection, and an install never waits for anyone.
+//!
+//! **Invariant:** once a `Stage` command is in the queue, it is carried out, whoever lives to read the answer.
+
+mod connection;
+mod create;
+mod worker;
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use nix::sys::signal::{SigSet, Signal};
+
+use crate::{launch::StopFlag, wire::SeqListener};
+use connection::{Connection, Fence};
+use worker::Worker;
+
+/// Commands that may wait for the launch thread, from all connections together.
+const QUEUE: usize = 64;
+
+/// What a launch host is started with.
+#[derive(Debug, Clone)]
+pub struct HostConfig {
+    /// The supervisor's runtime directory, where hosts share the simulated firmware.
+    pub runtime_dir: PathBuf,
+    /// Pages installed without looking up.
+    pub chunk_pages: u64,
+}
+
+/// Runs a launch host on the calling thread until its launch is over, or, while it has none, until the daemon hangs up.
+///
+/// # Errors
+/// The listener or a thread could not be set up.
+pub fn run(listener: SeqListener, config: HostConfig) -> io::Result<()> {
+    SigSet::all().thread_block()?;
+    let (commands, queue) = mpsc::sync_channel(QUEUE);
+    let stop = StopFlag::default();
+    let fence = Arc::new(Fence::default());
+    let acceptor_stop = stop.clone();
+    thread::Builder::new()
+        .name("acceptor".to_owned())
+        .stack_size(128 * 1024)
+        .spawn(move || {
+            // The supervisor's SIGTERM ends the process through this thread; there is nothing to save in a host that is not wanted.
+            let mut term = SigSet::empty();
+            term.add(Signal::SIGTERM);
+            if let Err(error) = term.thread_unblock() {
+                tracing::warn!(%error, "SIGTERM stays blocked");
+            }
+            loop {
+                match listener.accept() {
+                    Ok(socket) => Connection::start(
+                        socket,
+                        commands.clone(),
+                        acceptor_stop.clone(),
+                        Arc::clone(&fence),
+                    ),
+                    Err(error) => {
+                        tracing::error!(%error, "no more daemons are heard");
+                        return;
+                    }
+                }
+            }
+        })?;
+    Worker::new(config, stop).run(&queue);
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! The kernel's numbers that no crate has, and a check of the layouts that one has.
+//!
+//! kvm-bindings proves its structs against the header it was made from; what follows proves them against the kernel that this
+//! project was written for (`include/uapi/linux/kvm.h`, Linux 6.18). A struct that kvm-bindings lacks belongs here too.
+//!
+//! **Invariant:** constants and compile-time checks only.
+
+use std::mem::{offset_of, size_of};
+
+use kvm_bindings::{kvm_create_guest_memfd, kvm_userspace_memory_region2};
+
+/// `KVM_CAP_GUEST_MEMFD_FLAGS`, Linux 6.18: on a VM descriptor, the flags that its guest_memfds may have.
+pub(crate) const KVM_CAP_GUEST_MEMFD_FLAGS: u32 = 244;
+
+/// `GUEST_MEMFD_FLAG_MMAP`, Linux 6.18.
+pub(crate) const GUEST_MEMFD_FLAG_MMAP: u64 = 1 << 0;
+
+/// `GUEST_MEMFD_FLAG_INIT_SHARED`, Linux 6.18.
+pub(crate) const GUEST_MEMFD_FLAG_INIT_SHARED: u64 = 1 << 1;
+
+const _: () = {
+    assert!(size_of::<kvm_create_guest_memfd>() == 64);
+    assert!(offset_of!(kvm_create_guest_memfd, size) == 0);
+    assert!(offset_of!(kvm_create_guest_memfd, flags) == 8);
+    assert!(offset_of!(kvm_create_guest_memfd, reserved) == 16);
+};
+
+const _: () = {
+    assert!(size_of::<kvm_userspace_memory_region2>() == 160);
+    assert!(offset_of!(kvm_userspace_memory_region2, slot) == 0);
+    assert!(offset_of!(kvm_userspace_memory_region2, flags) == 4);
+    assert!(offset_of!(kvm_userspace_memory_region2, guest_phys_addr) == 8);
+    assert!(offset_of!(kvm_userspace_memory_region2, memory_size) == 16);
+    assert!(offset_of!(kvm_userspace_memory_region2, userspace_addr) == 24);
+    assert!(offset_of!(kvm_userspace_memory_region2, guest_memfd_offset) == 32);
+    assert!(offset_of!(kvm_userspace_memory_region2, guest_memfd) == 40);
+    assert!(offset_of!(kvm_userspace_memory_region2, pad2) == 48);
+};

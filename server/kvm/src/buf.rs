@@ -1,0 +1,122 @@
+//! A buffer of private, page-aligned memory for page contents on their way into a guest.
+//!
+//! Firmware and the kernel read launch pages from here, so no one else may be able to change them in between.
+//!
+//! **Invariant:** the memory is never shared with another process, never printed, and overwritten before it goes back.
+
+use std::fmt;
+use std::io;
+use std::slice;
+
+use crate::PAGE_BYTES;
+use crate::span::Span;
+
+/// Page-aligned private memory, zero at first and wiped when dropped.
+pub struct PageBuf {
+    span: Span,
+}
+
+impl PageBuf {
+    /// Maps `pages` pages of zeros. Memory is taken when a page is first touched, or by [`lock`](Self::lock).
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for zero pages, `ENOMEM` where there is no room.
+    pub fn new(pages: usize) -> io::Result<Self> {
+        let bytes = pages
+            .checked_mul(PAGE_BYTES)
+            .ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self {
+            span: Span::private(bytes)?,
+        })
+    }
+
+    /// Takes memory for the whole buffer and keeps it out of swap.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` or `EPERM` beyond the limit on locked memory (RLIMIT_MEMLOCK); the buffer can be used all the same.
+    pub fn lock(&mut self) -> io::Result<()> {
+        // SAFETY: the kernel makes the buffer's pages resident and changes no byte. The range is exactly the span that `self`
+        // owns, borrowed for the call.
+        let ret = unsafe { libc::mlock(self.span.addr().as_ptr().cast(), self.span.bytes()) };
+        if ret == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    }
+
+    /// The contents.
+    pub fn as_slice(&self) -> &[u8] {
+        // SAFETY: the span is mapped readable, as long as `self` lives, and initialised (zeros at first). Only `self` knows its
+        // address, and writing needs `&mut self`. The length is that of the mapping.
+        unsafe { slice::from_raw_parts(self.span.addr().as_ptr(), self.span.bytes()) }
+    }
+
+    /// The contents, to be written.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        // SAFETY: as in `as_slice`, and mapped writable; `&mut self` makes this the only reference.
+        unsafe { slice::from_raw_parts_mut(self.span.addr().as_ptr(), self.span.bytes()) }
+    }
+}
+
+impl fmt::Debug for PageBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PageBuf")
+            .field("bytes", &self.span.bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for PageBuf {
+    fn drop(&mut self) {
+        let contents = self.as_mut_slice();
+        // A plain fill of memory that is unmapped next is a dead store; this one the compiler keeps.
+        // SAFETY: writes zeros to the whole of one slice that is borrowed mutably.
+        unsafe { libc::explicit_bzero(contents.as_mut_ptr().cast(), contents.len()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_aligned_zero_and_writable() {
+        let mut buf = PageBuf::new(3).unwrap();
+        assert_eq!(buf.as_slice().len(), 3 * PAGE_BYTES);
+        assert!(buf.as_slice().as_ptr().addr().is_multiple_of(PAGE_BYTES));
+        assert!(buf.as_slice().iter().all(|byte| *byte == 0));
+        buf.as_mut_slice()[3 * PAGE_BYTES - 1] = 7;
+        assert_eq!(buf.as_slice().last(), Some(&7));
+    }
+
+    #[test]
+    fn a_small_buffer_can_be_locked() {
+        PageBuf::new(1).unwrap().lock().unwrap();
+    }
+
+    #[test]
+    fn impossible_sizes_are_errors() {
+        assert_eq!(
+            PageBuf::new(0).unwrap_err().raw_os_error(),
+            Some(libc::EINVAL)
+        );
+        assert_eq!(
+            PageBuf::new(usize::MAX).unwrap_err().kind(),
+            io::ErrorKind::OutOfMemory
+        );
+        assert_eq!(
+            PageBuf::new(usize::MAX / PAGE_BYTES).unwrap_err().kind(),
+            io::ErrorKind::OutOfMemory
+        );
+    }
+
+    #[test]
+    fn debug_prints_the_size_only() {
+        let mut buf = PageBuf::new(1).unwrap();
+        buf.as_mut_slice().fill(0x41);
+        assert_eq!(format!("{buf:?}"), "PageBuf { bytes: 4096, .. }");
+    }
+}

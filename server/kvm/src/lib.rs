@@ -1,0 +1,66 @@
+//! KVM and guest_memfd as the launch host needs them: typed addresses, owned descriptors, one method per system call.
+//!
+//! This is the only crate of the project with `unsafe`. Every other crate forbids it, so the argument below is the safety
+//! argument of the whole daemon.
+//!
+//! ```text
+//!  Kvm ──create_vm──▶ Vm ──create_guest_memfd──▶ GuestMemfd ──map(self)──▶ Mapping<Guest>
+//!                      │                                                         │
+//!                      └───────────── set_memory_region(&mapping) ◀──────────────┘
+//! ```
+//!
+//! # Why it is sound
+//!
+//! 1. **Addresses given to the kernel come from values that own them.** A pointer and its length are always those of one
+//!    [`Mapping`], [`PageBuf`] or slice that is borrowed for the call; offsets into them are checked against their size first.
+//! 2. **No address range outlives its use.** A memslot makes KVM remember a user address for as long as the slot exists. The
+//!    `Vm` therefore shares ownership of the mapped span until the slot is deleted or the VM descriptor is closed, whatever
+//!    becomes of the [`Mapping`]. A span is unmapped when its last owner is dropped, and never remapped.
+//! 3. **A borrowed page does not change.** Mapped memory is written in four ways, and each is excluded while a slice is lent:
+//!    * by this process through the mapping: needs `&mut Mapping`;
+//!    * by this process through another mapping or descriptor of the same memory: [`GuestMemfd::map`] consumes the handle,
+//!      and no descriptor of mapped memory is ever lent;
+//!    * by another process: the descriptors are close-on-exec and never sent, and a host neither forks nor execs;
+//!    * by a guest: this crate creates no vCPU. Code that adds one has to take the [`Mapping`] away from its owner first.
+//! 4. **Descriptors have one owner.** They are `OwnedFd` from the system call that made them on, and lent as `BorrowedFd`.
+//! 5. **A failure of memory is an errno where it can be.** [`Mapping::populate`] and [`Mapping::read_from`] let the kernel meet
+//!    a missing, exhausted or poisoned page; only a plain access to a page that was not populated can raise SIGBUS, which
+//!    ends the process and so is no unsoundness.
+//!
+//! What is trusted: that the kernel does what the documentation of a method, and the kernel function that it cites, say.
+//!
+//! # Errors
+//!
+//! [`KvmError`] says which call failed and what the kernel said, nothing more. What it means for a launch is decided above.
+//!
+//! **Invariant:** no method retries, logs, loops over a range, or punches a hole into a guest_memfd.
+#![expect(
+    unsafe_code,
+    reason = "the boundary to the kernel; see the crate documentation for the argument"
+)]
+
+mod abi;
+mod addr;
+mod buf;
+mod caps;
+mod error;
+mod guest_memfd;
+mod kvm;
+mod mapping;
+mod page;
+mod range;
+mod span;
+#[cfg(test)]
+mod tests;
+mod vm;
+
+pub use addr::{Gfn, Gpa};
+pub use buf::PageBuf;
+pub use caps::{Cap, GuestMemfdFlags, VmType, VmTypes};
+pub use error::{KvmError, errno_name};
+pub use guest_memfd::GuestMemfd;
+pub use kvm::{DEV_KVM, Kvm};
+pub use mapping::{Anonymous, Guest, Mapping};
+pub use page::{PAGE_BYTES, PAGE_SIZE, Page, PageType};
+pub use range::{GfnRange, RangeError};
+pub use vm::Vm;

@@ -1,0 +1,195 @@
+//! The configuration: what an operator sets, by defaults < file < environment < flags, and what the daemon runs with.
+//!
+//! One struct, [`Settings`], has every key once; the file, the environment and the flags each fill one, and [`Config`] is what
+//! they amount to. So no key can be missing from one of the three.
+//!
+//! **Invariant:** a `Config` that exists is valid; nothing but [`Config::load`] looks at the process or the machine.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+mod defaults;
+mod file;
+mod machine;
+mod settings;
+#[cfg(test)]
+mod tests;
+pub mod values;
+
+pub use machine::Machine;
+pub use settings::Settings;
+use values::ValueError;
+
+use crate::{
+    logging::LogFormat,
+    net::{Limits, Listen, MAX_SOCKET_PATH_BYTES},
+};
+
+/// What the daemon runs with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Addresses to serve on; at least one.
+    pub listen: Vec<Listen>,
+    /// Where state outlives the daemon; absolute. It need not exist.
+    pub state_dir: PathBuf,
+    /// Where sockets live; absolute. It need not exist.
+    pub runtime_dir: PathBuf,
+    /// What is logged, as tracing-subscriber's EnvFilter reads it; valid.
+    pub log: String,
+    /// How it is logged.
+    pub log_format: LogFormat,
+    /// How long calls in progress may take to finish when the daemon shuts down.
+    pub grace: Duration,
+    /// Launches at one time, ended ones included until they are deleted.
+    pub max_launches: u32,
+    /// Memory regions of one launch.
+    pub max_regions: u32,
+    /// Sum of the sizes of one launch's regions, in bytes.
+    pub max_memory_bytes: u64,
+    /// Connections at one time.
+    pub max_connections: u32,
+    /// Calls at one time on one connection.
+    pub max_streams_per_connection: u32,
+    /// StagePages calls of one launch that may wait or run at one time.
+    pub max_pending_calls: u32,
+    /// Pages that are installed without looking up.
+    pub chunk_pages: u32,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read configuration file {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file says something that is not understood.
+    #[error("{}:{line}: {text:?}: {message}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The line itself, with the key in it.
+        text: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A variable has a value that is not understood.
+    #[error("environment variable {variable}: {source}")]
+    Variable {
+        /// Its name.
+        variable: String,
+        /// What is wrong with it.
+        source: ValueError,
+    },
+    /// There is no home directory to put a default under.
+    #[error(
+        "HOME is not set, so there is no default for the state directory; set --state-dir, state_dir or STAGEPAGES_STATE_DIR"
+    )]
+    NoHome,
+    /// The default socket cannot lie in the runtime directory.
+    #[error(
+        "socket path {} is longer than {MAX_SOCKET_PATH_BYTES} bytes; set a shorter runtime_dir, or listen",
+        .0.display()
+    )]
+    SocketPath(PathBuf),
+    /// The machine does not tell how much memory it has.
+    #[error(
+        "cannot read the machine's memory from {}; set max_memory_bytes",
+        machine::MEMINFO
+    )]
+    Memory(#[source] io::Error),
+}
+
+impl Config {
+    /// The configuration of this process: flags over its environment over the file that `--config` or `STAGEPAGES_CONFIG` names.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn load(config: Option<&Path>, flags: Settings) -> Result<Self, ConfigError> {
+        let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+        let path = config
+            .map(Path::to_owned)
+            .or_else(|| variable("STAGEPAGES_CONFIG").map(PathBuf::from));
+        let file = match path {
+            None => Settings::default(),
+            Some(path) => match fs::read_to_string(&path) {
+                Ok(text) => file::parse(&path, &text)?,
+                Err(source) => return Err(ConfigError::Read { path, source }),
+            },
+        };
+        let machine = Machine::this().map_err(ConfigError::Memory)?;
+        let set = flags.or(Settings::from_env(variable)?).or(file);
+        Self::resolve(set, variable, machine)
+    }
+
+    /// What `set` amounts to, with defaults for the rest.
+    ///
+    /// # Errors
+    /// A default cannot be made from the environment.
+    pub fn resolve(
+        set: Settings,
+        variable: impl Fn(&str) -> Option<OsString>,
+        machine: Machine,
+    ) -> Result<Self, ConfigError> {
+        let runtime_dir = match set.runtime_dir {
+            Some(dir) => dir.into_path(),
+            None => defaults::runtime_dir(&variable, machine.uid),
+        };
+        let state_dir = match set.state_dir {
+            Some(dir) => dir.into_path(),
+            None => defaults::state_dir(&variable, machine.uid).ok_or(ConfigError::NoHome)?,
+        };
+        let listen = match set.listen {
+            Some(listen) if !listen.is_empty() => listen,
+            Some(_) | None => {
+                let path = runtime_dir.join("api.sock");
+                if path.as_os_str().len() > MAX_SOCKET_PATH_BYTES {
+                    return Err(ConfigError::SocketPath(path));
+                }
+                vec![Listen::Unix(path)]
+            }
+        };
+        Ok(Self {
+            listen,
+            state_dir,
+            runtime_dir,
+            log: set.log.unwrap_or_default().into_string(),
+            log_format: set.log_format.unwrap_or_default(),
+            grace: set.grace.map_or(defaults::GRACE, |grace| grace.get()),
+            max_launches: set.max_launches.map_or(1000, |count| count.get()),
+            max_regions: set.max_regions.map_or(64, |count| count.get()),
+            max_memory_bytes: set.max_memory_bytes.map_or_else(
+                || defaults::max_memory_bytes(machine.memory_bytes),
+                |bytes| bytes.get(),
+            ),
+            max_connections: set.max_connections.map_or(1024, |count| count.get()),
+            max_streams_per_connection: set
+                .max_streams_per_connection
+                .map_or(128, |count| count.get()),
+            max_pending_calls: set.max_pending_calls.map_or(32, |count| count.get()),
+            chunk_pages: set.chunk_pages.map_or(64, |count| count.get()),
+        })
+    }
+
+    /// The bounds of connections.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            // A usize has at least 32 bits wherever KVM runs.
+            max_connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX),
+            max_streams_per_connection: self.max_streams_per_connection,
+            ..Limits::default()
+        }
+    }
+}

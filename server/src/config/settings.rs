@@ -1,0 +1,185 @@
+//! Every key, once: the flags of `serve`, the keys of the file and the `STAGEPAGES_…` variables are made from this struct.
+//!
+//! **Invariant:** unset and set to the default are the same to everyone who reads the result.
+
+use std::{error::Error, ffi::OsString, str::FromStr};
+
+use serde::Deserialize;
+
+use super::{
+    ConfigError,
+    values::{AbsoluteDir, Count, Grace, LogFilter, MemoryBytes, ValueError},
+};
+use crate::{logging::LogFormat, net::Listen};
+
+/// What one source sets. Each key is also the name of its flag (with dashes) and of its variable (upper case, `STAGEPAGES_`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, clap::Args)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Address to serve on, unix:PATH or tcp:HOST:PORT; repeat for several [default: unix:RUNTIME_DIR/api.sock]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<Vec<Listen>>,
+    /// Where state outlives the daemon [default: $XDG_STATE_HOME/stagepages, /var/lib/stagepages for root]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<AbsoluteDir>,
+    /// Where sockets live [default: $XDG_RUNTIME_DIR/stagepages, /run/stagepages for root]
+    #[arg(long, value_name = "DIR")]
+    pub runtime_dir: Option<AbsoluteDir>,
+    /// What is logged: a level, or TARGET=LEVEL,… [default: info]
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<LogFilter>,
+    /// How it is logged [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// How long calls in progress may take to finish at shutdown [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    pub grace: Option<Grace>,
+    /// Launches at one time, ended ones included until deleted [default: 1000]
+    #[arg(long, value_name = "N")]
+    pub max_launches: Option<Count<1, 100_000>>,
+    /// Memory regions of one launch [default: 64]
+    #[arg(long, value_name = "N")]
+    pub max_regions: Option<Count<1, 4096>>,
+    /// Memory of one launch in bytes [default: twice the machine's]
+    #[arg(long, value_name = "BYTES")]
+    pub max_memory_bytes: Option<MemoryBytes>,
+    /// Connections at one time [default: 1024]
+    #[arg(long, value_name = "N")]
+    pub max_connections: Option<Count<1, 100_000>>,
+    /// Calls at one time on one connection [default: 128]
+    #[arg(long, value_name = "N")]
+    pub max_streams_per_connection: Option<Count<1, 10_000>>,
+    /// StagePages calls of one launch that may wait or run at one time [default: 32]
+    #[arg(long, value_name = "N")]
+    pub max_pending_calls: Option<Count<1, 4096>>,
+    /// Pages that are installed without looking up, which bounds how long an abort waits [default: 64]
+    #[arg(long, value_name = "N")]
+    pub chunk_pages: Option<Count<1, 4096>>,
+}
+
+impl Settings {
+    /// What `self` sets, and for the rest what `weaker` sets.
+    #[must_use]
+    pub fn or(self, weaker: Self) -> Self {
+        Self {
+            listen: self.listen.or(weaker.listen),
+            state_dir: self.state_dir.or(weaker.state_dir),
+            runtime_dir: self.runtime_dir.or(weaker.runtime_dir),
+            log: self.log.or(weaker.log),
+            log_format: self.log_format.or(weaker.log_format),
+            grace: self.grace.or(weaker.grace),
+            max_launches: self.max_launches.or(weaker.max_launches),
+            max_regions: self.max_regions.or(weaker.max_regions),
+            max_memory_bytes: self.max_memory_bytes.or(weaker.max_memory_bytes),
+            max_connections: self.max_connections.or(weaker.max_connections),
+            max_streams_per_connection: self
+                .max_streams_per_connection
+                .or(weaker.max_streams_per_connection),
+            max_pending_calls: self.max_pending_calls.or(weaker.max_pending_calls),
+            chunk_pages: self.chunk_pages.or(weaker.chunk_pages),
+        }
+    }
+
+    /// What the environment sets. An empty variable sets nothing.
+    ///
+    /// # Errors
+    /// The first variable whose value is wrong.
+    pub fn from_env(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
+        let variable = &variable;
+        Ok(Self {
+            listen: list(variable, "STAGEPAGES_LISTEN")?,
+            state_dir: one(variable, "STAGEPAGES_STATE_DIR")?,
+            runtime_dir: one(variable, "STAGEPAGES_RUNTIME_DIR")?,
+            log: one(variable, "STAGEPAGES_LOG")?,
+            log_format: one(variable, "STAGEPAGES_LOG_FORMAT")?,
+            grace: one(variable, "STAGEPAGES_GRACE")?,
+            max_launches: one(variable, "STAGEPAGES_MAX_LAUNCHES")?,
+            max_regions: one(variable, "STAGEPAGES_MAX_REGIONS")?,
+            max_memory_bytes: one(variable, "STAGEPAGES_MAX_MEMORY_BYTES")?,
+            max_connections: one(variable, "STAGEPAGES_MAX_CONNECTIONS")?,
+            max_streams_per_connection: one(variable, "STAGEPAGES_MAX_STREAMS_PER_CONNECTION")?,
+            max_pending_calls: one(variable, "STAGEPAGES_MAX_PENDING_CALLS")?,
+            chunk_pages: one(variable, "STAGEPAGES_CHUNK_PAGES")?,
+        })
+    }
+
+    /// The flags that say the same, for a process that is started in turn.
+    #[must_use]
+    pub fn to_args(&self) -> Vec<OsString> {
+        let mut args = Vec::new();
+        let mut push = |flag: &str, value: Option<String>| {
+            if let Some(value) = value {
+                // One argument, so that a value cannot be taken for a flag.
+                args.push(OsString::from(format!("--{flag}={value}")));
+            }
+        };
+        for address in self.listen.iter().flatten() {
+            push("listen", Some(address.to_string()));
+        }
+        push("state-dir", text(self.state_dir.as_ref()));
+        push("runtime-dir", text(self.runtime_dir.as_ref()));
+        push("log", text(self.log.as_ref()));
+        push("log-format", text(self.log_format.as_ref()));
+        push("grace", text(self.grace.as_ref()));
+        push("max-launches", text(self.max_launches.as_ref()));
+        push("max-regions", text(self.max_regions.as_ref()));
+        push("max-memory-bytes", text(self.max_memory_bytes.as_ref()));
+        push("max-connections", text(self.max_connections.as_ref()));
+        let streams = text(self.max_streams_per_connection.as_ref());
+        push("max-streams-per-connection", streams);
+        push("max-pending-calls", text(self.max_pending_calls.as_ref()));
+        push("chunk-pages", text(self.chunk_pages.as_ref()));
+        args
+    }
+}
+
+fn text(value: Option<&impl ToString>) -> Option<String> {
+    value.map(ToString::to_string)
+}
+
+fn one<T>(variable: impl Fn(&str) -> Option<OsString>, name: &str) -> Result<Option<T>, ConfigError>
+where
+    T: FromStr,
+    T::Err: Into<ValueError> + Error,
+{
+    let Some(value) = read(variable, name)? else {
+        return Ok(None);
+    };
+    value.parse().map(Some).map_err(|error| wrong(name, error))
+}
+
+fn list(
+    variable: impl Fn(&str) -> Option<OsString>,
+    name: &str,
+) -> Result<Option<Vec<Listen>>, ConfigError> {
+    let Some(value) = read(variable, name)? else {
+        return Ok(None);
+    };
+    let items = value.split(',').map(|item| item.trim().parse());
+    items
+        .collect::<Result<_, _>>()
+        .map(Some)
+        .map_err(|error| wrong(name, error))
+}
+
+fn read(
+    variable: impl Fn(&str) -> Option<OsString>,
+    name: &str,
+) -> Result<Option<String>, ConfigError> {
+    match variable(name).map(OsString::into_string) {
+        None => Ok(None),
+        Some(Ok(value)) if value.is_empty() => Ok(None),
+        Some(Ok(value)) => Ok(Some(value)),
+        Some(Err(bytes)) => {
+            let bytes = bytes.to_string_lossy().into_owned();
+            Err(wrong(name, ValueError::Encoding(bytes)))
+        }
+    }
+}
+
+fn wrong(name: &str, source: impl Into<ValueError>) -> ConfigError {
+    ConfigError::Variable {
+        variable: name.to_owned(),
+        source: source.into(),
+    }
+}

@@ -1,0 +1,211 @@
+use clap::Parser;
+
+use super::*;
+use crate::cli::{Cli, Command};
+
+const EXAMPLE: &str = include_str!("../../../deploy/stagepagesd.toml");
+
+const ROOT: Machine = Machine {
+    uid: 0,
+    memory_bytes: 64 << 30,
+};
+
+fn nothing(_: &str) -> Option<OsString> {
+    None
+}
+
+fn vars(pairs: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<OsString> + Copy {
+    move |name| {
+        let pair = pairs.iter().find(|(known, _)| *known == name)?;
+        Some(pair.1.into())
+    }
+}
+
+fn file(text: &str) -> Result<Settings, ConfigError> {
+    file::parse(Path::new("x.toml"), text)
+}
+
+fn flags(args: &[&str]) -> Settings {
+    let cli = Cli::try_parse_from(["stagepagesd", "serve"].iter().chain(args));
+    match cli.expect("flags are valid").command {
+        Command::Serve(args) => args.settings,
+        other => panic!("not serve: {other:?}"),
+    }
+}
+
+/// The example with its settings in force.
+fn uncommented() -> String {
+    let line = |line: &str| {
+        line.strip_prefix('#')
+            .filter(|rest| !rest.starts_with(' '))
+            .map(str::to_owned)
+    };
+    EXAMPLE
+        .lines()
+        .filter_map(line)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn the_example_file_shows_every_key_with_its_default() {
+    let defaults = Config::resolve(Settings::default(), nothing, ROOT).expect("resolves");
+    assert_eq!(file(EXAMPLE).expect("parses"), Settings::default());
+    let shown = file(&uncommented()).expect("parses");
+    assert_eq!(shown.to_args().len(), 13, "every key is there");
+    assert_eq!(
+        Config::resolve(shown, nothing, ROOT).expect("resolves"),
+        defaults
+    );
+}
+
+#[test]
+fn every_key_can_be_set_by_each_source() {
+    let from_file = file(
+        r#"
+        listen = ["unix:/a/b", "tcp:127.0.0.1:0"]
+        state_dir = "/s"
+        runtime_dir = "/r"
+        log = "debug,h2=warn"
+        log_format = "json"
+        grace = "2m"
+        max_launches = 1
+        max_regions = 2
+        max_memory_bytes = 8192
+        max_connections = 4
+        max_streams_per_connection = 5
+        max_pending_calls = 6
+        chunk_pages = 7
+        "#,
+    )
+    .expect("parses");
+    let from_env = Settings::from_env(vars(&[
+        ("STAGEPAGES_LISTEN", "unix:/a/b, tcp:127.0.0.1:0"),
+        ("STAGEPAGES_STATE_DIR", "/s"),
+        ("STAGEPAGES_RUNTIME_DIR", "/r"),
+        ("STAGEPAGES_LOG", "debug,h2=warn"),
+        ("STAGEPAGES_LOG_FORMAT", "json"),
+        ("STAGEPAGES_GRACE", "120s"),
+        ("STAGEPAGES_MAX_LAUNCHES", "1"),
+        ("STAGEPAGES_MAX_REGIONS", "2"),
+        ("STAGEPAGES_MAX_MEMORY_BYTES", "8192"),
+        ("STAGEPAGES_MAX_CONNECTIONS", "4"),
+        ("STAGEPAGES_MAX_STREAMS_PER_CONNECTION", "5"),
+        ("STAGEPAGES_MAX_PENDING_CALLS", "6"),
+        ("STAGEPAGES_CHUNK_PAGES", "7"),
+    ]))
+    .expect("is valid");
+    let args = from_file.to_args();
+    let args: Vec<&str> = args
+        .iter()
+        .map(|arg| arg.to_str().expect("is text"))
+        .collect();
+    assert_eq!(args.len(), 14);
+    assert_eq!(from_env, from_file);
+    assert_eq!(flags(&args), from_file);
+}
+
+#[test]
+fn flags_win_over_variables_over_the_file() {
+    let env = vars(&[("STAGEPAGES_GRACE", "2s"), ("STAGEPAGES_CHUNK_PAGES", "2")]);
+    let file = file("grace = \"3s\"\nchunk_pages = 3\nmax_regions = 3\n").expect("parses");
+    let set = flags(&["--grace", "1s"]);
+    let set = set.or(Settings::from_env(env).expect("is valid")).or(file);
+    let config = Config::resolve(set, env, ROOT).expect("resolves");
+    assert_eq!(config.grace, Duration::from_secs(1));
+    assert_eq!((config.chunk_pages, config.max_regions), (2, 3));
+}
+
+#[test]
+fn defaults_follow_the_user() {
+    let resolve = |variables, uid| {
+        let machine = Machine { uid, ..ROOT };
+        let config = Config::resolve(Settings::default(), vars(variables), machine);
+        config.map(|config| (config.listen[0].to_string(), config.state_dir))
+    };
+    assert_eq!(
+        resolve(&[], 0).expect("resolves"),
+        (
+            "unix:/run/stagepages/api.sock".into(),
+            "/var/lib/stagepages".into()
+        )
+    );
+    assert_eq!(
+        resolve(&[("HOME", "/home/a")], 7).expect("resolves"),
+        (
+            "unix:/tmp/stagepages-7/api.sock".into(),
+            "/home/a/.local/state/stagepages".into()
+        )
+    );
+    let xdg = &[("XDG_RUNTIME_DIR", "/x/r"), ("XDG_STATE_HOME", "/x/s")];
+    assert_eq!(
+        resolve(xdg, 7).expect("resolves"),
+        (
+            "unix:/x/r/stagepages/api.sock".into(),
+            "/x/s/stagepages".into()
+        )
+    );
+    assert!(matches!(
+        resolve(&[("HOME", "relative")], 7),
+        Err(ConfigError::NoHome)
+    ));
+}
+
+#[test]
+fn an_overlong_runtime_directory_is_refused_with_a_way_out() {
+    let dir = format!("/{}", "r".repeat(99));
+    let error = Config::resolve(flags(&["--runtime-dir", &dir]), nothing, ROOT);
+    let error = error.expect_err("is refused").to_string();
+    assert!(error.contains("shorter runtime_dir"), "{error}");
+}
+
+#[test]
+fn mistakes_in_the_file_name_file_line_and_key() {
+    for (text, line, words) in [
+        (
+            "log = \"info\"\nmax_launchs = 3\n",
+            2,
+            vec!["max_launchs", "unknown field"],
+        ),
+        (
+            "\n\nmax_launches = \"many\"\n",
+            3,
+            vec!["max_launches", "invalid type"],
+        ),
+        ("max_launches = 0\n", 1, vec!["max_launches", "1 to 100000"]),
+        ("max_launches = -1\n", 1, vec!["max_launches"]),
+        ("grace = \"soon\"\n", 1, vec!["grace", "30s"]),
+        ("listen = [\"tcp:0.0.0.0:1\"]\n", 1, vec!["listen", "TLS"]),
+        ("state_dir = \"x\"\n", 1, vec!["state_dir", "absolute"]),
+        (
+            "log = \"info\"\nlog = \"warn\"\n",
+            2,
+            vec!["log", "duplicate"],
+        ),
+        ("log = \"a=b=c\"\n", 1, vec!["log", "filter"]),
+        ("log_format = \"xml\"\n", 1, vec!["log_format", "json"]),
+        ("log = \n", 1, vec!["log"]),
+    ] {
+        let error = file(text).expect_err("is refused").to_string();
+        assert!(error.starts_with(&format!("x.toml:{line}: ")), "{error}");
+        for word in words {
+            assert!(error.contains(word), "{word} in {error}");
+        }
+    }
+}
+
+#[test]
+fn mistakes_in_variables_name_them() {
+    let error =
+        Settings::from_env(vars(&[("STAGEPAGES_GRACE", "2 weeks")])).expect_err("is refused");
+    assert!(
+        error
+            .to_string()
+            .starts_with("environment variable STAGEPAGES_GRACE: \"2 weeks\"")
+    );
+    let error =
+        Settings::from_env(vars(&[("STAGEPAGES_LISTEN", "unix:/a,b")])).expect_err("is refused");
+    assert!(error.to_string().contains("\"b\" is neither"), "{error}");
+    let empty = Settings::from_env(vars(&[("STAGEPAGES_GRACE", "")])).expect("is as unset");
+    assert_eq!(empty, Settings::default());
+}

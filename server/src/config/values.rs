@@ -1,0 +1,282 @@
+//! The values of settings, checked where they are read, whether by a flag, a variable or a file.
+//!
+//! **Invariant:** a value that exists keeps its bounds.
+
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+
+use crate::{net::ListenError, rpc::status::printable};
+
+/// Guest-physical addresses end at 2^52, so no launch has more memory than that, in bytes.
+pub const MAX_MEMORY_BYTES: u64 = 1 << 52;
+/// The longest grace period.
+const MAX_GRACE: Duration = Duration::from_secs(3600);
+
+/// What is wrong with a value.
+#[derive(Debug, thiserror::Error)]
+pub enum ValueError {
+    /// Not a number of its range.
+    #[error("{value:?} is not a whole number from {min} to {max}")]
+    Number {
+        /// What was given.
+        value: String,
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+    },
+    /// Not a duration of its range.
+    #[error("{0:?} is not a duration of at most 1h, such as 500ms, 30s or 5m")]
+    Duration(String),
+    /// A directory that depends on where the daemon was started.
+    #[error("directory {0:?} is not an absolute path")]
+    Relative(String),
+    /// Not a log filter.
+    #[error("{value:?} is no log filter ({source}); write a level such as info, or TARGET=LEVEL,…")]
+    Filter {
+        /// What was given.
+        value: String,
+        /// What its parser said.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// Not a log format.
+    #[error("{0:?} is no log format; write text or json")]
+    Format(String),
+    /// An address.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Bytes that are no text.
+    #[error("{0:?} is not UTF-8")]
+    Encoding(String),
+}
+
+/// A number of `MIN` to `MAX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u64")]
+pub struct Count<const MIN: u32, const MAX: u32>(u32);
+
+impl<const MIN: u32, const MAX: u32> Count<MIN, MAX> {
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> TryFrom<u64> for Count<MIN, MAX> {
+    type Error = ValueError;
+
+    fn try_from(value: u64) -> Result<Self, ValueError> {
+        match u32::try_from(value) {
+            Ok(count) if (MIN..=MAX).contains(&count) => Ok(Self(count)),
+            Ok(_) | Err(_) => Err(number(&value.to_string(), MIN.into(), MAX.into())),
+        }
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> FromStr for Count<MIN, MAX> {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let value: Option<u64> = text.parse().ok();
+        value
+            .and_then(|value| Self::try_from(value).ok())
+            .ok_or_else(|| number(text, MIN.into(), MAX.into()))
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> fmt::Display for Count<MIN, MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An amount of memory in bytes, from one page to [`MAX_MEMORY_BYTES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u64")]
+pub struct MemoryBytes(u64);
+
+impl MemoryBytes {
+    /// The number of bytes.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl TryFrom<u64> for MemoryBytes {
+    type Error = ValueError;
+
+    fn try_from(value: u64) -> Result<Self, ValueError> {
+        if (stagepages_kvm::PAGE_SIZE..=MAX_MEMORY_BYTES).contains(&value) {
+            Ok(Self(value))
+        } else {
+            Err(number(
+                &value.to_string(),
+                stagepages_kvm::PAGE_SIZE,
+                MAX_MEMORY_BYTES,
+            ))
+        }
+    }
+}
+
+impl FromStr for MemoryBytes {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let value: Option<u64> = text.parse().ok();
+        value
+            .and_then(|value| Self::try_from(value).ok())
+            .ok_or_else(|| number(text, stagepages_kvm::PAGE_SIZE, MAX_MEMORY_BYTES))
+    }
+}
+
+impl fmt::Display for MemoryBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+fn number(value: &str, min: u64, max: u64) -> ValueError {
+    let value = printable(value, 64);
+    ValueError::Number { value, min, max }
+}
+
+/// How long to wait for calls in progress: a whole number and a unit, `ms`, `s`, `m` or `h`; at most one hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Grace(Duration);
+
+impl Grace {
+    /// The time.
+    #[must_use]
+    pub fn get(self) -> Duration {
+        self.0
+    }
+}
+
+impl FromStr for Grace {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let wrong = || ValueError::Duration(printable(text, 64));
+        let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let (amount, unit) = text.split_at(digits);
+        let unit_ms: u64 = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60 * 1000,
+            "h" => 3600 * 1000,
+            _ => return Err(wrong()),
+        };
+        let amount: Option<u64> = amount.parse().ok();
+        amount
+            .and_then(|amount| amount.checked_mul(unit_ms))
+            .map(Duration::from_millis)
+            .filter(|grace| *grace <= MAX_GRACE)
+            .map(Self)
+            .ok_or_else(wrong)
+    }
+}
+
+impl TryFrom<String> for Grace {
+    type Error = ValueError;
+
+    fn try_from(text: String) -> Result<Self, ValueError> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Grace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}ms", self.0.as_millis())
+    }
+}
+
+/// An absolute directory. It need not exist.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct AbsoluteDir(PathBuf);
+
+impl AbsoluteDir {
+    /// The path.
+    #[must_use]
+    pub fn into_path(self) -> PathBuf {
+        self.0
+    }
+}
+
+impl FromStr for AbsoluteDir {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        if text.starts_with('/') {
+            Ok(Self(PathBuf::from(text)))
+        } else {
+            Err(ValueError::Relative(printable(text, 200)))
+        }
+    }
+}
+
+impl TryFrom<String> for AbsoluteDir {
+    type Error = ValueError;
+
+    fn try_from(text: String) -> Result<Self, ValueError> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for AbsoluteDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.display().fmt(f)
+    }
+}
+
+/// What is logged: directives of tracing-subscriber's EnvFilter, `info` by default.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct LogFilter(String);
+
+impl LogFilter {
+    /// The directives.
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl Default for LogFilter {
+    fn default() -> Self {
+        Self("info".to_owned())
+    }
+}
+
+impl FromStr for LogFilter {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match EnvFilter::builder().parse(text) {
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(source) => Err(ValueError::Filter {
+                value: printable(text, 200),
+                source,
+            }),
+        }
+    }
+}
+
+impl TryFrom<String> for LogFilter {
+    type Error = ValueError;
+
+    fn try_from(text: String) -> Result<Self, ValueError> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for LogFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

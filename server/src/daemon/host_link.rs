@@ -1,0 +1,275 @@
+//! The daemon's end of one launch host's socket: requests out, answers and progress in.
+//!
+//! Whoever asks may stop waiting at any time. What was sent is answered all the same: the answer's snapshot reaches the launch's status,
+//! and the call's slot is given back only then.
+
+use std::{
+    collections::HashMap,
+    fmt, io,
+    os::fd::BorrowedFd,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use stagepages_host::{
+    launch::{Refusal, Snapshot},
+    protocol::{BadMessage, Command, Message, Outcome, Reply, Request, Response},
+    wire::{self, SeqSocket},
+};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::{Slot, aio::AsyncSeq};
+
+/// A host's answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The launch after it; `None` while the host has none.
+    pub snapshot: Option<Snapshot>,
+    /// What came of the request; a [`Outcome::Refused`] is here as the error.
+    pub outcome: Result<Outcome, Refusal>,
+}
+
+/// The host is gone, or does not speak the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the connection to the launch host is lost")]
+pub struct LinkLost;
+
+/// A connection to a launch host.
+#[derive(Debug, Clone)]
+pub struct HostLink {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    socket: AsyncSeq,
+    next_id: AtomicU64,
+    /// `None` once the link is lost.
+    pending: Mutex<Option<HashMap<u64, Pending>>>,
+    lost: CancellationToken,
+}
+
+struct Pending {
+    answer: oneshot::Sender<Answer>,
+    /// Kept until the host has read it.
+    _slot: Option<Slot>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HostLink {
+    /// Speaks over `socket`. Every snapshot that comes, with an answer or between, goes to `changed`, in order and before the answer.
+    ///
+    /// # Errors
+    /// The socket cannot be made nonblocking.
+    pub fn start(
+        socket: SeqSocket,
+        changed: impl Fn(Snapshot) + Send + 'static,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            socket: AsyncSeq::new(socket)?,
+            next_id: AtomicU64::new(1),
+            pending: Mutex::new(Some(HashMap::new())),
+            lost: CancellationToken::new(),
+        });
+        let reader = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let ended = reader.read(changed).await;
+            tracing::debug!(?ended, "a launch host's connection ended");
+            // Whoever waits for an answer learns that none will come.
+            drop(reader.lock().take());
+            reader.lost.cancel();
+        });
+        Ok(Self { shared })
+    }
+
+    /// Sends `command`, and waits for the answer. Dropping the future before the command is sent unsends it; afterwards it only stops
+    /// waiting. `slot` stays taken until the host has answered.
+    ///
+    /// # Errors
+    /// [`LinkLost`]: the host may or may not have carried it out.
+    pub async fn call(
+        &self,
+        command: Command,
+        fds: &[BorrowedFd<'_>],
+        slot: Option<Slot>,
+    ) -> Result<Answer, LinkLost> {
+        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        let frame = wire::encode(&Request {
+            id,
+            command: Some(command),
+        })
+        .map_err(|error| {
+            tracing::error!(%error, "a request does not fit a frame");
+            LinkLost
+        })?;
+        self.shared.lock().as_mut().ok_or(LinkLost)?.insert(
+            id,
+            Pending {
+                answer,
+                _slot: slot,
+            },
+        );
+        let unsent = Unsent {
+            shared: &self.shared,
+            id,
+        };
+        self.shared
+            .socket
+            .send(&frame, fds)
+            .await
+            .map_err(|error| {
+                tracing::debug!(%error, "sending to a launch host");
+                LinkLost
+            })?;
+        unsent.sent();
+        answered.await.map_err(|_gone| LinkLost)
+    }
+
+    /// Waits until the connection has ended and all its answers were passed on.
+    pub async fn lost(&self) {
+        self.shared.lost.cancelled().await;
+    }
+}
+
+/// Takes a request back that was never sent.
+struct Unsent<'a> {
+    shared: &'a Shared,
+    id: u64,
+}
+
+impl Unsent<'_> {
+    fn sent(mut self) {
+        self.id = 0; // no request has this id
+    }
+}
+
+impl Drop for Unsent<'_> {
+    fn drop(&mut self) {
+        if let Some(pending) = self.shared.lock().as_mut() {
+            pending.remove(&self.id);
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<HashMap<u64, Pending>>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn read(&self, changed: impl Fn(Snapshot)) -> io::Result<()> {
+        while let Some(frame) = self.socket.recv().await? {
+            let reply: Reply = wire::decode(&frame.bytes)?;
+            match reply.message {
+                Some(Message::Progress(snapshot)) => {
+                    changed(Snapshot::try_from(snapshot).map_err(io::Error::other)?);
+                }
+                Some(Message::Response(response)) => {
+                    let (id, answer) = answer(response).map_err(io::Error::other)?;
+                    if let Some(snapshot) = &answer.snapshot {
+                        changed(snapshot.clone());
+                    }
+                    let pending = self.lock().as_mut().and_then(|pending| pending.remove(&id));
+                    if let Some(Pending {
+                        answer: waiting,
+                        _slot: slot,
+                    }) = pending
+                    {
+                        drop(slot);
+                        // Nobody may be waiting any more; the snapshot has told the launch.
+                        drop(waiting.send(answer));
+                    }
+                }
+                None => return Err(io::Error::other(BadMessage::new("message", "none"))),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn answer(response: Response) -> Result<(u64, Answer), BadMessage> {
+    let snapshot = response.snapshot.map(Snapshot::try_from).transpose()?;
+    let outcome = response
+        .outcome
+        .ok_or_else(|| BadMessage::new("outcome", "none"))?;
+    let outcome = if let Outcome::Refused(refused) = outcome {
+        Err(Refusal::try_from(refused)?)
+    } else {
+        Ok(outcome)
+    };
+    Ok((response.id, Answer { snapshot, outcome }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use stagepages_host::protocol::{Abort, Done, Snapshot as Told};
+
+    use super::*;
+
+    fn reply(id: u64, pages: u64) -> Vec<u8> {
+        let snapshot = Told {
+            state: 2,
+            installed_pages: pages,
+            ..Told::default()
+        };
+        let response = Response {
+            id,
+            snapshot: Some(snapshot),
+            outcome: Some(Outcome::Done(Done {})),
+        };
+        wire::encode(&Reply {
+            message: Some(Message::Response(response)),
+        })
+        .unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_caller_that_left_loses_no_snapshot_and_the_others_get_their_answers() {
+        let (ours, host) = SeqSocket::pair().unwrap();
+        let seen = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&seen);
+        let link =
+            HostLink::start(ours, move |_| drop(counter.fetch_add(1, Ordering::SeqCst))).unwrap();
+
+        let left = tokio::spawn({
+            let link = link.clone();
+            async move { link.call(Command::Abort(Abort {}), &[], None).await }
+        });
+        let host = tokio::task::block_in_place(|| {
+            let frame = host.recv().unwrap().unwrap();
+            assert_eq!(wire::decode::<Request>(&frame.bytes).unwrap().id, 1);
+            host
+        });
+        left.abort();
+        let stayed = tokio::spawn({
+            let link = link.clone();
+            async move { link.call(Command::Abort(Abort {}), &[], None).await }
+        });
+        tokio::task::block_in_place(|| host.recv().unwrap().unwrap());
+        host.send(&reply(1, 1), &[]).unwrap();
+        host.send(&reply(2, 2), &[]).unwrap();
+        let answer = stayed.await.unwrap().unwrap();
+        assert_eq!(answer.snapshot.unwrap().installed_pages, 2);
+        assert_eq!(seen.load(Ordering::SeqCst), 2);
+
+        drop(host);
+        link.lost().await;
+        assert_eq!(
+            link.call(Command::Abort(Abort {}), &[], None)
+                .await
+                .unwrap_err(),
+            LinkLost
+        );
+    }
+}

@@ -1,0 +1,23 @@
+//! The daemon: takes calls, keeps the registry of launches, and passes extents on to launch hosts.
+//!
+//! It never opens /dev/kvm and holds no guest memory: what must not be lost is in the hosts, which outlive it.
+//!
+//! **Invariant:** a call whose extent was handed to a host is never taken back, whatever becomes of the call.
+
+pub mod aio;
+mod create;
+pub mod host_link;
+mod launch;
+mod node;
+mod registry;
+mod run;
+mod staging;
+pub mod supervisor_link;
+
+pub use create::{Blueprint, Nursery};
+pub use host_link::{Answer, HostLink, LinkLost};
+pub use launch::{Ending, Identity, Launch, Parts, Status};
+pub use node::Node;
+pub use registry::{Made, Registry, RegistryLimits, Reservation};
+pub use run::run;
+pub use staging::{MAX_DATA_BYTES, Slot, Staging};

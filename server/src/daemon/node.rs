@@ -1,0 +1,143 @@
+//! What this machine can do, as probes in short-lived hosts found it.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use stagepages_host::{
+    platform::{Check, PlatformKind, Report},
+    protocol::{BadMessage, Command, Outcome, Probe},
+};
+
+use super::create::Nursery;
+use crate::supervisor::HostKind;
+
+/// A probe's findings are used this long before anyone's question makes another.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// How long a probe may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The findings, and how to renew them.
+#[derive(Debug)]
+pub struct Node {
+    nursery: Nursery,
+    found: Mutex<(Instant, Arc<Vec<Report>>)>,
+    probing: AtomicBool,
+    probes: AtomicU64,
+}
+
+impl Node {
+    /// Probes for the first time. A probe that fails is a finding too.
+    pub async fn probe(nursery: Nursery) -> Self {
+        let node = Self {
+            nursery,
+            found: Mutex::new((Instant::now(), Arc::new(Vec::new()))),
+            probing: AtomicBool::new(false),
+            probes: AtomicU64::new(0),
+        };
+        node.renew().await;
+        node
+    }
+
+    /// What is known, at most a minute old unless somebody is finding out right now.
+    pub async fn reports(&self) -> Arc<Vec<Report>> {
+        let (when, reports) = self
+            .found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if when.elapsed() < FRESH {
+            return reports;
+        }
+        self.renew().await;
+        self.found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .1
+            .clone()
+    }
+
+    /// What is missing for `platform`; empty if it can be used.
+    pub async fn missing(&self, platform: PlatformKind) -> Vec<Check> {
+        let reports = self.reports().await;
+        let checks = reports
+            .iter()
+            .find(|report| report.platform == platform)
+            .map(|report| &report.checks);
+        checks
+            .into_iter()
+            .flatten()
+            .filter(|check| !check.ok)
+            .cloned()
+            .collect()
+    }
+
+    async fn renew(&self) {
+        if self.probing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let number = self.probes.fetch_add(1, Ordering::Relaxed);
+        let uid = format!("probe-{}-{number}", self.nursery.epoch);
+        let reports = match tokio::time::timeout(PATIENCE, self.ask(&uid)).await {
+            Ok(Ok(reports)) => reports,
+            Ok(Err(why)) => failed(&why),
+            Err(_elapsed) => failed(&format!("no answer within {} s", PATIENCE.as_secs())),
+        };
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) =
+            (Instant::now(), Arc::new(reports));
+        self.probing.store(false, Ordering::Release);
+    }
+
+    async fn ask(&self, uid: &str) -> Result<Vec<Report>, String> {
+        let child = self
+            .nursery
+            .spawn(uid, HostKind::Probe)
+            .await
+            .map_err(|error| error.to_string())?;
+        let found = async {
+            let link = self
+                .nursery
+                .connect(&child, |_| {})
+                .await
+                .map_err(|error| error.to_string())?;
+            let answer = link
+                .call(Command::Probe(Probe {}), &[], None)
+                .await
+                .map_err(|error| error.to_string())?;
+            match answer.outcome {
+                Ok(Outcome::Probed(probed)) => {
+                    let reports: Result<Vec<_>, BadMessage> =
+                        probed.reports.into_iter().map(Report::try_from).collect();
+                    reports.map_err(|error| error.to_string())
+                }
+                other => Err(format!("an unexpected answer: {other:?}")),
+            }
+        }
+        .await;
+        self.nursery.put_away(uid, &child).await;
+        found
+    }
+}
+
+/// The findings of a probe that did not work: nothing is available, and that is why.
+fn failed(why: &str) -> Vec<Report> {
+    tracing::error!(why, "probing the platforms failed");
+    let check = Check {
+        subject: "probe".to_owned(),
+        ok: false,
+        found: why.to_owned(),
+        remedy: "see the daemon's log; the probe runs `stagepagesd host` like every launch"
+            .to_owned(),
+    };
+    PlatformKind::ALL
+        .map(|platform| Report {
+            platform,
+            checks: vec![check.clone()],
+        })
+        .into()
+}

@@ -1,0 +1,190 @@
+//! All launches of this daemon, by id.
+//!
+//! An id is taken from the moment its creation begins. Creation runs in a task of its own: whoever asks for it may leave, and whoever asks
+//! again with the same spec waits for the same answer.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use stagepages_proto::v1;
+use tokio::sync::watch;
+
+use super::Launch;
+use crate::rpc::{reason::Reason, status::ApiError};
+
+/// The answer of a creation, once there is one.
+pub type Made = Option<Result<Arc<Launch>, ApiError>>;
+
+/// Bounds of the registry.
+#[derive(Debug, Clone, Copy)]
+pub struct RegistryLimits {
+    /// Launches at one time, ended ones included.
+    pub max_launches: u32,
+}
+
+/// The launches.
+#[derive(Debug)]
+pub struct Registry {
+    entries: Mutex<HashMap<String, Entry>>,
+    limits: RegistryLimits,
+    sequence: AtomicU64,
+    draining: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// As asked for, to be compared with later requests.
+    asked: v1::LaunchSpec,
+    made: watch::Receiver<Made>,
+}
+
+/// What [`Registry::reserve`] found.
+#[derive(Debug)]
+pub enum Reservation {
+    /// The id is this caller's: make the launch, and settle it with [`Registry::settle`].
+    New {
+        /// Its position in the order of creation.
+        sequence: u64,
+        /// Where the answer goes.
+        made: watch::Sender<Made>,
+    },
+    /// Somebody makes it, or made it, with the same spec.
+    Known(watch::Receiver<Made>),
+}
+
+impl Registry {
+    /// No launches.
+    #[must_use]
+    pub fn new(limits: RegistryLimits) -> Self {
+        Self {
+            entries: Mutex::new(HashMap::new()),
+            limits,
+            sequence: AtomicU64::new(1),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on no launch is created.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether no launch is created any more.
+    pub fn draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Takes an id for a launch that is about to be made.
+    ///
+    /// # Errors
+    /// DRAINING, LAUNCH_EXISTS, NO_CAPACITY.
+    pub fn reserve(&self, id: &str, asked: &v1::LaunchSpec) -> Result<Reservation, ApiError> {
+        let mut entries = self.lock();
+        if let Some(entry) = entries.get(id) {
+            if entry.asked == *asked {
+                return Ok(Reservation::Known(entry.made.clone()));
+            }
+            let message = format!(
+                "launch_id {id} is in use by a launch with another spec; choose another id, or abort and delete that launch"
+            );
+            return Err(ApiError::new(Reason::LaunchExists, message).launch(id));
+        }
+        if self.draining() {
+            let message = "the daemon is shutting down and creates no launches; try again when it is back, or on another machine";
+            return Err(ApiError::new(Reason::Draining, message).launch(id));
+        }
+        if entries.len() as u64 >= self.limits.max_launches.into() {
+            let message = format!(
+                "{} launches exist, as many as this daemon keeps; delete ended ones",
+                entries.len()
+            );
+            return Err(ApiError::new(Reason::NoCapacity, message)
+                .launch(id)
+                .quota("launches", "max_launches of the daemon's configuration"));
+        }
+        let (sender, made) = watch::channel(None);
+        entries.insert(
+            id.to_owned(),
+            Entry {
+                asked: asked.clone(),
+                made,
+            },
+        );
+        Ok(Reservation::New {
+            sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
+            made: sender,
+        })
+    }
+
+    /// Publishes what came of a reservation. A failed one frees the id before anyone learns of it.
+    pub fn settle(
+        &self,
+        id: &str,
+        made: &watch::Sender<Made>,
+        result: Result<Arc<Launch>, ApiError>,
+    ) {
+        if result.is_err() {
+            self.lock().remove(id);
+        }
+        made.send_replace(Some(result));
+    }
+
+    /// The launch of this id, and of this uid if one is given.
+    ///
+    /// # Errors
+    /// LAUNCH_NOT_FOUND.
+    pub fn get(&self, id: &str, uid: &str) -> Result<Arc<Launch>, ApiError> {
+        let found = self.lock().get(id).and_then(Entry::launch);
+        let Some(launch) = found else {
+            return Err(ApiError::new(
+                Reason::LaunchNotFound,
+                format!("there is no launch {id}; ListLaunches shows those there are"),
+            )
+            .launch(id));
+        };
+        if !uid.is_empty() && uid != launch.uid {
+            let message = format!(
+                "launch {id} has uid {}, not {uid}: that one is gone, and this is a later launch of the same name",
+                launch.uid
+            );
+            return Err(ApiError::new(Reason::LaunchNotFound, message).launch(id));
+        }
+        Ok(launch)
+    }
+
+    /// All launches, oldest first.
+    pub fn list(&self) -> Vec<Arc<Launch>> {
+        let mut launches: Vec<_> = self.lock().values().filter_map(Entry::launch).collect();
+        launches.sort_by_key(|launch| launch.sequence);
+        launches
+    }
+
+    /// Forgets a launch, if it still is this one.
+    pub fn remove(&self, launch: &Launch) -> bool {
+        let mut entries = self.lock();
+        let same = entries
+            .get(&launch.id)
+            .and_then(Entry::launch)
+            .is_some_and(|known| known.uid == launch.uid);
+        same && entries.remove(&launch.id).is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn launch(&self) -> Option<Arc<Launch>> {
+        self.made
+            .borrow()
+            .as_ref()
+            .and_then(|made| made.as_ref().ok())
+            .cloned()
+    }
+}

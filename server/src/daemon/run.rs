@@ -1,0 +1,200 @@
+//! The daemon from its start to its end.
+
+use std::{
+    fs::{DirBuilder, File},
+    io,
+    os::unix::fs::DirBuilderExt as _,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use nix::{
+    fcntl::{Flock, FlockArg},
+    sys::signal::Signal,
+};
+use stagepages_host::wire::{SeqSocket, take_stdin};
+use stagepages_proto::v1::{
+    FILE_DESCRIPTOR_SET, launch_service_server::LaunchServiceServer,
+    node_service_server::NodeServiceServer,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic_health::server::HealthReporter;
+
+use super::{Node, Nursery, Registry, RegistryLimits, supervisor_link::SupervisorLink};
+use crate::{
+    config::Config,
+    net::{self, MAX_MESSAGE_BYTES},
+    rpc::{LaunchApi, NodeApi},
+};
+
+/// How long peers may take to go away once no call is in progress.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Runs the daemon until it is told to end.
+///
+/// # Errors
+/// It cannot start: the message says what to change. Or its supervisor is gone.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    let socket = take_stdin().context("the supervisor's socket on standard input")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("daemon")
+        .build()?;
+    let done = runtime.block_on(serve(config, SeqSocket::from(socket)));
+    // Nothing that is left may hold up the end: hosts finish what they have, and answer nobody.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    done
+}
+
+async fn serve(config: Config, socket: SeqSocket) -> anyhow::Result<()> {
+    // Before anything else, so that no signal finds the default action in place.
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    let mut hup = signal(SignalKind::hangup())?;
+    let (supervisor, welcome) = SupervisorLink::start(socket)
+        .await
+        .context("the supervisor")?;
+    let _lock = lock(&config.state_dir)?;
+    let server = net::Server::bind(&config.listen)?;
+    for host in welcome.hosts {
+        tracing::warn!(
+            pid = host.child.pid,
+            "ending a host of an earlier daemon, whose launch this one does not know"
+        );
+        supervisor
+            .kill_host(&host.child.id.to_string(), Signal::SIGKILL)
+            .await?;
+    }
+
+    let nursery = Nursery {
+        supervisor: supervisor.clone(),
+        epoch: welcome.epoch,
+        host_args: host_args(&config),
+    };
+    let node = Arc::new(Node::probe(nursery.clone()).await);
+    let registry = Arc::new(Registry::new(RegistryLimits {
+        max_launches: config.max_launches,
+    }));
+    let launches = LaunchApi::new(Arc::clone(&registry), Arc::clone(&node), nursery, &config);
+    let calls = launches.calls().clone();
+    let (health, routes) =
+        routes(launches, NodeApi::new(node, Arc::clone(&registry), &config)).await?;
+
+    let addresses = server.local_addrs().to_vec();
+    let close = CancellationToken::new();
+    let mut serving = tokio::spawn(server.serve(routes, config.limits(), close.clone()));
+    supervisor.ready().await?;
+    if let Err(error) = net::notify::ready(&addresses) {
+        tracing::warn!(%error, "whoever started this is not told that it is ready");
+    }
+    let shown: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    tracing::info!(
+        epoch = welcome.epoch,
+        listen = shown.join(", "),
+        version = env!("CARGO_PKG_VERSION"),
+        "ready"
+    );
+
+    loop {
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            _ = hup.recv() => tracing::info!("SIGHUP: nothing to read again"),
+            () = supervisor.closed() => bail!("the supervisor is gone"),
+            _ = &mut serving => bail!("the server ended by itself"),
+        }
+    }
+
+    tracing::info!(grace = ?config.grace, "draining: no new launches, calls in progress finish");
+    if let Err(error) = net::notify::stopping() {
+        tracing::debug!(%error, "whoever started this is not told that it stops");
+    }
+    registry.drain();
+    not_serving(&health).await;
+    calls.close();
+    let drained = tokio::time::timeout(config.grace, calls.wait())
+        .await
+        .is_ok();
+    close.cancel();
+    let closed = tokio::time::timeout(GOODBYE, &mut serving).await.is_ok();
+    if !closed {
+        serving.abort();
+    }
+    tracing::info!(drained, closed, "done");
+    Ok(())
+}
+
+async fn routes(launches: LaunchApi, node: NodeApi) -> anyhow::Result<(HealthReporter, Routes)> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<LaunchServiceServer<LaunchApi>>().await;
+    health.set_serving::<NodeServiceServer<NodeApi>>().await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // So that a debugger can decode the details of an error.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    let mut routes = Routes::builder();
+    routes
+        .add_service(
+            LaunchServiceServer::new(launches).max_decoding_message_size(MAX_MESSAGE_BYTES),
+        )
+        .add_service(NodeServiceServer::new(node).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(health_service)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    Ok((health, routes.routes()))
+}
+
+async fn not_serving(health: &HealthReporter) {
+    health
+        .set_not_serving::<LaunchServiceServer<LaunchApi>>()
+        .await;
+    health.set_not_serving::<NodeServiceServer<NodeApi>>().await;
+    health
+        .set_service_status("", tonic_health::ServingStatus::NotServing)
+        .await;
+}
+
+/// What every host is started with, beside its id.
+fn host_args(config: &Config) -> Vec<String> {
+    vec![
+        format!("--chunk-pages={}", config.chunk_pages),
+        format!("--runtime-dir={}", config.runtime_dir.display()),
+        format!("--log={}", config.log),
+        format!("--log-format={}", config.log_format),
+    ]
+}
+
+/// Makes the state directory, and takes it for this daemon alone.
+fn lock(state_dir: &Path) -> anyhow::Result<Flock<File>> {
+    let told = || format!("state_dir {}", state_dir.display());
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(state_dir)
+        .with_context(told)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(state_dir.join("lock"))
+        .with_context(told)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
+        let in_use = errno == nix::errno::Errno::EWOULDBLOCK;
+        let error = if in_use {
+            io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "another daemon uses it; give each its own",
+            )
+        } else {
+            errno.into()
+        };
+        anyhow::Error::new(error).context(told())
+    })
+}

@@ -1,0 +1,11 @@
+//! stagepagesd: supervisor, daemon and launch host in one binary. (Crate documentation follows.)
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod demo;
+pub mod logging;
+pub mod net;
+pub mod rpc;
+pub mod supervisor;

@@ -1,0 +1,63 @@
+//! Which methods take more than one request message, read from the descriptors of what this daemon serves.
+//!
+//! **Invariant:** a method that is not known here takes one message.
+
+use std::{collections::HashSet, sync::LazyLock};
+
+use prost::Message;
+use prost_types::FileDescriptorSet;
+
+/// Paths of the client-streaming methods. Health has none.
+static STREAMING: LazyLock<HashSet<String>> = LazyLock::new(|| {
+    [
+        stagepages_proto::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ]
+    .into_iter()
+    .flat_map(streaming_paths)
+    .collect()
+});
+
+/// Whether the method at `path` (`/package.Service/Method`) takes a stream of messages.
+pub(super) fn takes_stream(path: &str) -> bool {
+    STREAMING.contains(path)
+}
+
+fn streaming_paths(descriptors: &[u8]) -> Vec<String> {
+    #[expect(
+        clippy::expect_used,
+        reason = "encoded when this binary was built, and covered by a test"
+    )]
+    let set = FileDescriptorSet::decode(descriptors).expect("built-in descriptors decode");
+    let mut paths = Vec::new();
+    for file in &set.file {
+        for service in &file.service {
+            for method in &service.method {
+                if method.client_streaming() {
+                    let (package, service) = (file.package(), service.name());
+                    paths.push(format!("/{package}.{service}/{}", method.name()));
+                }
+            }
+        }
+    }
+    paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_are_told_from_single_messages() {
+        assert!(takes_stream(
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+        ));
+        assert!(takes_stream(
+            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+        ));
+        assert!(!takes_stream("/stagepages.v1.LaunchService/StagePages"));
+        assert!(!takes_stream("/grpc.health.v1.Health/Watch"));
+        assert!(!takes_stream("/nobody.Knows/This"));
+    }
+}

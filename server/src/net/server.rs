@@ -1,0 +1,141 @@
+//! The server as a whole: bound first, so that every address is known to work, then served until told to stop.
+//!
+//! **Invariant:** when `serve` has returned, no connection and no call of it goes on; when it was dropped, each ends as soon as the
+//! runtime looks at it next.
+
+use std::{io, net::TcpListener as StdTcpListener, sync::Arc};
+
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::service::Routes;
+
+use super::{
+    accept,
+    limits::Limits,
+    listen::Listen,
+    unix::{self, SocketFile, UnixError},
+};
+
+/// A server that is bound to its addresses and does not serve yet.
+#[derive(Debug)]
+pub struct Server {
+    listeners: Vec<Listener>,
+    addresses: Vec<Listen>,
+}
+
+/// Why an address cannot be served on.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// A Unix socket.
+    #[error(transparent)]
+    Unix(#[from] UnixError),
+    /// A TCP address.
+    #[error("cannot listen on {address}; name another address with --listen")]
+    Tcp {
+        /// The address.
+        address: Listen,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+#[derive(Debug)]
+enum Listener {
+    Unix(UnixListener, SocketFile),
+    Tcp(TcpListener),
+}
+
+/// What all connections of a server share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) routes: Routes,
+    pub(super) limits: Limits,
+    pub(super) permits: Arc<Semaphore>,
+    /// Counts listeners, connections and calls.
+    pub(super) tasks: TaskTracker,
+    /// Finish what runs, take nothing new.
+    pub(super) drain: CancellationToken,
+    /// Stop at once.
+    pub(super) kill: CancellationToken,
+}
+
+impl Server {
+    /// Binds all addresses, or none. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The first address that cannot be served on; sockets that were bound before it are removed again.
+    pub fn bind(addresses: &[Listen]) -> Result<Self, BindError> {
+        let mut server = Self {
+            listeners: Vec::new(),
+            addresses: Vec::new(),
+        };
+        for address in addresses {
+            match address {
+                Listen::Unix(path) => {
+                    let (listener, file) = unix::serve(path)?;
+                    server.listeners.push(Listener::Unix(listener, file));
+                    server.addresses.push(address.clone());
+                }
+                Listen::Tcp(wanted) => {
+                    let (listener, bound) = bind_tcp(*wanted).map_err(|source| BindError::Tcp {
+                        address: address.clone(),
+                        source,
+                    })?;
+                    server.listeners.push(Listener::Tcp(listener));
+                    server.addresses.push(Listen::Tcp(bound));
+                }
+            }
+        }
+        Ok(server)
+    }
+
+    /// The addresses as they are: a TCP port 0 has become the port that the kernel chose.
+    #[must_use]
+    pub fn local_addrs(&self) -> &[Listen] {
+        &self.addresses
+    }
+
+    /// Serves until `drain` is cancelled and every call has ended.
+    ///
+    /// Then no connection is accepted any more, Unix sockets are gone from the file system, peers are told to go away (GOAWAY),
+    /// and calls in flight finish. A caller that does not want to wait for them forever drops this future: that ends every
+    /// connection and call at once.
+    pub async fn serve(self, routes: Routes, limits: Limits, drain: CancellationToken) {
+        let kill = CancellationToken::new();
+        let _kill_when_dropped = kill.clone().drop_guard();
+        let shared = Arc::new(Shared {
+            routes: routes.prepare(),
+            permits: Arc::new(Semaphore::new(limits.max_connections)),
+            limits,
+            tasks: TaskTracker::new(),
+            drain,
+            kill,
+        });
+        for listener in self.listeners {
+            let tasks = shared.tasks.clone();
+            match listener {
+                Listener::Unix(listener, file) => {
+                    let accepting = accept::run(listener, Arc::clone(&shared));
+                    tasks.spawn(async move {
+                        accepting.await;
+                        drop(file);
+                    });
+                }
+                Listener::Tcp(listener) => {
+                    tasks.spawn(accept::run(listener, Arc::clone(&shared)));
+                }
+            }
+        }
+        shared.drain.cancelled().await;
+        shared.tasks.close();
+        shared.tasks.wait().await;
+    }
+}
+
+fn bind_tcp(address: std::net::SocketAddr) -> io::Result<(TcpListener, std::net::SocketAddr)> {
+    let listener = StdTcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    let bound = listener.local_addr()?;
+    Ok((TcpListener::from_std(listener)?, bound))
+}

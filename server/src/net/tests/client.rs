@@ -1,0 +1,146 @@
+//! An HTTP/2 client that hides nothing.
+
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, response::Parts};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    task::JoinHandle,
+};
+use tonic::Status;
+use tonic_types::StatusExt;
+
+use crate::net::Listen;
+
+pub(super) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
+pub(super) async fn open(address: &Listen) -> io::Result<Box<dyn Io>> {
+    Ok(match address {
+        Listen::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        Listen::Tcp(address) => Box::new(TcpStream::connect(address).await?),
+    })
+}
+
+/// One connection.
+#[derive(Clone)]
+pub(super) struct Client {
+    sender: SendRequest<Full<Bytes>>,
+    connection: Arc<JoinHandle<()>>,
+}
+
+/// All of an answer.
+pub(super) struct Answer {
+    pub(super) head: Parts,
+    trailers: HeaderMap,
+}
+
+impl Answer {
+    /// The status, wherever it stands.
+    pub(super) fn status(&self) -> Option<Status> {
+        Status::from_header_map(&self.head.headers)
+            .or_else(|| Status::from_header_map(&self.trailers))
+    }
+
+    pub(super) fn reason(&self) -> Option<String> {
+        let info = self.status()?.get_details_error_info()?;
+        assert_eq!(info.domain, "stagepages");
+        Some(info.reason)
+    }
+}
+
+impl Client {
+    pub(super) async fn connect(address: &Listen) -> Result<Self, tonic::codegen::StdError> {
+        let io = TokioIo::new(open(address).await?);
+        let http2 = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        let (sender, connection) = http2.handshake(io).await?;
+        let connection = tokio::spawn(async move {
+            // How it ends is seen by the calls on it.
+            drop(connection.await);
+        });
+        Ok(Self {
+            sender,
+            connection: Arc::new(connection),
+        })
+    }
+
+    pub(super) async fn call(&self, path: &str, body: &[u8]) -> Answer {
+        self.try_call(path, body).await.expect("is answered")
+    }
+
+    pub(super) async fn call_with(
+        &self,
+        path: &str,
+        body: &[u8],
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let kind = [("content-type", "application/grpc")];
+        self.request("POST", path, body, &[&kind, headers].concat())
+            .await
+    }
+
+    pub(super) async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        self.send(method, path, body, headers)
+            .await
+            .expect("is answered")
+    }
+
+    pub(super) async fn try_call(&self, path: &str, body: &[u8]) -> hyper::Result<Answer> {
+        let headers = [("content-type", "application/grpc")];
+        self.send("POST", path, body, &headers).await
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        headers: &[(&str, &str)],
+    ) -> hyper::Result<Answer> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://localhost{path}"))
+            .header("te", "trailers");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request
+            .body(Full::new(Bytes::copy_from_slice(body)))
+            .expect("is a request");
+        let response = self.sender.clone().send_request(request).await?;
+        let (head, body) = response.into_parts();
+        let trailers = body
+            .collect()
+            .await?
+            .trailers()
+            .cloned()
+            .unwrap_or_default();
+        Ok(Answer { head, trailers })
+    }
+
+    /// Returns once the server has said that it goes away.
+    pub(super) async fn gone_away(&self) {
+        let mut sender = self.sender.clone();
+        // Ready stays true until the GOAWAY is read.
+        while sender.ready().await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub(super) async fn close(self) {
+        self.connection.abort();
+        drop(self.sender);
+    }
+}

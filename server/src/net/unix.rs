@@ -1,0 +1,175 @@
+//! Unix sockets that exist in the file system only while they are served, and that only their owner may connect to.
+//!
+//! Beside `PATH` lies `PATH.lock`, locked for as long as the socket is served. It tells a dead daemon's socket from a living
+//! one's without a race between two daemons that start at once; the kernel drops the lock with the process. The lock file
+//! itself stays: removing it would bring the race back.
+//!
+//! **Invariant:** never removes what is not a socket, nor a socket that somebody serves; never widens a mode after the fact.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    os::{
+        fd::AsRawFd,
+        unix::{
+            fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
+            net::UnixListener as StdUnixListener,
+        },
+    },
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::OFlag,
+    sys::{
+        socket::{
+            AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
+        },
+        stat::{Mode, fchmod},
+    },
+};
+use tokio::net::UnixListener;
+
+/// Connections that may wait to be accepted; the kernel caps it further (net.core.somaxconn).
+const BACKLOG: i32 = 1024;
+
+/// Why a Unix socket cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum UnixError {
+    /// Somebody serves it.
+    #[error("another process serves on unix:{}; stop it, or name another socket with --listen", .0.display())]
+    InUse(PathBuf),
+    /// There is something else.
+    #[error("{} exists and is not a socket; move it away, or name another socket with --listen", .0.display())]
+    Foreign(PathBuf),
+    /// The system refused.
+    #[error("cannot {doing} {}", path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The presence of a served socket in the file system. Dropping it removes the socket, if it is still this one.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    inode: (u64, u64),
+    _lock: File,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Whoever replaced the socket meanwhile owns what is there now.
+        if inode(&self.path).is_ok_and(|found| found == self.inode)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove the socket");
+        }
+    }
+}
+
+/// Binds and listens on `path` with mode 0600. Must be called within a tokio runtime.
+pub(super) fn serve(path: &Path) -> Result<(UnixListener, SocketFile), UnixError> {
+    let failed = |doing| {
+        move |source: io::Error| UnixError::Io {
+            doing,
+            path: path.to_owned(),
+            source,
+        }
+    };
+    let lock = lock(path)?;
+    remove_stale(path)?;
+    let listener = bind_private(path).map_err(|errno| failed("bind")(errno.into()))?;
+    let file = SocketFile {
+        path: path.to_owned(),
+        inode: inode(path).map_err(failed("look at"))?,
+        _lock: lock,
+    };
+    let listener = UnixListener::from_std(listener).map_err(failed("wait on"))?;
+    Ok((listener, file))
+}
+
+fn lock(path: &Path) -> Result<File, UnixError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let path_of_lock = PathBuf::from(name);
+    let failed = |doing, source| UnixError::Io {
+        doing,
+        path: path_of_lock.clone(),
+        source,
+    };
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(OFlag::O_NOFOLLOW.bits())
+        .open(&path_of_lock)
+        .map_err(|source| failed("open", source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(UnixError::InUse(path.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed("lock", source)),
+    }
+}
+
+/// Removes what a dead daemon left, and only that. The caller holds the lock, so no daemon of ours serves there; a connection
+/// attempt tells whether another program does.
+fn remove_stale(path: &Path) -> Result<(), UnixError> {
+    let failed = |doing, source| UnixError::Io {
+        doing,
+        path: path.to_owned(),
+        source,
+    };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed("look at", error)),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(UnixError::Foreign(path.to_owned()));
+        }
+        Ok(_) => {}
+    }
+    match probe(path) {
+        Err(Errno::ECONNREFUSED) => {
+            fs::remove_file(path).map_err(|error| failed("remove the stale socket", error))
+        }
+        Err(Errno::ENOENT) => Ok(()),
+        // EAGAIN: its backlog is full. EPROTOTYPE: it is served, though not as a stream.
+        Ok(()) | Err(Errno::EAGAIN | Errno::EPROTOTYPE) => Err(UnixError::InUse(path.to_owned())),
+        Err(errno) => Err(failed("find out who serves", errno.into())),
+    }
+}
+
+fn probe(path: &Path) -> Result<(), Errno> {
+    let socket = stream_socket()?;
+    connect(socket.as_raw_fd(), &UnixAddr::new(path)?)
+}
+
+/// The mode of the socket's own inode is what `unix_bind_bsd()`, net/unix/af_unix.c, gives the file, less the umask: so there
+/// is no moment at which the path exists with a wider mode, and no need to touch the umask, which is shared by all threads.
+fn bind_private(path: &Path) -> Result<StdUnixListener, Errno> {
+    let socket = stream_socket()?;
+    fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    listen(&socket, Backlog::new(BACKLOG)?)?;
+    Ok(StdUnixListener::from(socket))
+}
+
+fn stream_socket() -> Result<std::os::fd::OwnedFd, Errno> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    socket(AddressFamily::Unix, SockType::Stream, flags, None)
+}
+
+fn inode(path: &Path) -> io::Result<(u64, u64)> {
+    let found = fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! Between the API's types and the launch host's.
+
+use stagepages_host::{
+    launch::{FindingKind, InTheWay, Reason as Told, Refusal, State},
+    platform::PlatformKind,
+};
+use stagepages_kvm::{PageType, errno_name};
+use stagepages_proto::v1;
+
+use super::{reason::Reason, status::ApiError};
+
+/// A state, on the wire.
+#[must_use]
+pub fn state(state: State) -> v1::LaunchState {
+    match state {
+        State::Created => v1::LaunchState::Created,
+        State::Staging => v1::LaunchState::Staging,
+        State::Finished => v1::LaunchState::Finished,
+        State::Aborted => v1::LaunchState::Aborted,
+    }
+}
+
+/// A page type, on the wire.
+#[must_use]
+pub fn page_type(page_type: PageType) -> v1::PageType {
+    match page_type {
+        PageType::Normal => v1::PageType::Normal,
+        PageType::Zero => v1::PageType::Zero,
+        PageType::Unmeasured => v1::PageType::Unmeasured,
+        PageType::Secrets => v1::PageType::Secrets,
+        PageType::Cpuid => v1::PageType::Cpuid,
+    }
+}
+
+/// A platform, on the wire.
+#[must_use]
+pub fn platform(kind: PlatformKind) -> v1::Platform {
+    match kind {
+        PlatformKind::Sim => v1::Platform::Sim,
+        PlatformKind::Kvm => v1::Platform::Kvm,
+        PlatformKind::SevSnp => v1::Platform::SevSnp,
+        PlatformKind::Tdx => v1::Platform::Tdx,
+    }
+}
+
+/// A platform from the wire; `None` if it is unspecified.
+///
+/// # Errors
+/// The number, if no platform has it.
+pub fn platform_from(number: i32) -> Result<Option<PlatformKind>, i32> {
+    match v1::Platform::try_from(number) {
+        Ok(v1::Platform::Unspecified) => Ok(None),
+        Ok(v1::Platform::Sim) => Ok(Some(PlatformKind::Sim)),
+        Ok(v1::Platform::Kvm) => Ok(Some(PlatformKind::Kvm)),
+        Ok(v1::Platform::SevSnp) => Ok(Some(PlatformKind::SevSnp)),
+        Ok(v1::Platform::Tdx) => Ok(Some(PlatformKind::Tdx)),
+        Err(unknown) => Err(unknown.0),
+    }
+}
+
+/// A finding, on the wire.
+#[must_use]
+pub fn finding(kind: FindingKind) -> v1::FindingKind {
+    match kind {
+        FindingKind::Missing => v1::FindingKind::Missing,
+        FindingKind::Stray => v1::FindingKind::Stray,
+        FindingKind::Contents => v1::FindingKind::Contents,
+    }
+}
+
+/// The installed page that stopped a call, on the wire.
+#[must_use]
+pub fn stop(found: &InTheWay) -> v1::StageStop {
+    v1::StageStop {
+        gpa: found.gfn.gpa().get(),
+        page_type: page_type(found.page_type).into(),
+        identical: found.identical_pages > 0,
+        identical_pages: found.identical_pages,
+    }
+}
+
+/// What a host refused, as the caller is told: the host's words, and all it knows as metadata.
+#[must_use]
+pub fn refusal(refusal: &Refusal) -> ApiError {
+    let reason = match refusal.reason {
+        Told::MalformedRequest => Reason::InternalError, // the daemon checks requests before the host sees them
+        Told::InvalidExtent => Reason::InvalidExtent,
+        Told::UnsupportedPageType => Reason::UnsupportedPageType,
+        Told::OutsideMemory => Reason::OutsideMemory,
+        Told::AlreadyInstalled => Reason::AlreadyInstalled,
+        Told::WrongState => Reason::WrongState,
+        Told::DigestMismatch => Reason::DigestMismatch,
+        Told::InvalidLaunch => Reason::InvalidLaunch,
+        Told::PlatformUnavailable => Reason::PlatformUnavailable,
+        Told::NoCapacity => Reason::NoCapacity,
+        Told::CpuidRejected => Reason::CpuidRejected,
+        Told::FirmwareRefused => Reason::FirmwareRefused,
+        Told::KernelRefused => Reason::KernelRefused,
+        Told::AbortedDuringCall => Reason::AbortedDuringCall,
+        Told::QueueFull => Reason::QueueFull,
+    };
+    let mut error = ApiError::new(reason, refusal.message.as_str());
+    if let Some(gpa) = refusal.gpa {
+        error = error.gpa(gpa);
+    }
+    if let Some(page_type) = refusal.page_type {
+        error = error.meta("page_type", page_type);
+    }
+    if let Some(errno) = refusal.errno {
+        error = error.meta("errno", errno_name(errno));
+    }
+    if let Some(status) = refusal.firmware_status {
+        error = error.meta("firmware_status", format_args!("{status:#x}"));
+    }
+    if refusal.reason == Told::AlreadyInstalled {
+        let identical_pages = refusal.in_the_way.map_or(0, |found| found.identical_pages);
+        error = error
+            .meta("identical", identical_pages > 0)
+            .meta("identical_pages", identical_pages);
+    }
+    error
+}
+
+/// Bytes as hex digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,180 @@
+//! Checks that every request goes through: names, enumerations, extents. Pure.
+
+use bytes::Bytes;
+use stagepages_kvm::{GfnRange, Gpa, PageType, RangeError};
+use stagepages_proto::v1;
+
+use super::{reason::Reason, status::ApiError};
+use crate::daemon::MAX_DATA_BYTES;
+
+/// Longest id of a launch, in bytes.
+pub(super) const MAX_ID: usize = 63;
+
+/// An id, if it is one.
+pub(super) fn id(id: &str) -> Option<&str> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let first = id.bytes().next()?;
+    (id.len() <= MAX_ID && first.is_ascii_alphanumeric() && id.bytes().all(good)).then_some(id)
+}
+
+/// The id in a name of the form launches/{id}.
+pub(super) fn launch_name(name: &str) -> Result<&str, ApiError> {
+    name.strip_prefix("launches/").and_then(id).ok_or_else(|| {
+        let rule = "must be launches/{id}, the id 1 to 63 of A-Z a-z 0-9 . _ - and starting with a letter or digit";
+        ApiError::new(Reason::MalformedRequest, format!("name {name:?} {rule}")).field("name", rule)
+    })
+}
+
+/// A page type that a caller may name.
+pub(super) fn page_type(number: i32) -> Result<PageType, ApiError> {
+    let rule = "must be one of PAGE_TYPE_NORMAL, ZERO, UNMEASURED, SECRETS, CPUID";
+    match v1::PageType::try_from(number) {
+        Ok(v1::PageType::Normal) => Ok(PageType::Normal),
+        Ok(v1::PageType::Zero) => Ok(PageType::Zero),
+        Ok(v1::PageType::Unmeasured) => Ok(PageType::Unmeasured),
+        Ok(v1::PageType::Secrets) => Ok(PageType::Secrets),
+        Ok(v1::PageType::Cpuid) => Ok(PageType::Cpuid),
+        Ok(v1::PageType::Unspecified) => Err(ApiError::new(
+            Reason::MalformedRequest,
+            format!("page_type is unspecified; it {rule}"),
+        )
+        .field("page_type", rule)),
+        Err(unknown) => Err(ApiError::new(
+            Reason::MalformedRequest,
+            format!("page_type {} is unknown; it {rule}", unknown.0),
+        )
+        .field("page_type", rule)),
+    }
+}
+
+/// An extent as submitted.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Submitted {
+    pub(super) range: GfnRange,
+    pub(super) page_type: PageType,
+    pub(super) data: Option<Bytes>,
+}
+
+/// The extent of a request, its shape checked. Where it lies and what it may hold is the launch's to say.
+pub(super) fn extent(
+    gpa: u64,
+    page_type_number: i32,
+    data: Option<Bytes>,
+    length: Option<u64>,
+) -> Result<Submitted, ApiError> {
+    let page_type = page_type(page_type_number)?;
+    let gpa = Gpa::new(gpa);
+    let invalid = |field: &str, text: String| {
+        let error = ApiError::new(Reason::InvalidExtent, text.clone())
+            .gpa(gpa)
+            .meta("page_type", page_type);
+        error.meta("installed_pages", 0).field(field, &text)
+    };
+    let (field, length) = match (&data, length) {
+        (Some(data), None) => ("data", data.len() as u64),
+        (None, Some(length)) => ("length", length),
+        (Some(_), Some(_)) => {
+            return Err(invalid(
+                "length",
+                "data and length are both set; set data for contents, or length for pages without"
+                    .to_owned(),
+            ));
+        }
+        (None, None) => return Err(invalid(
+            "data",
+            "neither data nor length is set; set data for contents, or length for pages without"
+                .to_owned(),
+        )),
+    };
+    if data.is_some() && length > MAX_DATA_BYTES {
+        let text = format!("data has {length} bytes; send at most {MAX_DATA_BYTES} in one call");
+        return Err(ApiError::new(Reason::MessageTooLarge, text.clone())
+            .gpa(gpa)
+            .field("data", &text));
+    }
+    let range = GfnRange::from_bytes(gpa, length).map_err(|error| {
+        let field = match error {
+            RangeError::UnalignedAddress { .. } | RangeError::BeyondMemory { .. } => "gpa",
+            RangeError::UnalignedLength { .. } | RangeError::Empty { .. } => field,
+        };
+        invalid(field, error.to_string())
+    })?;
+    Ok(Submitted {
+        range,
+        page_type,
+        data,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_launches_with_a_good_id_are_names() {
+        assert_eq!(launch_name("launches/vm-1").unwrap(), "vm-1");
+        for bad in [
+            "",
+            "vm-1",
+            "launches/",
+            "launches/-a",
+            "launches/a b",
+            "launches/a\n",
+            "launches/a/b",
+            &format!("launches/{}", "a".repeat(64)),
+        ] {
+            assert_eq!(
+                launch_name(bad).unwrap_err().reason(),
+                Reason::MalformedRequest,
+                "{bad:?}"
+            );
+        }
+        launch_name(&format!("launches/{}", "a".repeat(63))).unwrap();
+    }
+
+    #[test]
+    fn an_extent_has_a_type_a_source_and_a_shape() {
+        let normal = v1::PageType::Normal.into();
+        let page = Bytes::from_static(&[0; 4096]);
+        extent(0, normal, Some(page.clone()), None).unwrap();
+        let reason = |result: Result<Submitted, ApiError>| result.unwrap_err().reason();
+        assert_eq!(
+            reason(extent(0, 0, Some(page.clone()), None)),
+            Reason::MalformedRequest
+        );
+        assert_eq!(
+            reason(extent(0, 77, Some(page.clone()), None)),
+            Reason::MalformedRequest
+        );
+        assert_eq!(
+            reason(extent(0, normal, Some(page.clone()), Some(4096))),
+            Reason::InvalidExtent
+        );
+        assert_eq!(reason(extent(0, normal, None, None)), Reason::InvalidExtent);
+        assert_eq!(
+            reason(extent(1, normal, Some(page.clone()), None)),
+            Reason::InvalidExtent
+        );
+        assert_eq!(
+            reason(extent(0, normal, Some(page.slice(1..)), None)),
+            Reason::InvalidExtent
+        );
+        assert_eq!(
+            reason(extent(0, normal, Some(Bytes::new()), None)),
+            Reason::InvalidExtent
+        );
+        assert_eq!(
+            reason(extent(u64::MAX - 4095, normal, Some(page), None)),
+            Reason::InvalidExtent
+        );
+        assert_eq!(
+            reason(extent(
+                0,
+                normal,
+                Some(Bytes::from(vec![0; (2 << 20) + 4096])),
+                None
+            )),
+            Reason::MessageTooLarge
+        );
+    }
+}

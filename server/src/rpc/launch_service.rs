@@ -1,0 +1,428 @@
+//! `stagepages.v1.LaunchService`.
+//!
+//! Every handler is short: check, find the launch, ask its host, convert. What takes more has a file of its own.
+
+use std::sync::Arc;
+
+use stagepages_host::{launch::State, platform::PlatformKind, protocol};
+use stagepages_proto::v1::{self, launch_service_server::LaunchService};
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status};
+
+use super::{
+    convert::{self, hex},
+    create::{self, SpecLimits},
+    decode,
+    reason::Reason,
+    status::ApiError,
+};
+use crate::{
+    config::Config,
+    daemon::{Blueprint, Identity, Launch, Node, Nursery, Registry, Reservation},
+};
+
+/// The service.
+#[derive(Debug, Clone)]
+pub struct LaunchApi {
+    pub(super) registry: Arc<Registry>,
+    node: Arc<Node>,
+    nursery: Nursery,
+    limits: SpecLimits,
+    pub(super) max_pending_calls: u32,
+    /// Counts calls in progress, for those who wait until there is none.
+    calls: TaskTracker,
+}
+
+impl LaunchApi {
+    /// The service over these launches.
+    #[must_use]
+    pub fn new(
+        registry: Arc<Registry>,
+        node: Arc<Node>,
+        nursery: Nursery,
+        config: &Config,
+    ) -> Self {
+        let limits = SpecLimits {
+            max_regions: config.max_regions,
+            max_memory_bytes: config.max_memory_bytes,
+        };
+        Self {
+            registry,
+            node,
+            nursery,
+            limits,
+            max_pending_calls: config.max_pending_calls,
+            calls: TaskTracker::new(),
+        }
+    }
+
+    /// Counts the calls in progress.
+    #[must_use]
+    pub fn calls(&self) -> &TaskTracker {
+        &self.calls
+    }
+
+    pub(super) fn find(&self, name: &str, uid: &str) -> Result<Arc<Launch>, ApiError> {
+        let id = decode::launch_name(name)?;
+        self.registry.get(id, uid)
+    }
+
+    async fn create(&self, request: v1::CreateLaunchRequest) -> Result<v1::Launch, ApiError> {
+        let checked = create::check(&request.launch_id, request.spec.as_ref(), self.limits)
+            .map_err(|error| error.launch(&request.launch_id))?;
+        let asked = request.spec.unwrap_or_default();
+        let uid = uid()?;
+        let id = if request.launch_id.is_empty() {
+            format!("l-{}", &uid[..12])
+        } else {
+            request.launch_id
+        };
+        let mut made = match self.registry.reserve(&id, &asked)? {
+            Reservation::Known(made) => made,
+            Reservation::New { sequence, made } => {
+                let answer = made.subscribe();
+                let api = self.clone();
+                // A task of its own: a caller that leaves does not leave half a launch behind.
+                self.calls.spawn(async move {
+                    let result = api.make(&id, uid, sequence, asked, checked).await;
+                    if let Err(error) = &result {
+                        tracing::info!(launch = id, %error, "a launch was not created");
+                    }
+                    api.registry.settle(&id, &made, result);
+                });
+                answer
+            }
+        };
+        let made = made
+            .wait_for(Option::is_some)
+            .await
+            .map(|made| made.clone());
+        match made {
+            Ok(Some(result)) => result.map(|launch| launch.describe_created()),
+            Ok(None) | Err(_) => Err(ApiError::new(
+                Reason::InternalError,
+                "the launch's creation was given up; try again",
+            )),
+        }
+    }
+
+    async fn make(
+        &self,
+        id: &str,
+        uid: String,
+        sequence: u64,
+        asked: v1::LaunchSpec,
+        checked: create::Checked,
+    ) -> Result<Arc<Launch>, ApiError> {
+        let platform = self
+            .choose(checked.platform)
+            .await
+            .map_err(|error| error.launch(id))?;
+        let spec = v1::LaunchSpec {
+            platform: convert::platform(platform).into(),
+            ..asked
+        };
+        let create = checked.create(platform);
+        let identity = Identity {
+            id: id.to_owned(),
+            uid,
+            sequence,
+            spec,
+            platform,
+            max_pending_calls: self.max_pending_calls,
+        };
+        let launch = self.nursery.make(Blueprint { identity, create }).await?;
+        tracing::info!(launch = id, uid = launch.uid, %platform, host = launch.child.pid, "launch created");
+        Ok(launch)
+    }
+
+    /// The platform to use: the named one, or a confidential one, and only if it works here.
+    async fn choose(&self, named: Option<PlatformKind>) -> Result<PlatformKind, ApiError> {
+        let candidates: Vec<_> = match named {
+            Some(platform) => vec![platform],
+            None => PlatformKind::ALL
+                .into_iter()
+                .filter(|platform| platform.confidential())
+                .collect(),
+        };
+        let mut missing = Vec::new();
+        for platform in candidates {
+            let checks = self.node.missing(platform).await;
+            if checks.is_empty() {
+                return Ok(platform);
+            }
+            missing.extend(checks.into_iter().map(|check| (platform, check)));
+        }
+        let what = named.map_or_else(
+            || "no confidential platform works on this machine, and kvm and sim are used only where they are named".to_owned(),
+            |platform| format!("platform {platform} does not work on this machine"),
+        );
+        let first: Vec<_> = missing
+            .iter()
+            .map(|(platform, check)| {
+                format!(
+                    "{platform} lacks {} ({}): {}",
+                    check.subject, check.found, check.remedy
+                )
+            })
+            .collect();
+        let error = ApiError::new(
+            Reason::PlatformUnavailable,
+            format!("{what}; {}", first.join("; ")),
+        );
+        Err(missing.iter().fold(error, |error, (platform, check)| {
+            error.precondition(
+                "PLATFORM",
+                &format!("{platform}: {}", check.subject),
+                &format!("{}; {}", check.found, check.remedy),
+            )
+        }))
+    }
+
+    fn list(
+        &self,
+        request: &v1::ListLaunchesRequest,
+    ) -> Result<v1::ListLaunchesResponse, ApiError> {
+        let malformed = |field: &str, text: &str| {
+            Err(
+                ApiError::new(Reason::MalformedRequest, format!("{field}: {text}"))
+                    .field(field, text),
+            )
+        };
+        let mut states = Vec::new();
+        for state in &request.states {
+            match v1::LaunchState::try_from(*state) {
+                Ok(v1::LaunchState::Unspecified) | Err(_) => {
+                    return malformed("states", "an unspecified or unknown state");
+                }
+                Ok(state) => states.push(state),
+            }
+        }
+        let after: u64 = match request.page_token.as_str() {
+            "" => 0,
+            token => match token.parse() {
+                Ok(after) => after,
+                Err(_) => return malformed("page_token", "is not one that ListLaunches returned"),
+            },
+        };
+        let size = match request.page_size {
+            0 => 100,
+            size => match usize::try_from(size) {
+                Ok(size) => size.min(1000),
+                Err(_) => return malformed("page_size", "is negative"),
+            },
+        };
+        let wanted = |launch: &Arc<Launch>| {
+            launch.sequence > after
+                && (states.is_empty()
+                    || states.contains(&convert::state(launch.status().snapshot.state)))
+        };
+        let mut found: Vec<_> = self
+            .registry
+            .list()
+            .into_iter()
+            .filter(wanted)
+            .take(size + 1)
+            .collect();
+        let more = found.len() > size;
+        found.truncate(size);
+        let next_page_token = found
+            .last()
+            .filter(|_| more)
+            .map(|last| last.sequence.to_string())
+            .unwrap_or_default();
+        Ok(v1::ListLaunchesResponse {
+            launches: found.iter().map(|launch| launch.describe()).collect(),
+            next_page_token,
+        })
+    }
+
+    async fn verify(
+        &self,
+        request: v1::VerifyLaunchRequest,
+    ) -> Result<v1::VerifyLaunchResponse, ApiError> {
+        let launch = self.find(&request.name, &request.uid)?;
+        let outcome = self
+            .ask(
+                &launch,
+                "verify",
+                protocol::Command::Verify(protocol::Verify {}),
+                None,
+            )
+            .await?;
+        let protocol::Outcome::Verified(report) = outcome else {
+            return Err(self.confused(&launch));
+        };
+        let report = stagepages_host::launch::VerifyReport::try_from(report)
+            .map_err(|error| ApiError::new(Reason::InternalError, error.to_string()))?;
+        let finding = |finding: &stagepages_host::launch::Finding| v1::VerifyFinding {
+            gpa: finding.gpa.get(),
+            kind: convert::finding(finding.kind).into(),
+        };
+        Ok(v1::VerifyLaunchResponse {
+            consistent: report.findings_total == 0,
+            pages_checked: report.pages_checked,
+            contents_checked: report.contents_checked,
+            findings: report.findings.iter().map(finding).collect(),
+            findings_total: report.findings_total,
+        })
+    }
+
+    async fn finish(&self, request: v1::FinishLaunchRequest) -> Result<v1::Launch, ApiError> {
+        let launch = self.find(&request.name, &request.uid)?;
+        let expected = &request.expected_launch_digest;
+        if let Some(first) = launch.first_finish(expected) {
+            return Ok(first);
+        }
+        let command = protocol::Command::Finish(protocol::Finish {
+            expected_digest: expected.to_vec(),
+        });
+        match self.ask(&launch, "finish", command, None).await {
+            Ok(_) => Ok(launch.keep_finish(expected)),
+            Err(error) if error.reason() == Reason::DigestMismatch => {
+                let actual = launch
+                    .status()
+                    .snapshot
+                    .digest
+                    .map(|digest| hex(&digest))
+                    .unwrap_or_default();
+                Err(error.meta("expected", hex(expected)).meta("actual", actual))
+            }
+            Err(error) if error.reason() == Reason::InvalidLaunch => Err(error.field(
+                "expected_launch_digest",
+                "does not fit this platform; leave it unset or take the launch's own length",
+            )),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn delete(&self, request: &v1::DeleteLaunchRequest) -> Result<(), ApiError> {
+        let launch = self.find(&request.name, &request.uid)?;
+        let status = launch.status();
+        let wrong = |text: &str| {
+            let state = status.snapshot.state;
+            let text = format!("cannot delete launch {}: {text}", launch.id);
+            let error = ApiError::new(Reason::WrongState, text.clone())
+                .launch(&launch.id)
+                .meta("launch_state", state);
+            Err(error.precondition("LAUNCH_STATE", &launch.id, &text))
+        };
+        if status.snapshot.state != State::Aborted {
+            return wrong("it is not over; abort it first");
+        }
+        if !status.released {
+            return wrong(
+                "its launch host is not gone yet; try again when resources_released is true",
+            );
+        }
+        self.registry.remove(&launch);
+        tracing::info!(launch = launch.id, uid = launch.uid, "launch deleted");
+        Ok(())
+    }
+}
+
+/// A new uid: 32 hex digits that nobody can guess.
+fn uid() -> Result<String, ApiError> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| {
+        ApiError::new(
+            Reason::InternalError,
+            format!("the kernel gives no random numbers: {error}"),
+        )
+    })?;
+    Ok(hex(&random))
+}
+
+#[tonic::async_trait]
+impl LaunchService for LaunchApi {
+    async fn create_launch(
+        &self,
+        request: Request<v1::CreateLaunchRequest>,
+    ) -> Result<Response<v1::CreateLaunchResponse>, Status> {
+        let _call = self.calls.token();
+        let launch = self.create(request.into_inner()).await?;
+        Ok(Response::new(v1::CreateLaunchResponse {
+            launch: Some(launch),
+        }))
+    }
+
+    async fn get_launch(
+        &self,
+        request: Request<v1::GetLaunchRequest>,
+    ) -> Result<Response<v1::GetLaunchResponse>, Status> {
+        let request = request.into_inner();
+        let launch = self.find(&request.name, &request.uid)?;
+        Ok(Response::new(v1::GetLaunchResponse {
+            launch: Some(launch.describe()),
+        }))
+    }
+
+    async fn list_launches(
+        &self,
+        request: Request<v1::ListLaunchesRequest>,
+    ) -> Result<Response<v1::ListLaunchesResponse>, Status> {
+        Ok(Response::new(self.list(request.get_ref())?))
+    }
+
+    async fn stage_pages(
+        &self,
+        request: Request<v1::StagePagesRequest>,
+    ) -> Result<Response<v1::StagePagesResponse>, Status> {
+        let _call = self.calls.token();
+        Ok(Response::new(self.stage(request.into_inner()).await?))
+    }
+
+    async fn list_installed_pages(
+        &self,
+        request: Request<v1::ListInstalledPagesRequest>,
+    ) -> Result<Response<v1::ListInstalledPagesResponse>, Status> {
+        Ok(Response::new(self.ledger(request.into_inner()).await?))
+    }
+
+    async fn verify_launch(
+        &self,
+        request: Request<v1::VerifyLaunchRequest>,
+    ) -> Result<Response<v1::VerifyLaunchResponse>, Status> {
+        Ok(Response::new(self.verify(request.into_inner()).await?))
+    }
+
+    async fn finish_launch(
+        &self,
+        request: Request<v1::FinishLaunchRequest>,
+    ) -> Result<Response<v1::FinishLaunchResponse>, Status> {
+        let _call = self.calls.token();
+        let launch = self.finish(request.into_inner()).await?;
+        Ok(Response::new(v1::FinishLaunchResponse {
+            launch: Some(launch),
+        }))
+    }
+
+    async fn abort_launch(
+        &self,
+        request: Request<v1::AbortLaunchRequest>,
+    ) -> Result<Response<v1::AbortLaunchResponse>, Status> {
+        let call = self.calls.token();
+        let request = request.into_inner();
+        let launch = self.find(&request.name, &request.uid)?;
+        // A task of its own: once asked for, a launch is ended, also if the caller does not wait.
+        let ending = Arc::clone(&launch);
+        let ended = tokio::spawn(async move {
+            ending.abort().await;
+            drop(call);
+        });
+        if let Err(error) = ended.await {
+            tracing::error!(%error, "a launch's end was not waited for");
+        }
+        Ok(Response::new(v1::AbortLaunchResponse {
+            launch: Some(launch.describe()),
+        }))
+    }
+
+    async fn delete_launch(
+        &self,
+        request: Request<v1::DeleteLaunchRequest>,
+    ) -> Result<Response<v1::DeleteLaunchResponse>, Status> {
+        self.delete(request.get_ref())?;
+        Ok(Response::new(v1::DeleteLaunchResponse {}))
+    }
+}

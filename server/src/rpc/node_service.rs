@@ -1,0 +1,94 @@
+//! `stagepages.v1.NodeService`.
+
+use std::sync::Arc;
+
+use stagepages_host::platform::{Check, Report};
+use stagepages_kvm::PageType;
+use stagepages_proto::v1::{self, node_service_server::NodeService};
+use tonic::{Request, Response, Status};
+
+use super::convert;
+use crate::{
+    config::Config,
+    daemon::{MAX_DATA_BYTES, Node, Registry},
+    net::MAX_MESSAGE_BYTES,
+};
+
+/// The service.
+#[derive(Debug, Clone)]
+pub struct NodeApi {
+    node: Arc<Node>,
+    registry: Arc<Registry>,
+    limits: v1::Limits,
+}
+
+impl NodeApi {
+    /// The service over this machine.
+    #[must_use]
+    pub fn new(node: Arc<Node>, registry: Arc<Registry>, config: &Config) -> Self {
+        let limits = v1::Limits {
+            max_message_bytes: MAX_MESSAGE_BYTES as u64,
+            max_data_bytes: MAX_DATA_BYTES,
+            max_regions: config.max_regions,
+            max_memory_bytes: config.max_memory_bytes,
+            max_launches: config.max_launches,
+            max_pending_calls: config.max_pending_calls,
+            chunk_pages: config.chunk_pages,
+        };
+        Self {
+            node,
+            registry,
+            limits,
+        }
+    }
+}
+
+fn platform(report: &Report) -> v1::PlatformInfo {
+    let kind = report.platform;
+    let check = |check: &Check| v1::Check {
+        subject: check.subject.clone(),
+        ok: check.ok,
+        found: check.found.clone(),
+        remedy: check.remedy.clone(),
+    };
+    v1::PlatformInfo {
+        platform: convert::platform(kind).into(),
+        available: report.checks.iter().all(|check| check.ok),
+        confidential: kind.confidential(),
+        page_types: PageType::ALL
+            .into_iter()
+            .filter(|page_type| kind.takes(*page_type))
+            .map(|page_type| convert::page_type(page_type).into())
+            .collect(),
+        launch_digest_bytes: kind.digest_bytes(),
+        verifies_contents: kind.reads_pages(),
+        checks: report.checks.iter().map(check).collect(),
+    }
+}
+
+#[tonic::async_trait]
+impl NodeService for NodeApi {
+    async fn get_node_info(
+        &self,
+        _request: Request<v1::GetNodeInfoRequest>,
+    ) -> Result<Response<v1::GetNodeInfoResponse>, Status> {
+        let reports = self.node.reports().await;
+        let launches = self.registry.list();
+        let live = launches
+            .iter()
+            .filter(|launch| !launch.status().released)
+            .count();
+        let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let usage = v1::Usage {
+            launches: narrow(launches.len()),
+            live_launches: narrow(live),
+            draining: self.registry.draining(),
+        };
+        Ok(Response::new(v1::GetNodeInfoResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            platforms: reports.iter().map(platform).collect(),
+            limits: Some(self.limits),
+            usage: Some(usage),
+        }))
+    }
+}

@@ -1,0 +1,120 @@
+//! `stagepagesd serve`: the process that stays.
+//!
+//! It starts the daemon and restarts it when it dies, starts hosts on the daemon's request, waits for all of them and tells how each ended.
+//! Hosts are its children and not the daemon's, so that they outlive a daemon, and so that they are not born into the daemon's
+//! confinement. It is one thread around one `poll(2)`: signals on one side, the daemon's socket on the other.
+//!
+//! ```text
+//!              first start           died, was ready once            SIGTERM, SIGINT
+//!   (start) ───────────────▶ RUNNING ───────────────────▶ RESTARTING ───────────────▶ GONE
+//!                            │  ▲ │     back after 0.1 to 5 s │                         ▲
+//!                            │  └─┼───────────────────────────┘                         │
+//!                            │    └─ died before it was ever ready, or 10 times quickly ┤
+//!                            └─ SIGTERM, SIGINT: told to drain, killed after its grace ─┘
+//!   GONE: hosts get SIGTERM, 5 s later SIGKILL, at most 5 s later the supervisor ends
+//! ```
+//!
+//! Fit to be PID 1 of a container: it reaps orphans that it never started, and forwards SIGHUP to the daemon. Not a subreaper
+//! (`PR_SET_CHILD_SUBREAPER`): nothing it starts starts processes of its own, and strangers' orphans belong to init. No `PR_SET_PDEATHSIG` for
+//! its children: a launch must survive an upgrade of the supervisor. Where the supervisor is killed, the daemon sees its socket close, and hosts
+//! end by their leases.
+//!
+//! **Invariant:** it opens no network, reads no file of anybody's making, and never waits for a peer. A host's exit status is never lost and
+//! never guessed: it is kept until a daemon says that it knows.
+
+mod connection;
+mod event_loop;
+mod exit;
+mod hosts;
+mod id;
+pub mod proto;
+mod requests;
+mod restart;
+mod runtime_dir;
+mod signals;
+mod spawn;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+pub use exit::{ExitStatus, HostExit};
+pub use id::{BadHostId, HostId};
+pub use proto::HostKind;
+pub use runtime_dir::{RuntimeDirError, socket_path};
+pub use spawn::own_program;
+
+use event_loop::Supervisor;
+use runtime_dir::RuntimeDir;
+use signals::Signals;
+
+/// Hosts, and unacknowledged exits, at one time, unless configured.
+pub const DEFAULT_MAX_HOSTS: usize = 4096;
+
+/// What a supervisor is told.
+#[derive(Clone, Debug)]
+pub struct SupervisorConfig {
+    /// The binary that is daemon and host, usually [`own_program`].
+    pub program: PathBuf,
+    /// Arguments behind `daemon`.
+    pub daemon_args: Vec<OsString>,
+    /// The directory for private sockets. Made if missing; MUST be ours, writable by nobody else, and used by no other supervisor.
+    pub runtime_dir: PathBuf,
+    /// How long the daemon takes to drain at most. It gets 5 s more before it is killed.
+    pub grace: Duration,
+    /// Hosts, and unacknowledged exits, at one time.
+    pub max_hosts: usize,
+}
+
+/// Why a supervisor did not start, or ended otherwise than it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum SupervisorError {
+    /// The runtime directory cannot be used.
+    #[error(transparent)]
+    RuntimeDir(#[from] RuntimeDirError),
+    /// Signals cannot be read.
+    #[error("cannot take over signals")]
+    Signals(#[source] io::Error),
+    /// The first daemon cannot be started.
+    #[error("cannot start the daemon from {}", program.display())]
+    StartDaemon {
+        /// From what.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another start would not help.
+    #[error(
+        "the daemon died {deaths} times in a row, each time within a minute, at last it {last}: see its log above"
+    )]
+    GaveUp {
+        /// How often.
+        deaths: u32,
+        /// How it ended at last.
+        last: ExitStatus,
+    },
+    /// The daemon did not drain in time, or not cleanly.
+    #[error("the daemon was told to end and {status}")]
+    Unclean {
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// The kernel refused what a supervisor lives by.
+    #[error("cannot wait for events")]
+    Wait(#[source] io::Error),
+}
+
+/// Supervises until SIGTERM or SIGINT. MUST be called while the process has one thread; the signals stay blocked when it returns.
+///
+/// Returns success when the daemon ended cleanly as told, and the daemon's own exit code where its first start came to nothing (a bad
+/// configuration, most often): that is its verdict and not repeated. In both cases no host is left.
+///
+/// # Errors
+/// See [`SupervisorError`]. But for the failures to start and `Wait`, no host is left either.
+pub fn run(config: SupervisorConfig) -> Result<ExitCode, SupervisorError> {
+    let dir = RuntimeDir::claim(&config.runtime_dir)?;
+    let signals = Signals::take().map_err(SupervisorError::Signals)?;
+    Supervisor::new(config, dir, signals).run()
+}

@@ -1,0 +1,156 @@
+//! Starting children: the same binary in another role.
+//!
+//! `posix_spawn` and not [`std::process::Command`]: the latter hands the parent's signal mask on, and the supervisor's blocks what its children need.
+//! The child shares the supervisor's memory until it execs, so starting one costs the same whatever the supervisor has mapped.
+//!
+//! **Invariant:** a child starts with an empty signal mask, default dispositions, a process group of its own (Ctrl-C in a terminal reaches
+//! only the supervisor), its private socket as standard input, and no descriptor beyond the standard three.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::signal::SigSet;
+use nix::unistd::Pid;
+
+/// Always the file that this process runs, also when its name now means another one.
+const RUNNING_BINARY: &str = "/proc/self/exe";
+
+/// How children are started.
+#[derive(Debug)]
+pub(super) struct Launcher {
+    program: PathBuf,
+    is_self: bool,
+    environment: Vec<CString>,
+}
+
+impl Launcher {
+    /// Children run `program` with the environment that this process has now.
+    pub(super) fn new(program: PathBuf) -> Self {
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| {
+                let mut pair = name.into_vec();
+                pair.push(b'=');
+                pair.extend(value.into_vec());
+                // The kernel has no variable with a zero byte, so none is dropped.
+                CString::new(pair).ok()
+            })
+            .collect();
+        Self {
+            is_self: is_running_binary(&program),
+            program,
+            environment,
+        }
+    }
+
+    /// Starts `program role args…`. Returns when the child has execed, or failed to.
+    ///
+    /// # Errors
+    /// The kernel's; `InvalidInput` for an argument with a zero byte. There is no child then.
+    pub(super) fn spawn<A: AsRef<OsStr>>(
+        &self,
+        role: &str,
+        args: &[A],
+        stdin: BorrowedFd<'_>,
+    ) -> io::Result<Pid> {
+        let mut argv = vec![
+            CString::new(self.program.as_os_str().as_bytes())?,
+            CString::new(role)?,
+        ];
+        for arg in args {
+            argv.push(CString::new(arg.as_ref().as_bytes())?);
+        }
+
+        let mut actions = PosixSpawnFileActions::init()?;
+        actions.add_dup2(stdin.as_raw_fd(), 0)?;
+        let mut attributes = PosixSpawnAttr::init()?;
+        attributes.set_sigmask(&SigSet::empty())?;
+        attributes.set_sigdefault(&SigSet::all())?;
+        attributes.set_pgroup(Pid::from_raw(0))?;
+        attributes.set_flags(
+            PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK
+                | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF
+                | PosixSpawnFlags::POSIX_SPAWN_SETPGROUP,
+        )?;
+        Ok(posix_spawn(
+            self.current(),
+            &actions,
+            &attributes,
+            &argv,
+            &self.environment,
+        )?)
+    }
+
+    /// The name as long as it is still the running binary, so that process lists show it; else the binary itself. All roles stay one build
+    /// when the file is replaced, until the supervisor is.
+    fn current(&self) -> &Path {
+        if self.is_self && !is_running_binary(&self.program) {
+            Path::new(RUNNING_BINARY)
+        } else {
+            &self.program
+        }
+    }
+}
+
+/// The path that [`super::SupervisorConfig::program`] takes: of the running binary, whether or not it still has its name.
+#[must_use]
+pub fn own_program() -> PathBuf {
+    std::env::current_exe()
+        .ok()
+        .filter(|path| is_running_binary(path))
+        .unwrap_or_else(|| OsString::from(RUNNING_BINARY).into())
+}
+
+fn is_running_binary(path: &Path) -> bool {
+    match (fs::metadata(path), fs::metadata(RUNNING_BINARY)) {
+        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        (Err(_), _) | (_, Err(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_program_is_found_by_its_name() {
+        let program = own_program();
+        assert_ne!(program, Path::new(RUNNING_BINARY));
+        assert_eq!(Launcher::new(program.clone()).current(), program);
+    }
+
+    #[test]
+    fn a_replaced_binary_is_still_started_and_another_program_is_never_swapped() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = dir.path().join("program");
+        fs::hard_link(own_program(), &name)
+            .or_else(|_| std::os::unix::fs::symlink(own_program(), &name))
+            .unwrap();
+        let launcher = Launcher::new(name.clone());
+        assert_eq!(launcher.current(), name);
+        fs::remove_file(&name).unwrap();
+        fs::write(&name, "another build").unwrap();
+        assert_eq!(launcher.current(), Path::new(RUNNING_BINARY));
+
+        let other = Launcher::new(PathBuf::from("/bin/true"));
+        assert_eq!(other.current(), Path::new("/bin/true"));
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_and_a_zero_byte_are_errors() {
+        let null = fs::File::open("/dev/null").unwrap();
+        let spawn = |program: &str, arg: &str| {
+            Launcher::new(PathBuf::from(program))
+                .spawn("role", &[arg], std::os::fd::AsFd::as_fd(&null))
+                .unwrap_err()
+                .kind()
+        };
+        assert_eq!(spawn("/nowhere/program", "a"), io::ErrorKind::NotFound);
+        assert_eq!(spawn("/bin/true", "a\0b"), io::ErrorKind::InvalidInput);
+    }
+}

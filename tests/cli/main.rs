@@ -1,0 +1,14 @@
+//! `stagectl` as an operator and a script use it: every command against a real daemon, its JSON, its hints and its exit status.
+//!
+//! **Invariant:** nothing here reads human output but for the words that a person needs.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests: a panic is a failing assertion"
+)]
+
+mod failures;
+mod launches;
+mod stagectl;
+mod staging;

@@ -1,0 +1,79 @@
+//! Running `stagectl`.
+//!
+//! **Invariant:** the environment of the developer's shell does not reach it.
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use stagepages_tests::{Bench, Daemon, binaries};
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) exit: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs `stagectl` with `arguments` against `daemon`.
+pub(crate) fn stagectl(daemon: &Daemon, arguments: &[&str]) -> Run {
+    let endpoint = format!("unix:{}", daemon.socket().display());
+    run(&[&["--endpoint", &endpoint], arguments].concat())
+}
+
+/// Runs `stagectl` with these arguments and no others.
+pub(crate) fn run(arguments: &[&str]) -> Run {
+    let mut command = Command::new(&binaries().stagectl);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("STAGEPAGES_") {
+            command.env_remove(name);
+        }
+    }
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.args(arguments).output().unwrap();
+    Run {
+        exit: status.code(),
+        stdout: String::from_utf8(stdout).unwrap(),
+        stderr: String::from_utf8(stderr).unwrap(),
+    }
+}
+
+/// Runs a command that must succeed, and returns its JSON.
+#[track_caller]
+pub(crate) fn json(bench: &Bench, arguments: &[&str]) -> Value {
+    let run = stagectl(&bench.daemon, &[&["--output", "json"], arguments].concat());
+    assert_eq!(run.exit, Some(0), "{arguments:?}: {run:?}");
+    run.document()
+}
+
+/// Runs a command that must fail with exit status 1, and returns its JSON.
+#[track_caller]
+pub(crate) fn failing_json(bench: &Bench, arguments: &[&str]) -> Value {
+    let run = stagectl(&bench.daemon, &[&["--output", "json"], arguments].concat());
+    assert_eq!(run.exit, Some(1), "{arguments:?}: {run:?}");
+    assert!(
+        run.stderr.contains("error: ") && run.stderr.contains("hint: "),
+        "a person is told too: {run:?}"
+    );
+    run.document()
+}
+
+impl Run {
+    /// The one JSON document on standard output.
+    #[track_caller]
+    pub(crate) fn document(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// `sim` or `kvm`, as the command line names the bench's platform.
+pub(crate) fn platform(bench: &Bench) -> String {
+    bench
+        .platform
+        .as_str_name()
+        .trim_start_matches("PLATFORM_")
+        .to_lowercase()
+        .replace('_', "-")
+}

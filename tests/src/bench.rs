@@ -1,0 +1,138 @@
+//! A daemon and a connection to it, for one platform: what most tests start from.
+//!
+//! **Invariant:** a platform that works here is never left out; one that is missing is named in one visible line.
+use stagepages_proto::v1::{Launch, Platform, PlatformInfo};
+
+use crate::api::{Api, Extent};
+use crate::contents::{Contents, PAGE, page};
+use crate::daemon::Daemon;
+use crate::guest::GuestMemory;
+use crate::options::DaemonOptions;
+use crate::spec::{region, spec};
+
+/// Pages of the region that [`Bench::launch`] makes.
+const PAGES: u64 = 1024;
+
+/// A daemon under test and the platform to use.
+#[derive(Debug)]
+pub struct Bench {
+    /// The daemon.
+    pub daemon: Daemon,
+    /// A connection over its Unix socket.
+    pub api: Api,
+    /// What launches are made on.
+    pub platform: Platform,
+}
+
+/// Runs `test` on `sim` and, where this machine has it, on `kvm`; each with a daemon of its own, which must end cleanly.
+///
+/// # Panics
+/// If the test fails on any.
+pub async fn on_every_platform(test: impl AsyncFn(&Bench)) {
+    on_platform(&DaemonOptions::new(), Platform::Sim, &test).await;
+    on_platform(&DaemonOptions::new(), Platform::Kvm, &test).await;
+}
+
+/// Runs `test` on one platform if this machine has it.
+///
+/// # Panics
+/// If the test fails.
+pub async fn on_platform(options: &DaemonOptions, platform: Platform, test: impl AsyncFn(&Bench)) {
+    let daemon = Daemon::start(options);
+    let api = Api::unix(daemon.socket()).await;
+    let info = api.node_info().await;
+    let found = info
+        .platforms
+        .iter()
+        .find(|info| info.platform() == platform)
+        .expect("every platform is listed");
+    if found.available {
+        let bench = Bench {
+            daemon,
+            api,
+            platform,
+        };
+        test(&bench).await;
+        bench.still_serves().await;
+        bench.daemon.stop();
+    } else {
+        assert_ne!(
+            platform,
+            Platform::Sim,
+            "sim needs nothing and is available everywhere: {found:?}"
+        );
+        say_missing(found);
+        daemon.stop();
+    }
+}
+
+impl Bench {
+    /// Creates a launch with one region of 4 MiB at address 0.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub async fn launch(&self, id: &str) -> Launch {
+        let spec = spec(self.platform, [region(page(0), PAGES * PAGE)]);
+        self.api
+            .create(id, spec)
+            .await
+            .expect("an ordinary launch is created")
+    }
+
+    /// The memory of a launch that [`Self::launch`] made, read behind the product's back.
+    ///
+    /// # Panics
+    /// If the launch host does not have it mapped.
+    #[must_use]
+    pub fn memory(&self, launch: &Launch) -> GuestMemory {
+        GuestMemory::open(launch.host_pid, PAGES * PAGE)
+    }
+
+    /// Asserts that a newcomer on a new connection is served from birth to end, whatever others did before.
+    ///
+    /// # Panics
+    /// If not.
+    pub async fn still_serves(&self) {
+        let api = Api::tcp(self.daemon.tcp()).await;
+        let launch = api
+            .create("", spec(self.platform, [region(page(16), 16 * PAGE)]))
+            .await
+            .expect("a newcomer's launch is created");
+        let data = Contents::new(7).pages(3);
+        let staged = api
+            .stage(&launch.name, Extent::normal(page(17), data))
+            .await
+            .expect("a newcomer's pages are installed");
+        assert_eq!(
+            (staged.installed_pages, staged.next_gpa, staged.stop),
+            (3, page(20).get(), None)
+        );
+        let verified = api
+            .verify(&launch.name)
+            .await
+            .expect("a newcomer's launch is verified");
+        assert!(verified.consistent, "{verified:?}");
+        api.abort(&launch.name)
+            .await
+            .expect("a newcomer's launch is aborted");
+        api.delete(&launch.name)
+            .await
+            .expect("a newcomer's launch is deleted");
+    }
+}
+
+/// Past libtest's capture, so that a run that could not test everything says so by itself.
+fn say_missing(info: &PlatformInfo) {
+    let missing: Vec<_> = info
+        .checks
+        .iter()
+        .filter(|check| !check.ok)
+        .map(|check| format!("{}: {}", check.subject, check.found))
+        .collect();
+    let line = format!(
+        "not tested here: {}; {}\n",
+        info.platform().as_str_name(),
+        missing.join("; ")
+    );
+    std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).expect("stderr is open");
+}

@@ -1,0 +1,52 @@
+//! The harness of the black-box suites: it builds the real binaries, runs daemons in private directories, and calls them through the public API.
+//!
+//! ```text
+//! Bench ──▶ Daemon ──▶ stagepagesd serve ──▶ daemon, launch hosts     (ended, and proven gone, when the Bench ends)
+//!   │
+//!   ├─────▶ Api          StagePages and its neighbours over a Unix socket or TCP, as any client would call them
+//!   ├─────▶ Raw          HTTP/2 by hand, for what no well-behaved client sends
+//!   └─────▶ GuestMemory  the bytes of a launch, read behind the product's back
+//! ```
+//!
+//! Everything here reports by panicking: the caller is a test, and a panic is its failing assertion.
+//!
+//! **Invariant:** of the product only its messages and its address types are linked; everything else runs as the binaries that operators run.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the harness of tests: a panic is a failing assertion"
+)]
+#![expect(
+    clippy::print_stdout,
+    reason = "libtest shows the output of failing tests, and --nocapture the rest"
+)]
+
+mod api;
+mod bench;
+mod binaries;
+mod contents;
+mod daemon;
+mod guest;
+mod ledger;
+mod notify;
+mod options;
+mod process_tree;
+mod raw;
+mod refusal;
+mod spec;
+mod wait;
+
+pub use api::{Api, Extent};
+pub use bench::{Bench, on_every_platform, on_platform};
+pub use binaries::{Binaries, binaries};
+pub use contents::{Contents, PAGE, page};
+pub use daemon::{Daemon, FailedStart};
+pub use guest::GuestMemory;
+pub use ledger::{Snapshot, ledger, page_hashes, snapshot};
+pub use options::DaemonOptions;
+pub use raw::{Raw, RawAnswer, frame};
+pub use refusal::{Refusal, refused};
+pub use spec::{SimScript, region, spec};
+pub use wait::{LONG, eventually};

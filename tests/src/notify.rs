@@ -1,0 +1,86 @@
+//! The service manager's end of the readiness protocol (`sd_notify(3)`), so that no test guesses when a daemon is up.
+//!
+//! **Invariant:** a daemon counts as started only by its own word.
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where a ready daemon listens.
+#[derive(Debug, Default)]
+pub(crate) struct Ready {
+    pub(crate) unix: Vec<PathBuf>,
+    pub(crate) tcp: Vec<SocketAddr>,
+}
+
+/// The datagram socket that `NOTIFY_SOCKET` names.
+#[derive(Debug)]
+pub(crate) struct NotifySocket(UnixDatagram);
+
+impl NotifySocket {
+    pub(crate) fn bind(path: &Path) -> Self {
+        let socket =
+            UnixDatagram::bind(path).expect("the notify socket binds in a fresh directory");
+        socket
+            .set_read_timeout(Some(Duration::from_millis(100)))
+            .expect("a timeout above zero");
+        Self(socket)
+    }
+
+    /// The next readiness message, or nothing within a tenth of a second.
+    pub(crate) fn receive(&self) -> Option<Ready> {
+        let mut buffer = [0; 4096];
+        match self.0.recv(&mut buffer) {
+            Ok(length) => {
+                parse(std::str::from_utf8(&buffer[..length]).expect("notify messages are text"))
+            }
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+            {
+                None
+            }
+            Err(error) => panic!("reading the notify socket: {error}"),
+        }
+    }
+}
+
+fn parse(message: &str) -> Option<Ready> {
+    if !message.lines().any(|line| line == "READY=1") {
+        return None;
+    }
+    let listen = message
+        .lines()
+        .find_map(|line| line.strip_prefix("X_STAGEPAGES_LISTEN="))
+        .expect("a ready daemon says where it listens");
+    let mut ready = Ready::default();
+    for place in listen.split(',') {
+        match place.split_once(':').expect("unix:PATH or tcp:HOST:PORT") {
+            ("unix", path) => ready.unix.push(path.into()),
+            ("tcp", address) => ready.tcp.push(address.parse().expect("a socket address")),
+            (other, _) => panic!("a daemon that listens on {other:?}"),
+        }
+    }
+    Some(ready)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ready_message_says_where() {
+        let message = "READY=1\nSTATUS=serving\nX_STAGEPAGES_LISTEN=unix:/tmp/a/api.sock,tcp:127.0.0.1:80,tcp:[::1]:81";
+        let ready = parse(message).unwrap();
+        assert_eq!(ready.unix, [PathBuf::from("/tmp/a/api.sock")]);
+        assert_eq!(
+            ready.tcp,
+            ["127.0.0.1:80".parse().unwrap(), "[::1]:81".parse().unwrap()]
+        );
+    }
+
+    #[test]
+    fn other_messages_are_not_readiness() {
+        assert!(parse("STOPPING=1").is_none() && parse("STATUS=READY=1").is_none());
+    }
+}

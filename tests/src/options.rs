@@ -1,0 +1,93 @@
+//! What a daemon under test is started with.
+//!
+//! **Invariant:** nothing of the developer's own configuration reaches it.
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::binaries::binaries;
+
+/// What a test wants different from the defaults.
+#[derive(Debug, Clone, Default)]
+pub struct DaemonOptions {
+    config: String,
+    environment: Vec<(String, String)>,
+    listen: Vec<String>,
+}
+
+impl DaemonOptions {
+    /// A daemon on a Unix socket and on a TCP port of the loopback device, everything else by default.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a line to the configuration file, in TOML.
+    #[must_use]
+    pub fn config(mut self, line: &str) -> Self {
+        self.config.push_str(line);
+        self.config.push('\n');
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Also listens there, in the words of `--listen`.
+    #[must_use]
+    pub fn listen(mut self, place: &str) -> Self {
+        self.listen.push(place.to_owned());
+        self
+    }
+}
+
+/// The command that starts a daemon whose files all lie in `dir`.
+pub(crate) fn command(dir: &Path, options: &DaemonOptions) -> Command {
+    let log = File::create(log_path(dir)).expect("a log file in a fresh directory");
+    let mut command = Command::new(&binaries().stagepagesd);
+    command.arg("serve");
+    if !options.config.is_empty() {
+        let config = dir.join("config.toml");
+        std::fs::write(&config, &options.config)
+            .expect("a configuration file in a fresh directory");
+        command.arg("--config").arg(config);
+    }
+    command
+        .arg("--listen")
+        .arg(format!("unix:{}", dir.join("api.sock").display()));
+    command.args(["--listen", "tcp:127.0.0.1:0"]);
+    for place in &options.listen {
+        command.arg("--listen").arg(place);
+    }
+    command
+        .arg("--state-dir")
+        .arg(dir.join("state"))
+        .arg("--runtime-dir")
+        .arg(dir.join("run"));
+    // What the developer's own shell configures must not change what is tested.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("STAGEPAGES_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .env("NOTIFY_SOCKET", dir.join("notify"))
+        .envs(options.environment.iter().cloned());
+    command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a second handle of the log"))
+        .stderr(log);
+    // A group of its own: the mark by which the whole tree is found again.
+    command.process_group(0);
+    command
+}
+
+/// What the whole tree writes.
+pub(crate) fn log_path(dir: &Path) -> PathBuf {
+    dir.join("log")
+}
