@@ -85,7 +85,7 @@ pub enum ConfigError {
         message: String,
     },
     /// A variable has a value that is not understood.
-    #[error("environment variable {variable}: {source}")]
+    #[error("environment variable {variable}")]
     Variable {
         /// Its name.
         variable: String,

@@ -78,7 +78,7 @@ impl fmt::Display for LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The filter is not understood.
-    #[error("log filter {filter:?} is not understood: {source}")]
+    #[error("log filter {filter:?} is not understood")]
     Filter {
         /// What was given.
         filter: String,

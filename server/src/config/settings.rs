@@ -106,29 +106,44 @@ impl Settings {
     /// The flags that say the same, for a process that is started in turn.
     #[must_use]
     pub fn to_args(&self) -> Vec<OsString> {
-        let mut args = Vec::new();
-        let mut push = |flag: &str, value: Option<String>| {
-            if let Some(value) = value {
-                // One argument, so that a value cannot be taken for a flag.
-                args.push(OsString::from(format!("--{flag}={value}")));
-            }
-        };
-        for address in self.listen.iter().flatten() {
-            push("listen", Some(address.to_string()));
+        // Taken apart, so that a new key cannot be forgotten.
+        let Self {
+            listen,
+            state_dir,
+            runtime_dir,
+            log,
+            log_format,
+            grace,
+            max_launches,
+            max_regions,
+            max_memory_bytes,
+            max_connections,
+            max_streams_per_connection: max_streams,
+            max_pending_calls,
+            chunk_pages,
+        } = self;
+        let mut args: Vec<OsString> = Vec::new();
+        // One argument each, so that no value can be taken for a flag.
+        for address in listen.iter().flatten() {
+            args.push(format!("--listen={address}").into());
         }
-        push("state-dir", text(self.state_dir.as_ref()));
-        push("runtime-dir", text(self.runtime_dir.as_ref()));
-        push("log", text(self.log.as_ref()));
-        push("log-format", text(self.log_format.as_ref()));
-        push("grace", text(self.grace.as_ref()));
-        push("max-launches", text(self.max_launches.as_ref()));
-        push("max-regions", text(self.max_regions.as_ref()));
-        push("max-memory-bytes", text(self.max_memory_bytes.as_ref()));
-        push("max-connections", text(self.max_connections.as_ref()));
-        let streams = text(self.max_streams_per_connection.as_ref());
-        push("max-streams-per-connection", streams);
-        push("max-pending-calls", text(self.max_pending_calls.as_ref()));
-        push("chunk-pages", text(self.chunk_pages.as_ref()));
+        let others = [
+            ("state-dir", text(state_dir.as_ref())),
+            ("runtime-dir", text(runtime_dir.as_ref())),
+            ("log", text(log.as_ref())),
+            ("log-format", text(log_format.as_ref())),
+            ("grace", text(grace.as_ref())),
+            ("max-launches", text(max_launches.as_ref())),
+            ("max-regions", text(max_regions.as_ref())),
+            ("max-memory-bytes", text(max_memory_bytes.as_ref())),
+            ("max-connections", text(max_connections.as_ref())),
+            ("max-streams-per-connection", text(max_streams.as_ref())),
+            ("max-pending-calls", text(max_pending_calls.as_ref())),
+            ("chunk-pages", text(chunk_pages.as_ref())),
+        ];
+        for (flag, value) in others {
+            args.extend(value.map(|value| OsString::from(format!("--{flag}={value}"))));
+        }
         args
     }
 }

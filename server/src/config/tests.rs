@@ -1,4 +1,4 @@
-use clap::Parser;
+use clap::{Args, Parser};
 
 use super::*;
 use crate::cli::{Cli, Command};
@@ -27,10 +27,10 @@ fn file(text: &str) -> Result<Settings, ConfigError> {
 
 fn flags(args: &[&str]) -> Settings {
     let cli = Cli::try_parse_from(["stagepagesd", "serve"].iter().chain(args));
-    match cli.expect("flags are valid").command {
-        Command::Serve(args) => args.settings,
-        other => panic!("not serve: {other:?}"),
-    }
+    let Command::Serve(args) = cli.expect("flags are valid").command else {
+        panic!("not serve");
+    };
+    args.settings
 }
 
 /// The example with its settings in force.
@@ -52,7 +52,8 @@ fn the_example_file_shows_every_key_with_its_default() {
     let defaults = Config::resolve(Settings::default(), nothing, ROOT).expect("resolves");
     assert_eq!(file(EXAMPLE).expect("parses"), Settings::default());
     let shown = file(&uncommented()).expect("parses");
-    assert_eq!(shown.to_args().len(), 13, "every key is there");
+    let keys = Settings::augment_args(clap::Command::new("x"));
+    assert_eq!(shown.to_args().len(), keys.get_arguments().count());
     assert_eq!(
         Config::resolve(shown, nothing, ROOT).expect("resolves"),
         defaults
@@ -196,16 +197,15 @@ fn mistakes_in_the_file_name_file_line_and_key() {
 
 #[test]
 fn mistakes_in_variables_name_them() {
-    let error =
-        Settings::from_env(vars(&[("STAGEPAGES_GRACE", "2 weeks")])).expect_err("is refused");
-    assert!(
-        error
-            .to_string()
-            .starts_with("environment variable STAGEPAGES_GRACE: \"2 weeks\"")
-    );
-    let error =
-        Settings::from_env(vars(&[("STAGEPAGES_LISTEN", "unix:/a,b")])).expect_err("is refused");
-    assert!(error.to_string().contains("\"b\" is neither"), "{error}");
+    let said = |variables| {
+        let error = Settings::from_env(vars(variables)).expect_err("is refused");
+        format!("{:#}", anyhow::Error::from(error))
+    };
+    let error = said(&[("STAGEPAGES_GRACE", "2 weeks")]);
+    let start = "environment variable STAGEPAGES_GRACE: \"2 weeks\"";
+    assert!(error.starts_with(start), "{error}");
+    let error = said(&[("STAGEPAGES_LISTEN", "unix:/a,b")]);
+    assert!(error.contains("\"b\" is neither"), "{error}");
     let empty = Settings::from_env(vars(&[("STAGEPAGES_GRACE", "")])).expect("is as unset");
     assert_eq!(empty, Settings::default());
 }

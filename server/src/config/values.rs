@@ -34,12 +34,12 @@ pub enum ValueError {
     #[error("directory {0:?} is not an absolute path")]
     Relative(String),
     /// Not a log filter.
-    #[error("{value:?} is no log filter ({source}); write a level such as info, or TARGET=LEVEL,…")]
+    #[error("{value:?} is no log filter ({cause}); write a level such as info, or TARGET=LEVEL,…")]
     Filter {
         /// What was given.
         value: String,
         /// What its parser said.
-        source: tracing_subscriber::filter::ParseError,
+        cause: tracing_subscriber::filter::ParseError,
     },
     /// Not a log format.
     #[error("{0:?} is no log format; write text or json")]
@@ -259,9 +259,9 @@ impl FromStr for LogFilter {
     fn from_str(text: &str) -> Result<Self, ValueError> {
         match EnvFilter::builder().parse(text) {
             Ok(_) => Ok(Self(text.to_owned())),
-            Err(source) => Err(ValueError::Filter {
+            Err(cause) => Err(ValueError::Filter {
                 value: printable(text, 200),
-                source,
+                cause,
             }),
         }
     }

@@ -7,6 +7,7 @@ use std::{future::Future, io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    time::Instant,
 };
 
 use super::{connection, peer::PeerInfo, server::Shared};
@@ -47,7 +48,7 @@ impl Accept for TcpListener {
 /// Accepts until the server drains or is killed.
 pub(super) async fn run<A: Accept>(listener: A, shared: Arc<Shared>) {
     let mut trouble = Backoff::default();
-    let mut full = false;
+    let mut full = Full::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -58,16 +59,11 @@ pub(super) async fn run<A: Accept>(listener: A, shared: Arc<Shared>) {
         match accepted {
             Ok((io, peer)) => {
                 trouble = Backoff::default();
-                let permit = Arc::clone(&shared.permits).try_acquire_owned();
-                // One line when the cap is reached and one when it is left, however many are turned away.
-                if full != permit.is_err() {
-                    full = permit.is_err();
-                    let max = shared.limits.max_connections;
-                    tracing::warn!(max, full, "connections are at their limit");
-                }
-                if let Ok(permit) = permit {
+                if let Ok(permit) = Arc::clone(&shared.permits).try_acquire_owned() {
                     let connection = connection::serve(io, peer, Arc::clone(&shared), permit);
                     shared.tasks.spawn(connection);
+                } else {
+                    full.turn_away(shared.limits.max_connections);
                 }
             }
             Err(error) => {
@@ -82,6 +78,30 @@ pub(super) async fn run<A: Accept>(listener: A, shared: Arc<Shared>) {
                     () = tokio::time::sleep(pause) => {}
                 }
             }
+        }
+    }
+}
+
+/// Reports connections beyond the limit, without letting them fill the log.
+#[derive(Debug, Default)]
+struct Full {
+    turned_away: u64,
+    reported: Option<Instant>,
+}
+
+impl Full {
+    const EVERY: Duration = Duration::from_secs(10);
+
+    fn turn_away(&mut self, max_connections: usize) {
+        self.turned_away += 1;
+        if self.reported.is_none_or(|at| at.elapsed() >= Self::EVERY) {
+            self.reported = Some(Instant::now());
+            let turned_away = self.turned_away;
+            tracing::warn!(
+                max_connections,
+                turned_away,
+                "connections are at their limit"
+            );
         }
     }
 }

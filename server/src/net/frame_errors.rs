@@ -1,7 +1,8 @@
 //! A reason for errors that do not come from this daemon's handlers but from tonic and its services.
 //!
-//! Handlers fail with [`ApiError`] only, so a status without details is the framework's. Which faults tonic 0.14 reports how
-//! is in its src/codec/decode.rs and src/server/grpc.rs; `net/tests.rs` holds it to that.
+//! Handlers fail with [`ApiError`] only, so a status without details is the framework's. Faults of framing never get so far
+//! (see `framing`); how tonic 0.14 reports the others is in its src/codec/decode.rs, src/codec/compression.rs and
+//! src/service/router.rs, and `net/tests.rs` holds it to that.
 //!
 //! **Invariant:** an error that has details passes unchanged.
 
@@ -59,10 +60,10 @@ fn reason_for(path: &str, headers: &HeaderMap) -> Option<ApiError> {
         Code::OutOfRange if said.contains("decoded message length too large") => {
             (Reason::MessageTooLarge, said.to_owned())
         }
-        Code::ResourceExhausted if said.contains("while decompressing") => {
-            (Reason::MessageTooLarge, said.to_owned())
+        // What the gRPC protocol calls internal is the caller's bytes that are no message.
+        Code::Internal if said.starts_with("failed to decode Protobuf message") => {
+            (Reason::MalformedRequest, said.to_owned())
         }
-        Code::Internal if is_about_request(said) => (Reason::MalformedRequest, said.to_owned()),
         Code::Unimplemented if headers.contains_key(ACCEPT_ENCODING) => (
             Reason::UnsupportedOperation,
             format!("{said}; send messages uncompressed"),
@@ -93,20 +94,6 @@ fn reason_for(path: &str, headers: &HeaderMap) -> Option<ApiError> {
         | Code::Unauthenticated => return None,
     };
     Some(ApiError::new(reason, text).meta("method", path))
-}
-
-/// Whether an INTERNAL status of tonic is the caller's fault: the gRPC protocol gives such requests that code.
-fn is_about_request(said: &str) -> bool {
-    const BEGINNINGS: [&str; 5] = [
-        "failed to decode Protobuf message",
-        "Missing request message",
-        "Unexpected EOF decoding stream",
-        "protocol error: received message with",
-        "Error decompressing",
-    ];
-    BEGINNINGS
-        .iter()
-        .any(|beginning| said.starts_with(beginning))
 }
 
 /// A response body whose trailers are explained.

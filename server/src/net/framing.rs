@@ -62,8 +62,10 @@ where
         let frame = match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
             Some(Ok(frame)) => Some(frame),
             Some(Err(error)) => {
+                // A stream handler must not take this for the end of the stream, as tonic would have it for a cancelled one.
                 self.done = true;
-                return Poll::Ready(Some(Err(error.into())));
+                let text = format!("the request broke off: {}", error.into());
+                return Poll::Ready(Some(Err(malformed(&text).into_body_error())));
             }
             None => None,
         };

@@ -4,7 +4,7 @@
 //! The child shares the supervisor's memory until it execs, so starting one costs the same whatever the supervisor has mapped.
 //!
 //! **Invariant:** a child starts with an empty signal mask, default dispositions, a process group of its own (Ctrl-C in a terminal reaches
-//! only the supervisor), its private socket as standard input, and no descriptor beyond the standard three.
+//! only the supervisor), its private socket as standard input, and no other descriptor that the supervisor opened.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs;

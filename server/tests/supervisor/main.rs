@@ -21,6 +21,7 @@ fn main() -> Result<ExitCode> {
         ["serve", rest @ ..] => roles::serve(rest),
         ["daemon", rest @ ..] => roles::daemon(rest),
         ["host", rest @ ..] => roles::host(rest),
+        ["state"] => roles::state(),
         filter => run_cases(filter),
     }
 }
@@ -42,7 +43,7 @@ fn run_cases(filter: &[&str]) -> Result<ExitCode> {
                 Ok(Ok(())) => writeln!(out, "test {name} ... ok")?,
                 Ok(Err(error)) => {
                     failed += 1;
-                    writeln!(out, "test {name} ... FAILED\n{error:?}")?;
+                    writeln!(out, "test {name} ... FAILED\n    {error:#}")?;
                 }
                 Err(_) => {
                     failed += 1;

@@ -50,7 +50,7 @@ impl Rig {
     pub(crate) fn serving_daemon(&self) -> Result<(Talk, String)> {
         let daemon = self.daemon()?;
         let welcome = daemon.ask("link")?;
-        daemon.say("ready")?;
+        ensure!(daemon.ask("ready")? == "ready");
         Ok((daemon, welcome))
     }
 
@@ -80,9 +80,15 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        // After a failure; after `ended` both come to nothing.
-        drop(self.supervisor.kill());
-        drop(self.supervisor.wait());
+        // In order, so that no host is left; where the case waited for the end itself, both come to nothing.
+        if self
+            .supervisor
+            .try_wait()
+            .is_ok_and(|ended| ended.is_none())
+        {
+            drop(self.signal(Signal::SIGTERM));
+            drop(self.supervisor.wait());
+        }
     }
 }
 

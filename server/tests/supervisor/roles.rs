@@ -1,6 +1,7 @@
 //! What this binary does as supervisor, daemon and host.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -15,7 +16,9 @@ use stagepages_server::daemon::aio::AsyncSeq;
 use stagepages_server::daemon::supervisor_link::{
     HostChild, LivingHost, SpawnError, SupervisorLink, Welcome,
 };
-use stagepages_server::supervisor::{HostKind, SupervisorConfig, own_program, run};
+use stagepages_server::supervisor::{
+    HostKind, SupervisorConfig, SupervisorError, own_program, run,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::rig::Talk;
@@ -25,13 +28,18 @@ pub(crate) fn serve(args: &[&str]) -> Result<ExitCode> {
     let [runtime_dir, control, max_hosts] = args else {
         bail!("serve with {args:?}");
     };
-    Ok(run(SupervisorConfig {
+    let ended = run(SupervisorConfig {
         program: own_program(),
         daemon_args: vec![control.into()],
         runtime_dir: PathBuf::from(runtime_dir),
         grace: Duration::ZERO,
         max_hosts: max_hosts.parse()?,
-    })?)
+    });
+    Ok(match ended {
+        Ok(code) => code,
+        Err(SupervisorError::Unclean { .. }) => ExitCode::from(99),
+        Err(error) => return Err(error.into()),
+    })
 }
 
 /// `daemon CONTROL`
@@ -40,11 +48,15 @@ pub(crate) fn daemon(args: &[&str]) -> Result<ExitCode> {
         bail!("daemon with {args:?}");
     };
     let state = process_state()?;
+    let Ok(control) = SeqSocket::connect(Path::new(control)) else {
+        // The case is over.
+        return Ok(ExitCode::FAILURE);
+    };
     let supervisor = SeqSocket::from(take_stdin()?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let code = runtime.block_on(obey(supervisor, Path::new(control), state))?;
+    let code = runtime.block_on(obey(supervisor, control, state))?;
     Ok(ExitCode::from(code))
 }
 
@@ -75,6 +87,12 @@ pub(crate) fn host(args: &[&str]) -> Result<ExitCode> {
     }
 }
 
+/// `state`: a process that nobody supervises.
+pub(crate) fn state() -> Result<ExitCode> {
+    std::io::stdout().write_all(process_state()?.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// What a process inherited: its signal state, whether it leads a group of its own, its descriptors.
 fn process_state() -> Result<String> {
     let status = fs::read_to_string("/proc/self/status")?;
@@ -89,8 +107,8 @@ fn process_state() -> Result<String> {
     Ok(format!("{masks} leads {leads} fds {fds}"))
 }
 
-async fn obey(supervisor: SeqSocket, control: &Path, state: String) -> Result<u8> {
-    let control = Arc::new(AsyncSeq::new(SeqSocket::connect(control)?)?);
+async fn obey(supervisor: SeqSocket, control: SeqSocket, state: String) -> Result<u8> {
+    let control = Arc::new(AsyncSeq::new(control)?);
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     match words(&control).await?.as_slice() {
@@ -133,7 +151,10 @@ async fn carry_out(
 ) -> Result<Option<u8>> {
     let command: Vec<&str> = command.iter().map(String::as_str).collect();
     match command.as_slice() {
-        ["ready"] => link.ready().await?,
+        ["ready"] => {
+            link.ready().await?;
+            say(control, "ready").await?;
+        }
         ["state"] => say(control, state).await?,
         ["spawn", id, args @ ..] => {
             let args = args.iter().map(|&arg| arg.replace('_', " ")).collect();
@@ -184,7 +205,10 @@ fn tell_exit(control: &Arc<AsyncSeq>, child: HostChild) {
 }
 
 async fn words(control: &AsyncSeq) -> Result<Vec<String>> {
-    let frame = control.recv().await?.context("the test is over")?;
+    let Some(frame) = control.recv().await? else {
+        // The case is over.
+        return Ok(vec!["exit".to_owned(), "0".to_owned()]);
+    };
     let line = String::from_utf8(frame.bytes)?;
     Ok(line.split(' ').map(str::to_owned).collect())
 }

@@ -130,15 +130,6 @@ impl Client {
         Ok(Answer { head, trailers })
     }
 
-    /// Returns once the server has said that it goes away.
-    pub(super) async fn gone_away(&self) {
-        let mut sender = self.sender.clone();
-        // Ready stays true until the GOAWAY is read.
-        while sender.ready().await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-    }
-
     pub(super) async fn close(self) {
         self.connection.abort();
         drop(self.sender);
