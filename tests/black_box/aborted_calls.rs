@@ -8,10 +8,7 @@ use crate::slow::Slow;
 async fn an_aborted_call_counts_exactly_what_it_installed() {
     on_every_platform(async |bench: &Bench| {
         let slow = Slow::launch(bench, "vm").await;
-        let call = tokio::spawn({
-            let (api, name, extent) = (bench.api.clone(), slow.launch.name.clone(), slow.extent());
-            async move { api.stage(&name, extent).await }
-        });
+        let call = slow.start(bench);
         slow.underway(bench).await;
         let aborted = bench.api.abort(&slow.launch.name).await.unwrap();
         assert_eq!(

@@ -9,10 +9,7 @@ use crate::slow::Slow;
 async fn a_cancelled_call_completes_its_extent() {
     on_every_platform(async |bench: &Bench| {
         let slow = Slow::launch(bench, "vm").await;
-        let call = tokio::spawn({
-            let (api, name, extent) = (bench.api.clone(), slow.launch.name.clone(), slow.extent());
-            async move { api.stage(&name, extent).await }
-        });
+        let call = slow.start(bench);
         let seen = slow.underway(bench).await;
         assert_eq!(seen.state(), LaunchState::Staging);
         // Drops the call, which resets its stream.
@@ -120,10 +117,7 @@ async fn a_deadline_that_has_passed_already_is_told_too() {
 async fn a_launch_answers_while_a_call_installs() {
     on_every_platform(async |bench: &Bench| {
         let slow = Slow::launch(bench, "vm").await;
-        let call = tokio::spawn({
-            let (api, name, extent) = (bench.api.clone(), slow.launch.name.clone(), slow.extent());
-            async move { api.stage(&name, extent).await }
-        });
+        let call = slow.start(bench);
         let first = slow.underway(bench).await;
         let mut counts = vec![first.installed_pages];
         while !call.is_finished() {

@@ -110,7 +110,7 @@ async fn too_many_calls(platform: Platform) {
                 Err(status) => {
                     let refusal = Refusal::of(&status);
                     assert_eq!(refusal.reason, "QUEUE_FULL", "{refusal:?}");
-                    refusal.has_retry();
+                    refusal.has_retry().installed(0);
                     turned_away += 1;
                 }
             }

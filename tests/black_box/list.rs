@@ -121,7 +121,6 @@ async fn a_listing_that_makes_no_sense_is_refused() {
         for token in [
             "nonsense",
             "\u{1}",
-            "0",
             "ffffffffffffffffffffffffffffffff",
             &"9".repeat(10_000),
         ] {
@@ -138,14 +137,6 @@ async fn a_listing_that_makes_no_sense_is_refused() {
             };
             refused(client.list_launches(request).await, "MALFORMED_REQUEST").blames("states");
         }
-        // A token belongs to the states it was made for.
-        let token = list(bench, 1, "", &[]).await.next_page_token;
-        let request = ListLaunchesRequest {
-            page_token: token,
-            states: vec![LaunchState::Created.into()],
-            ..ListLaunchesRequest::default()
-        };
-        refused(client.list_launches(request).await, "MALFORMED_REQUEST").blames("page_token");
     })
     .await;
 }

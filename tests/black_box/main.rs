@@ -3,7 +3,7 @@
 //! ```text
 //! life of a launch   create  list  stage  page_types  short_counts  ledger  verify  finish  end
 //! what goes wrong    bad_create  bad_scripts  bad_extents  bad_names  bad_wire  faults  limits
-//! what interrupts    cancelled  killed  aborted_calls  host_death  restart  shutdown
+//! what interrupts    behind  cancelled  killed  aborted_calls  host_death  host_hung  restart  shutdown
 //! around it          node  services  listen  logs
 //! ```
 //!
@@ -24,12 +24,14 @@ mod bad_extents;
 mod bad_names;
 mod bad_scripts;
 mod bad_wire;
+mod behind;
 mod cancelled;
 mod create;
 mod end;
 mod faults;
 mod finish;
 mod host_death;
+mod host_hung;
 mod killed;
 mod ledger;
 mod limits;

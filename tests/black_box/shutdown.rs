@@ -27,10 +27,7 @@ async fn drains(platform: Platform) {
         platform,
     };
     let slow = Slow::launch(&bench, "vm").await;
-    let call = tokio::spawn({
-        let (api, name, extent) = (bench.api.clone(), slow.launch.name.clone(), slow.extent());
-        async move { api.stage(&name, extent).await }
-    });
+    let call = slow.start(&bench);
     slow.underway(&bench).await;
     bench.daemon.terminate();
 
@@ -105,10 +102,7 @@ async fn the_grace_period_is_an_end_to_waiting() {
         launch,
         pages: 4096,
     };
-    let call = tokio::spawn({
-        let (api, name, extent) = (bench.api.clone(), slow.launch.name.clone(), slow.extent());
-        async move { api.stage(&name, extent).await }
-    });
+    let call = slow.start(&bench);
     slow.underway(&bench).await;
     bench.daemon.terminate();
     let status = bench.daemon.wait();

@@ -3,8 +3,13 @@
 //! `sim` is slow by script. `kvm` is as fast as memory, so it gets a run of zeros of a few gigabytes, which needs no message of that size.
 use std::time::Duration;
 
-use stagepages_proto::v1::{Launch, PageType, Platform};
+use stagepages_proto::v1::{Launch, PageType, Platform, StagePagesResponse};
 use stagepages_tests::{Bench, Extent, PAGE, SimScript, eventually, page, region, spec};
+use tokio::task::JoinHandle;
+use tonic::Status;
+
+/// A call of StagePages that goes on by itself. To drop it is no cancellation; to abort it is.
+pub(crate) type Call = JoinHandle<Result<StagePagesResponse, Status>>;
 
 /// A launch and one extent that fills it.
 #[derive(Debug, Clone)]
@@ -31,6 +36,17 @@ impl Slow {
     /// The whole of it.
     pub(crate) fn extent(&self) -> Extent {
         Extent::length(page(0), PageType::Normal, self.pages * PAGE)
+    }
+
+    /// Starts a call that stages the whole of it.
+    pub(crate) fn start(&self, bench: &Bench) -> Call {
+        self.start_part(bench, self.extent())
+    }
+
+    /// Starts a call that stages `extent` into the launch.
+    pub(crate) fn start_part(&self, bench: &Bench, extent: Extent) -> Call {
+        let (api, name) = (bench.api.clone(), self.launch.name.clone());
+        tokio::spawn(async move { api.stage(&name, extent).await })
     }
 
     /// Waits until a part of the extent is installed; the launch as it was then.

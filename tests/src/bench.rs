@@ -8,6 +8,7 @@ use crate::contents::{Contents, PAGE, page};
 use crate::daemon::Daemon;
 use crate::guest::GuestMemory;
 use crate::options::DaemonOptions;
+use crate::say::say;
 use crate::spec::{region, spec};
 
 /// Pages of the region that [`Bench::launch`] makes.
@@ -121,7 +122,6 @@ impl Bench {
     }
 }
 
-/// Past libtest's capture, so that a run that could not test everything says so by itself.
 fn say_missing(info: &PlatformInfo) {
     let missing: Vec<_> = info
         .checks
@@ -129,10 +129,9 @@ fn say_missing(info: &PlatformInfo) {
         .filter(|check| !check.ok)
         .map(|check| format!("{}: {}", check.subject, check.found))
         .collect();
-    let line = format!(
-        "not tested here: {}; {}\n",
+    say(&format!(
+        "not tested here: {}; {}",
         info.platform().as_str_name(),
         missing.join("; ")
-    );
-    std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).expect("stderr is open");
+    ));
 }

@@ -10,6 +10,8 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use crate::say::say;
+
 /// Names a directory that holds `stagepagesd` and `stagectl` already, so that nothing is built.
 const BIN_DIR: &str = "STAGEPAGES_BIN_DIR";
 
@@ -25,56 +27,54 @@ pub struct Binaries {
 /// The binaries, built by the first call.
 ///
 /// # Panics
-/// If they cannot be built.
+/// If they cannot be built; the first failure is every later call's too, so that a broken tree is built once and not once a test.
 pub fn binaries() -> &'static Binaries {
-    static BINARIES: OnceLock<Binaries> = OnceLock::new();
-    BINARIES.get_or_init(|| match std::env::var_os(BIN_DIR) {
+    static BINARIES: OnceLock<Result<Binaries, String>> = OnceLock::new();
+    let found = BINARIES.get_or_init(|| match std::env::var_os(BIN_DIR) {
         Some(dir) => in_directory(Path::new(&dir)),
         None => build(),
-    })
+    });
+    found.as_ref().unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn in_directory(dir: &Path) -> Binaries {
-    println!("harness: using the binaries in {}", dir.display());
+fn in_directory(dir: &Path) -> Result<Binaries, String> {
+    say(&format!("using the binaries in {}", dir.display()));
     let found = Binaries {
         stagepagesd: dir.join("stagepagesd"),
         stagectl: dir.join("stagectl"),
     };
     for path in [&found.stagepagesd, &found.stagectl] {
-        assert!(
-            path.is_file(),
-            "{BIN_DIR} is set, but {} is not there",
-            path.display()
-        );
+        if !path.is_file() {
+            return Err(format!(
+                "{BIN_DIR} is set, but {} is not there",
+                path.display()
+            ));
+        }
     }
-    found
+    Ok(found)
 }
 
-fn build() -> Binaries {
+fn build() -> Result<Binaries, String> {
     // <target directory>/<profile's directory>/deps/<this test>
-    let test = std::env::current_exe().expect("own path");
+    let test = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
     let profile_dir = test
         .ancestors()
         .nth(2)
-        .expect("cargo puts tests two levels deep");
+        .ok_or("this test is not where cargo puts tests")?;
     let target_dir = profile_dir
         .parent()
-        .expect("cargo puts profiles into the target directory");
-    let profile = match profile_dir
-        .file_name()
-        .and_then(|name| name.to_str())
-        .expect("profiles have ASCII names")
-    {
-        "debug" => "dev",
-        other => other,
+        .ok_or("this test is not where cargo puts tests")?;
+    let profile = match profile_dir.file_name().and_then(|name| name.to_str()) {
+        Some("debug") => "dev",
+        Some(other) => other,
+        None => return Err("this test is in a directory that names no profile".to_owned()),
     };
-    println!(
-        "harness: building stagepagesd and stagectl, profile {profile}, into {}",
+    say(&format!(
+        "building stagepagesd and stagectl, profile {profile}, into {}",
         target_dir.display()
-    );
+    ));
 
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args([
             "build",
             "--package",
@@ -94,25 +94,26 @@ fn build() -> Binaries {
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .stderr(Stdio::inherit())
         .output()
-        .expect("cargo starts");
-    assert!(
-        output.status.success(),
-        "cargo could not build the binaries: {}",
-        output.status
-    );
-
-    // Cargo says where it put them; guessing would be wrong where a target triple is configured.
-    let messages = String::from_utf8(output.stdout).expect("cargo speaks UTF-8");
-    let executable = |name: &str| {
-        messages
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .filter(|message| message["target"]["name"] == name)
-            .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-            .unwrap_or_else(|| panic!("cargo built no {name}"))
-    };
-    Binaries {
-        stagepagesd: executable("stagepagesd"),
-        stagectl: executable("stagectl"),
+        .map_err(|error| format!("cargo does not start: {error}"))?;
+    if !output.status.success() {
+        return Err(format!(
+            "cargo could not build the binaries: {}",
+            output.status
+        ));
     }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    Ok(Binaries {
+        stagepagesd: executable(&messages, "stagepagesd")?,
+        stagectl: executable(&messages, "stagectl")?,
+    })
+}
+
+/// Where cargo says that it put a binary; guessing would be wrong where a target triple is configured.
+fn executable(messages: &str, name: &str) -> Result<PathBuf, String> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == name)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .ok_or_else(|| format!("cargo built no {name}"))
 }

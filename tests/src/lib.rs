@@ -35,6 +35,7 @@ mod options;
 mod process_tree;
 mod raw;
 mod refusal;
+mod say;
 mod spec;
 mod wait;
 
@@ -48,5 +49,6 @@ pub use ledger::{Snapshot, ledger, page_hashes, snapshot};
 pub use options::DaemonOptions;
 pub use raw::{Raw, RawAnswer, frame};
 pub use refusal::{Refusal, refused};
+pub use say::say;
 pub use spec::{SimScript, region, spec};
 pub use wait::{LONG, eventually};

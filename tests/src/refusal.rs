@@ -99,6 +99,12 @@ impl Refusal {
             .unwrap_or_else(|| panic!("no {key:?} in the metadata: {self:?}"))
     }
 
+    /// Whether the metadata has a value for `key`.
+    #[must_use]
+    pub fn has_meta(&self, key: &str) -> bool {
+        self.metadata.contains_key(key)
+    }
+
     /// A number of the metadata, written in decimal, or in hex behind `0x`.
     ///
     /// # Panics
