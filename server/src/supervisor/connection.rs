@@ -123,6 +123,16 @@ impl Connection {
         Ok(Some(body))
     }
 
+    /// Whether a dead daemon's last requests say that it served. Its others are nobody's any more.
+    pub(super) fn says_ready(&mut self) -> bool {
+        while let Ok(Some(request)) = self.next_request() {
+            if matches!(request, RequestBody::Ready(_)) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Answers `Hello`.
     pub(super) fn welcome(
         &mut self,
@@ -159,6 +169,11 @@ impl Connection {
             match self.socket.try_send(&next.bytes, &[]) {
                 Ok(()) => self.outgoing.pop_front(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if is_death(&error) => {
+                    // What it said before comes first, and then the end.
+                    self.outgoing.clear();
+                    return Ok(());
+                }
                 Err(error) => return Err(error.into()),
             };
         }
@@ -185,6 +200,15 @@ impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// What a peer that closed answers to a frame.
+fn is_death(error: &io::Error) -> bool {
+    let kind = error.kind();
+    matches!(
+        kind,
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+    )
 }
 
 fn welcomes(
@@ -325,6 +349,32 @@ mod tests {
         assert_eq!(all(|w| w.hosts.len()), 4096);
         assert_eq!(all(|w| w.exits.len()), 777);
         assert_eq!(super::welcomes(1, b"/", &[], &[]).len(), 1);
+    }
+
+    #[test]
+    fn a_daemon_that_dies_before_its_answers_is_heard_to_the_end() {
+        let (mut connection, daemon) = pair();
+        send(&daemon, hello(PROTOCOL_VERSION));
+        send(&daemon, RequestBody::Ready(Ready {}));
+        drop(daemon);
+        connection.exited(HostExited::default()).unwrap();
+        assert!(connection.next_request().unwrap().is_some());
+        assert!(connection.next_request().unwrap().is_some());
+        let fault = connection.next_request().unwrap_err();
+        assert!(matches!(fault, Fault::Closed));
+    }
+
+    #[test]
+    fn last_words_are_searched_for_ready_only() {
+        let (mut connection, daemon) = pair();
+        send(&daemon, hello(PROTOCOL_VERSION));
+        let id = "a".to_owned();
+        send(&daemon, RequestBody::KillHost(KillHost { id, signal: 9 }));
+        assert!(!connection.says_ready());
+        send(&daemon, RequestBody::Ready(Ready {}));
+        drop(daemon);
+        assert!(connection.says_ready());
+        assert!(!connection.says_ready());
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod event_loop;
 mod exit;
 mod hosts;
 mod id;
+mod lifecycle;
 pub mod proto;
 mod requests;
 mod restart;

@@ -52,7 +52,7 @@ pub(super) fn spawn_host(
     hosts: &mut HostTable,
     dir: &RuntimeDir,
     launcher: &Launcher,
-) -> Result<(HostId, Pid), Refusal> {
+) -> Result<Pid, Refusal> {
     let (id, kind) = validate(request)?;
     hosts.admit(&id).map_err(|errno| {
         let why = if errno == Errno::EEXIST {
@@ -70,8 +70,8 @@ pub(super) fn spawn_host(
             dir.remove_socket(&id);
             Refusal::failed("cannot start the host", &error)
         })?;
-    hosts.started(id.clone(), pid, kind);
-    Ok((id, pid))
+    hosts.started(id, pid, kind);
+    Ok(pid)
 }
 
 /// Sends a signal to a host that lives; `None` for a signal that does not exist.
