@@ -7,7 +7,8 @@
 //! | [`Client`]   | one method per RPC                                                              |
 //! | [`error`]    | a refusal with its stable reason, its metadata, and what to do                  |
 //! | [`reason`]   | the reasons, what each leaves behind, and the way out of each                   |
-//! | [`stage`]    | a source of any length, cut into calls, counted over all of them                |
+//! | [`session`]  | a plan staged however often something is lost on the way, every page counted once |
+//! | [`stage`]    | a source of any length, cut into single calls, none of them tried twice           |
 //! | [`words`]    | the API's enum values as words                                                  |
 //!
 //! ```no_run
@@ -23,7 +24,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! **Invariant:** this crate never retries a mutating call by itself, and never reports a count that the daemon did not give.
+//! **Invariant:** this crate never repeats a call that installs pages unless it is exactly-once, and never reports a count that the
+//! daemon did not give.
 #![forbid(unsafe_code)]
 
 pub mod addr;
@@ -34,10 +36,11 @@ pub mod error;
 mod launch_ref;
 mod plain;
 pub mod reason;
+pub mod session;
 pub mod stage;
 pub mod words;
 
-pub use client::{Client, InstalledPages};
+pub use client::{CallName, Client, InstalledPages, Watch};
 pub use connect::ConnectError;
 pub use endpoint::Endpoint;
 pub use error::StagepagesError;

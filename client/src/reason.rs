@@ -42,6 +42,18 @@ reasons! {
     LAUNCH_EXISTS => "choose another id, or abort and delete the launch that has it";
     /// No such launch.
     LAUNCH_NOT_FOUND => "list launches with `stagectl launch list`";
+    /// No call of that number or name was applied, or its answer is no longer kept.
+    RESULT_NOT_FOUND => "send the call again: it is applied once; how many answers are kept, `stagectl node` shows";
+    /// Nobody touched the launch for as long as its lease, and it is over.
+    LEASE_EXPIRED => "create a new launch, with a longer --lease, or renew it in time with `stagectl launch renew LAUNCH`";
+    /// The number of the call is not the next one of its SEQUENCED launch.
+    OUT_OF_SEQUENCE => "see the next number with `stagectl launch get LAUNCH`; a SEQUENCED launch is for one client at a time";
+    /// The number was applied with other content.
+    SEQUENCE_CONFLICT => "somebody else stages into this launch: a SEQUENCED launch is for one client at a time";
+    /// The name of the call was used with other content.
+    REQUEST_ID_REUSED => "take another --session, or another request id: a name stands for one content";
+    /// The call came on a stream behind one that was not a complete install.
+    NOT_APPLIED => "nothing was installed by this call: send it again once what stopped the stream is dealt with";
     /// The launch's state does not allow the call.
     WRONG_STATE => "see the launch's state with `stagectl launch get LAUNCH`";
     /// The launch digest is not the expected one.
@@ -90,7 +102,13 @@ pub fn installed_nothing(reason: &str) -> bool {
             | ALREADY_INSTALLED
             | LAUNCH_EXISTS
             | LAUNCH_NOT_FOUND
+            | RESULT_NOT_FOUND
             | WRONG_STATE
+            | LEASE_EXPIRED
+            | OUT_OF_SEQUENCE
+            | SEQUENCE_CONFLICT
+            | REQUEST_ID_REUSED
+            | NOT_APPLIED
             | DIGEST_MISMATCH
             | PLATFORM_UNAVAILABLE
             | UNSUPPORTED_OPERATION

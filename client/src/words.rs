@@ -4,7 +4,9 @@
 
 use std::borrow::Cow;
 
-use stagepages_proto::v1::{AbortReason, FindingKind, LaunchState, PageType, Platform};
+use stagepages_proto::v1::{
+    AbortReason, FindingKind, LaunchState, OrderingMode, PageType, Platform,
+};
 
 /// A platform: `sim`, `kvm`, `sev-snp`, `tdx`.
 #[must_use]
@@ -19,6 +21,15 @@ pub fn platform(value: i32) -> Cow<'static, str> {
 #[must_use]
 pub fn launch_state(value: i32) -> Cow<'static, str> {
     word::<LaunchState>(value, "LAUNCH_STATE_", |value| value.as_str_name())
+}
+
+/// An ordering mode: `UNORDERED`, which is also what an unset one means, or `SEQUENCED`.
+#[must_use]
+pub fn ordering(value: i32) -> Cow<'static, str> {
+    match value {
+        0 => Cow::Borrowed("UNORDERED"),
+        _ => word::<OrderingMode>(value, "ORDERING_MODE_", |value| value.as_str_name()),
+    }
 }
 
 /// A page type: `NORMAL`, `ZERO`, …
@@ -80,6 +91,8 @@ mod tests {
         assert_eq!(platform(Platform::SevSnp.into()), "sev-snp");
         assert_eq!(launch_state(LaunchState::Staging.into()), "STAGING");
         assert_eq!(page_type(PageType::Cpuid.into()), "CPUID");
+        assert_eq!(ordering(OrderingMode::Sequenced.into()), "SEQUENCED");
+        assert_eq!(ordering(0), "UNORDERED");
         assert_eq!(platform(99), "99 (unknown to this client)");
     }
 

@@ -19,6 +19,8 @@ fn generated_code_is_current() {
     )
     .unwrap();
     tonic_prost_build::configure()
+        // The type that every error library of tonic knows.
+        .extern_path(".google.rpc", "::tonic_types::pb")
         .bytes(".")
         .out_dir(out.path())
         .compile_fds(descriptors)

@@ -27,7 +27,7 @@ use values::ValueError;
 
 use crate::{
     logging::LogFormat,
-    net::{Limits, Listen, MAX_SOCKET_PATH_BYTES},
+    net::{Limits, Listen, MAX_SOCKET_PATH_BYTES, Shares, TooSmall},
 };
 
 /// What the daemon runs with.
@@ -55,6 +55,12 @@ pub struct Config {
     pub max_connections: u32,
     /// Calls at one time on one connection.
     pub max_streams_per_connection: u32,
+    /// What all peers together may have under way to the daemon, in bytes.
+    pub receive_budget_bytes: u64,
+    /// How long a call waits for a peer that stopped in the middle.
+    pub stall_timeout: Duration,
+    /// How long a connection may be without a call.
+    pub idle_timeout: Duration,
     /// StagePages calls of one launch that may wait or run at one time.
     pub max_pending_calls: u32,
     /// Pages that are installed without looking up.
@@ -103,6 +109,9 @@ pub enum ConfigError {
         .0.display()
     )]
     SocketPath(PathBuf),
+    /// The receive budget and the connections do not go together.
+    #[error(transparent)]
+    ReceiveBudget(#[from] TooSmall),
     /// The machine does not tell how much memory it has.
     #[error(
         "cannot read the machine's memory from {}; set max_memory_bytes",
@@ -136,7 +145,7 @@ impl Config {
     /// What `set` amounts to, with defaults for the rest.
     ///
     /// # Errors
-    /// A default cannot be made from the environment.
+    /// A default cannot be made from the environment, or two settings do not go together.
     pub fn resolve(
         set: Settings,
         variable: impl Fn(&str) -> Option<OsString>,
@@ -150,6 +159,7 @@ impl Config {
             Some(dir) => dir.into_path(),
             None => defaults::state_dir(&variable, machine.uid).ok_or(ConfigError::NoHome)?,
         };
+        let limits = Limits::default();
         let listen = match set.listen {
             Some(listen) if !listen.is_empty() => listen,
             Some(_) | None => {
@@ -160,7 +170,7 @@ impl Config {
                 vec![Listen::Unix(path)]
             }
         };
-        Ok(Self {
+        let config = Self {
             listen,
             state_dir,
             runtime_dir,
@@ -177,9 +187,20 @@ impl Config {
             max_streams_per_connection: set
                 .max_streams_per_connection
                 .map_or(128, |count| count.get()),
+            receive_budget_bytes: set
+                .receive_budget_bytes
+                .map_or(limits.receive_budget_bytes, |bytes| bytes.get()),
+            stall_timeout: set
+                .stall_timeout
+                .map_or(limits.stall_timeout, |time| time.get()),
+            idle_timeout: set
+                .idle_timeout
+                .map_or(limits.idle_timeout, |time| time.get()),
             max_pending_calls: set.max_pending_calls.map_or(32, |count| count.get()),
             chunk_pages: set.chunk_pages.map_or(64, |count| count.get()),
-        })
+        };
+        Shares::of(&config.limits())?;
+        Ok(config)
     }
 
     /// The bounds of connections.
@@ -189,6 +210,9 @@ impl Config {
             // A usize has at least 32 bits wherever KVM runs.
             max_connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX),
             max_streams_per_connection: self.max_streams_per_connection,
+            receive_budget_bytes: self.receive_budget_bytes,
+            stall_timeout: self.stall_timeout,
+            idle_timeout: self.idle_timeout,
             ..Limits::default()
         }
     }

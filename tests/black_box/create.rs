@@ -2,7 +2,8 @@
 use std::collections::HashMap;
 
 use stagepages_proto::v1::{
-    CreateLaunchRequest, GetLaunchRequest, LaunchSpec, LaunchState, Platform, VerifyLaunchRequest,
+    CreateLaunchRequest, GetLaunchRequest, LaunchSpec, LaunchState, OrderingMode, Platform,
+    VerifyLaunchRequest,
 };
 use stagepages_tests::{Bench, PAGE, on_every_platform, page, refused, region, spec};
 
@@ -25,7 +26,16 @@ async fn a_new_launch_is_what_was_asked_for_and_holds_nothing() {
         };
         let launch = bench.api.create("Vm-1.a_b", asked.clone()).await.unwrap();
         assert_eq!(launch.name, "launches/Vm-1.a_b");
-        assert_eq!(launch.spec, Some(asked));
+        // What was left to the daemon is said.
+        let spec = launch.spec.clone().unwrap();
+        assert_eq!(spec.ordering(), OrderingMode::Unordered);
+        assert!(spec.lease.is_some_and(|lease| lease.seconds > 0));
+        let said = LaunchSpec {
+            ordering: 0,
+            lease: None,
+            ..spec
+        };
+        assert_eq!(said, asked);
         assert_eq!(launch.state(), LaunchState::Created);
         assert!(
             launch.uid.len() == 32 && launch.uid.chars().all(|c| c.is_ascii_hexdigit()),

@@ -71,6 +71,8 @@ impl Extent {
             page_type,
             data,
             length,
+            sequence: None,
+            request_id: String::new(),
         }
     }
 }
@@ -250,5 +252,14 @@ impl Api {
             .delete_launch(request)
             .await?
             .into_inner())
+    }
+}
+
+/// The launch without the one thing that every call changes, also a refused one: when its lease runs out.
+#[must_use]
+pub fn lease_aside(launch: &Launch) -> Launch {
+    Launch {
+        lease_expire_time: None,
+        ..launch.clone()
     }
 }

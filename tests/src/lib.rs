@@ -39,7 +39,7 @@ mod say;
 mod spec;
 mod wait;
 
-pub use api::{Api, Extent};
+pub use api::{Api, Extent, lease_aside};
 pub use bench::{Bench, on_every_platform, on_platform};
 pub use binaries::{Binaries, binaries};
 pub use contents::{Contents, PAGE, page};

@@ -227,15 +227,20 @@ fn code_of(reason: &str) -> Code {
         | "INVALID_LAUNCH" => Code::InvalidArgument,
         "OUTSIDE_MEMORY" => Code::OutOfRange,
         "ALREADY_INSTALLED" | "LAUNCH_EXISTS" => Code::AlreadyExists,
-        "LAUNCH_NOT_FOUND" => Code::NotFound,
+        "LAUNCH_NOT_FOUND" | "RESULT_NOT_FOUND" => Code::NotFound,
         "WRONG_STATE"
         | "DIGEST_MISMATCH"
         | "PLATFORM_UNAVAILABLE"
+        | "LEASE_EXPIRED"
         | "CPUID_REJECTED"
         | "FIRMWARE_REFUSED" => Code::FailedPrecondition,
         "UNSUPPORTED_OPERATION" => Code::Unimplemented,
         "KERNEL_REFUSED" | "HOST_DIED" | "INTERNAL_ERROR" => Code::Internal,
-        "ABORTED_DURING_CALL" => Code::Aborted,
+        "ABORTED_DURING_CALL"
+        | "OUT_OF_SEQUENCE"
+        | "SEQUENCE_CONFLICT"
+        | "REQUEST_ID_REUSED"
+        | "NOT_APPLIED" => Code::Aborted,
         "NO_CAPACITY" | "QUEUE_FULL" => Code::ResourceExhausted,
         "DRAINING" | "HOST_UNREACHABLE" => Code::Unavailable,
         "DEADLINE_EXPIRED" => Code::DeadlineExceeded,

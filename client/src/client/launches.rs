@@ -114,6 +114,25 @@ impl Client {
         )
     }
 
+    /// Begins the launch's lease anew.
+    ///
+    /// # Errors
+    /// LEASE_EXPIRED, WRONG_STATE (the launch is over), LAUNCH_NOT_FOUND.
+    pub async fn renew_lease(&self, launch: &LaunchRef) -> Result<v1::Launch, StagepagesError> {
+        let request = self.request(v1::RenewLeaseRequest {
+            name: launch.name().into(),
+            uid: launch.uid().into(),
+        });
+        present(
+            self.launches
+                .clone()
+                .renew_lease(request)
+                .await?
+                .into_inner()
+                .launch,
+        )
+    }
+
     /// Ends a launch and releases its memory. Idempotent.
     ///
     /// # Errors
@@ -147,6 +166,6 @@ impl Client {
     }
 }
 
-fn present(launch: Option<v1::Launch>) -> Result<v1::Launch, StagepagesError> {
+pub(super) fn present(launch: Option<v1::Launch>) -> Result<v1::Launch, StagepagesError> {
     launch.ok_or_else(|| StagepagesError::bad_answer("the answer lacks its launch"))
 }

@@ -1,6 +1,7 @@
 //! A connection to a daemon, one method per RPC.
 //!
-//! **Invariant:** one method sends one request (the two lists send one per page of their answer); nothing is retried.
+//! **Invariant:** one method sends one request (the two lists send one per page of their answer, the stream what it is given); nothing
+//! is retried.
 
 use std::time::Duration;
 
@@ -13,8 +14,12 @@ use crate::{ConnectError, Endpoint, StagepagesError, connect::connect};
 
 mod launches;
 mod lists;
+mod results;
+mod watch;
 
 pub use lists::InstalledPages;
+pub use results::CallName;
+pub use watch::Watch;
 
 /// The largest answer that is taken, in bytes: 100 launches with 32 labels of full length each, with room.
 const MAX_ANSWER: usize = 16 << 20;
@@ -60,6 +65,11 @@ impl Client {
             .get_node_info(self.request(v1::GetNodeInfoRequest {}))
             .await?
             .into_inner())
+    }
+
+    /// The deadline of each call.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.timeout
     }
 
     fn request<T>(&self, message: T) -> Request<T> {

@@ -30,6 +30,7 @@ struct Answer {
     metadata: BTreeMap<String, String>,
     violations: Vec<Violation>,
     retry_after: Option<Duration>,
+    breaks_contract: bool,
 }
 
 /// One thing that is wrong: a field of the request, a precondition, or a quota.
@@ -169,12 +170,20 @@ impl StagepagesError {
             metadata,
             violations: Vec::new(),
             retry_after: None,
+            breaks_contract: false,
         }))
     }
 
     /// An answer that breaks the contract.
     pub(crate) fn bad_answer(message: impl Into<String>) -> Self {
-        Self::from(Status::internal(message))
+        let mut error = Self::from(Status::internal(message));
+        error.0.breaks_contract = true;
+        error
+    }
+
+    /// Whether this client found the daemon's answer to break the contract; then a repeat cannot mend it.
+    pub(crate) fn breaks_contract(&self) -> bool {
+        self.0.breaks_contract
     }
 
     fn get(&self, key: &str) -> Option<&str> {

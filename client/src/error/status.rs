@@ -4,8 +4,9 @@
 
 use std::error::Error;
 
-use tonic::Status;
-use tonic_types::StatusExt;
+use prost::Message;
+use tonic::{Code, Status};
+use tonic_types::{StatusExt, pb};
 
 use super::{Answer, DOMAIN, StagepagesError, Violation};
 use crate::plain;
@@ -48,7 +49,19 @@ impl From<Status> for StagepagesError {
                 .unwrap_or_default(),
             violations,
             retry_after: details.retry_info().and_then(|info| info.retry_delay),
+            breaks_contract: false,
         }))
+    }
+}
+
+impl From<&pb::Status> for StagepagesError {
+    /// From an answer that carries a status instead of ending with one: the details are in the same form.
+    fn from(status: &pb::Status) -> Self {
+        Self::from(Status::with_details(
+            Code::from_i32(status.code),
+            status.message.clone(),
+            status.encode_to_vec().into(),
+        ))
     }
 }
 
@@ -73,7 +86,6 @@ fn message_of(status: &Status) -> String {
 mod tests {
     use std::time::Duration;
 
-    use tonic::Code;
     use tonic_types::ErrorDetails;
 
     use super::*;
@@ -99,6 +111,24 @@ mod tests {
             .collect();
         assert_eq!(subjects, ["spec.regions[0].size", "/dev/sev"]);
         assert_eq!(error.retry_after(), Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_status_inside_an_answer_reads_like_one_that_ends_a_call() {
+        let details = ErrorDetails::with_error_info(
+            "NOT_APPLIED",
+            DOMAIN,
+            [("gpa".to_owned(), "0x5000".to_owned())],
+        );
+        let ends = Status::with_error_details(Code::Aborted, "NOT_APPLIED: behind a stop", details);
+        let inside = pb::Status::decode(ends.details()).unwrap();
+        let error = StagepagesError::from(&inside);
+        assert_eq!(error.reason(), Some("NOT_APPLIED"));
+        assert_eq!(
+            (error.code(), error.message()),
+            (Code::Aborted, "NOT_APPLIED: behind a stop")
+        );
+        assert_eq!(error.gpa().map(crate::addr::Gpa::bytes), Some(0x5000));
     }
 
     #[test]

@@ -11,18 +11,18 @@ use crate::{StagepagesError, addr::Gpa, reason};
 
 /// What one answer came to. `installed + identical` pages from the call's start on are settled.
 #[derive(Debug)]
-pub(super) struct Verdict {
+pub(crate) struct Verdict {
     /// Pages that the call installed.
-    pub(super) installed: u64,
+    pub(crate) installed: u64,
     /// Pages behind these that are there as wanted.
-    pub(super) identical: u64,
+    pub(crate) identical: u64,
     /// Why not to go on behind them; `None` to go on.
-    pub(super) end: Option<End>,
+    pub(crate) end: Option<End>,
 }
 
 /// Why not to go on.
 #[derive(Debug)]
-pub(super) enum End {
+pub(crate) enum End {
     /// A page is installed and differs.
     Conflict(Conflict),
     /// Refused; the count is certain.
@@ -39,7 +39,7 @@ struct Met {
 }
 
 /// Judges the answer to `call`.
-pub(super) fn judge(call: Pages, answer: Result<StagePagesResponse, StagepagesError>) -> Verdict {
+pub(crate) fn judge(call: Pages, answer: Result<StagePagesResponse, StagepagesError>) -> Verdict {
     match answer {
         Ok(answer) => judge_count(call, &answer),
         Err(error) if error.reason() == Some(reason::ALREADY_INSTALLED) => judge_met(

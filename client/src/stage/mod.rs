@@ -8,7 +8,8 @@
 //!                                             └──▶ refused, or no answer ───────────▶ Failed
 //! ```
 //!
-//! One call at a time, in ascending order of GPA, so what was installed is always a prefix of the source.
+//! One call at a time, in ascending order of GPA, so what was installed is always a prefix of the source. Nothing is tried twice: an answer
+//! that is lost ends it. [`crate::session`] goes on instead.
 //!
 //! **Invariant:** `installed_pages` is the sum of what answers gave, and nothing else; where an answer is missing, the pages whose fate
 //! is not known are named in `in_doubt` and are in no sum.
@@ -17,10 +18,10 @@ use std::io;
 
 use stagepages_proto::v1;
 
-mod cut;
-mod judge;
-mod placed;
-mod run;
+pub(crate) mod cut;
+pub(crate) mod judge;
+pub(crate) mod placed;
+pub(crate) mod run;
 mod source;
 mod stager;
 

@@ -98,7 +98,7 @@ impl StageReport {
 }
 
 /// The last `pages` pages of `data`, without copying.
-fn tail(data: &Bytes, pages: u64) -> Bytes {
+pub(crate) fn tail(data: &Bytes, pages: u64) -> Bytes {
     let bytes = usize::try_from(pages * PAGE_BYTES).unwrap_or(usize::MAX);
     data.slice(data.len().saturating_sub(bytes)..)
 }
@@ -190,7 +190,7 @@ mod tests {
             count: 10,
         };
         let mut seen = Vec::new();
-        let cuts = Cuts::new(extent, 4).unwrap();
+        let cuts = Cuts::new(extent, 4);
         let report = run(
             extent,
             cuts,
@@ -312,7 +312,7 @@ mod tests {
         let short = [1; 4096 + 1];
         let report = run(
             extent,
-            Cuts::new(extent, 1).unwrap(),
+            Cuts::new(extent, 1),
             Source::data(&short[..], 8192).unwrap(),
             &mut model,
             |_| {},
@@ -331,7 +331,7 @@ mod tests {
         };
         let report = run(
             extent,
-            Cuts::new(extent, 3).unwrap(),
+            Cuts::new(extent, 3),
             Source::length_only(5 * 4096).unwrap(),
             &mut model,
             |_| {},

@@ -90,12 +90,12 @@ impl<'a> Source<'a> {
     }
 
     /// Whether bytes travel with each call.
-    pub(super) fn has_data(&self) -> bool {
+    pub(crate) fn has_data(&self) -> bool {
         matches!(self.contents, Contents::Data { .. })
     }
 
     /// The contents of the next `pages` pages; `None` where there is only a length.
-    pub(super) async fn take(&mut self, pages: u64) -> io::Result<Option<Bytes>> {
+    pub(crate) async fn take(&mut self, pages: u64) -> io::Result<Option<Bytes>> {
         let Contents::Data { reader, left } = &mut self.contents else {
             return Ok(None);
         };

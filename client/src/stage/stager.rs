@@ -7,18 +7,16 @@
 
 use bytes::Bytes;
 use stagepages_proto::v1::{LaunchSpec, PageType, StagePagesRequest, StagePagesResponse};
-use tonic::Code;
 
 use super::{
     Pages, Progress, Source, StageEnd, StageReport,
     cut::Cuts,
-    placed::first_outside,
+    placed::check,
     run::{Call, run},
 };
 use crate::{
     Client, LaunchRef, StagepagesError,
     addr::{Gpa, PAGE_BYTES},
-    reason,
 };
 
 /// Pages of one call that carries no bytes. Not a limit of the API: it keeps a call to seconds where firmware takes a millisecond a page,
@@ -102,45 +100,9 @@ impl Stager {
 
     /// Cuts the extent into calls of at most `longest` pages, if all of it can be installed for what is known here.
     fn cuts(&self, extent: Pages, longest: u64) -> Result<Cuts, StagepagesError> {
-        let Some(cuts) = Cuts::new(extent, longest) else {
-            let message = format!("{} reach past the end of the address space", whole(extent));
-            return Err(self.refused(
-                Code::InvalidArgument,
-                reason::INVALID_EXTENT,
-                &message,
-                extent.gpa,
-            ));
-        };
-        // An unaligned GPA is refused by the daemon at the first call, which installs nothing either.
-        match first_outside(&self.spec.regions, extent) {
-            Some(outside) if extent.gpa.bytes().is_multiple_of(PAGE_BYTES) => {
-                let message = format!(
-                    "GPA {outside} is outside the memory region for {}",
-                    whole(extent)
-                );
-                Err(self.refused(Code::OutOfRange, reason::OUTSIDE_MEMORY, &message, outside))
-            }
-            _ => Ok(cuts),
-        }
+        check(&self.launch, &self.spec.regions, extent)?;
+        Ok(Cuts::new(extent, longest))
     }
-
-    fn refused(&self, code: Code, reason: &str, message: &str, gpa: Gpa) -> StagepagesError {
-        let metadata = [
-            ("launch", self.launch.name().to_owned()),
-            ("gpa", gpa.to_string()),
-            ("installed_pages", "0".to_owned()),
-        ];
-        StagepagesError::refused_here(
-            code,
-            reason,
-            format!("{message}; nothing was sent"),
-            metadata,
-        )
-    }
-}
-
-fn whole(extent: Pages) -> String {
-    format!("{} pages at GPA {}", extent.count, extent.gpa)
 }
 
 /// The calls of one source.
@@ -163,6 +125,7 @@ impl Call for Calls<'_> {
             page_type: self.page_type.into(),
             data,
             length,
+            ..StagePagesRequest::default()
         };
         self.stager.client.stage_pages(request).await
     }

@@ -24,6 +24,12 @@ pub struct LaunchSpec {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// In which order pages are taken. Unset means UNORDERED.
+    #[prost(enumeration = "OrderingMode", tag = "4")]
+    pub ordering: i32,
+    /// How long it may stay untouched, between 1 second and what GetNodeInfo says. Unset means GetNodeInfo's default.
+    #[prost(message, optional, tag = "5")]
+    pub lease: ::core::option::Option<::prost_types::Duration>,
     /// Settings of PLATFORM_SIM; refused with any other platform. Unset means no latency and no faults.
     #[prost(message, optional, tag = "10")]
     pub sim: ::core::option::Option<SimSettings>,
@@ -127,6 +133,12 @@ pub struct Launch {
     /// Output only. The process id of the launch host in the daemon's pid namespace, for debugging; 0 when gone.
     #[prost(uint32, tag = "12")]
     pub host_pid: u32,
+    /// Output only. On a SEQUENCED launch the next number to be applied; 0 on others.
+    #[prost(uint64, tag = "13")]
+    pub next_sequence: u64,
+    /// Output only. When the lease runs out unless somebody touches the launch; unset once it is over.
+    #[prost(message, optional, tag = "14")]
+    pub lease_expire_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Request of CreateLaunch.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -207,6 +219,12 @@ pub struct StagePagesRequest {
     /// zeros that are NORMAL. UNMEASURED and CPUID pages need `data`; ZERO and SECRETS pages refuse it.
     #[prost(uint64, optional, tag = "6")]
     pub length: ::core::option::Option<u64>,
+    /// The position of this call in a SEQUENCED launch, from 0 on; required there, refused elsewhere.
+    #[prost(uint64, optional, tag = "7")]
+    pub sequence: ::core::option::Option<u64>,
+    /// A name for this call, 1 to 64 bytes, unique within the launch: makes it exactly-once on any launch. Unset means none.
+    #[prost(string, tag = "8")]
+    pub request_id: ::prost::alloc::string::String,
 }
 /// Response of StagePages: how many pages this call installed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -220,6 +238,115 @@ pub struct StagePagesResponse {
     /// Set for a short count: the page that stopped the call. Unset means that the whole extent is installed.
     #[prost(message, optional, tag = "3")]
     pub stop: ::core::option::Option<StageStop>,
+}
+/// A request on a StagePagesStream.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StagePagesStreamRequest {
+    /// The extent. `name` is required in the first request; later ones may leave it out.
+    #[prost(message, optional, tag = "1")]
+    pub request: ::core::option::Option<StagePagesRequest>,
+}
+/// An answer on a StagePagesStream.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StagePagesStreamResponse {
+    /// Which request this answers: how many came before it on this stream.
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    /// What came of it.
+    #[prost(oneof = "stage_pages_stream_response::Answer", tags = "2, 3")]
+    pub answer: ::core::option::Option<stage_pages_stream_response::Answer>,
+}
+/// Nested message and enum types in `StagePagesStreamResponse`.
+pub mod stage_pages_stream_response {
+    /// What came of it.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Answer {
+        /// The extent was applied, wholly or short.
+        #[prost(message, tag = "2")]
+        Result(super::StagePagesResponse),
+        /// It was not, or the launch is over; the same status that StagePages fails with.
+        #[prost(message, tag = "3")]
+        Error(::tonic_types::pb::Status),
+    }
+}
+/// Request of GetStageResult.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetStageResultRequest {
+    /// launches/{id}. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// If set, MUST equal the launch's uid.
+    #[prost(string, tag = "2")]
+    pub uid: ::prost::alloc::string::String,
+    /// The number of the call. Exactly one of `sequence` and `request_id` MUST be set.
+    #[prost(uint64, optional, tag = "3")]
+    pub sequence: ::core::option::Option<u64>,
+    /// The name of the call.
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// Response of GetStageResult.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetStageResultResponse {
+    /// First address of the extent that the call submitted, in bytes.
+    #[prost(uint64, tag = "3")]
+    pub gpa: u64,
+    /// Its length, in bytes.
+    #[prost(uint64, tag = "4")]
+    pub length: u64,
+    /// Its page type.
+    #[prost(enumeration = "PageType", tag = "5")]
+    pub page_type: i32,
+    /// The answer that the call got, or would have got.
+    #[prost(oneof = "get_stage_result_response::Answer", tags = "1, 2")]
+    pub answer: ::core::option::Option<get_stage_result_response::Answer>,
+}
+/// Nested message and enum types in `GetStageResultResponse`.
+pub mod get_stage_result_response {
+    /// The answer that the call got, or would have got.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Answer {
+        /// The extent was applied, wholly or short.
+        #[prost(message, tag = "1")]
+        Result(super::StagePagesResponse),
+        /// It ended the launch; the count is in the details.
+        #[prost(message, tag = "2")]
+        Error(::tonic_types::pb::Status),
+    }
+}
+/// Request of WatchLaunch.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchLaunchRequest {
+    /// launches/{id}. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// If set, MUST equal the launch's uid.
+    #[prost(string, tag = "2")]
+    pub uid: ::prost::alloc::string::String,
+}
+/// Response of WatchLaunch.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchLaunchResponse {
+    /// The launch at one moment.
+    #[prost(message, optional, tag = "1")]
+    pub launch: ::core::option::Option<Launch>,
+}
+/// Request of RenewLease.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RenewLeaseRequest {
+    /// launches/{id}. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// If set, MUST equal the launch's uid.
+    #[prost(string, tag = "2")]
+    pub uid: ::prost::alloc::string::String,
+}
+/// Response of RenewLease.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RenewLeaseResponse {
+    /// The launch, with its new `lease_expire_time`.
+    #[prost(message, optional, tag = "1")]
+    pub launch: ::core::option::Option<Launch>,
 }
 /// The installed page that stopped a call.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -532,6 +659,8 @@ pub enum AbortReason {
     PlatformRefused = 2,
     /// The launch host died; `signal` or `exit_code` says how.
     HostDied = 3,
+    /// Nobody touched it for as long as its lease.
+    LeaseExpired = 4,
 }
 impl AbortReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -544,6 +673,7 @@ impl AbortReason {
             Self::Requested => "ABORT_REASON_REQUESTED",
             Self::PlatformRefused => "ABORT_REASON_PLATFORM_REFUSED",
             Self::HostDied => "ABORT_REASON_HOST_DIED",
+            Self::LeaseExpired => "ABORT_REASON_LEASE_EXPIRED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -553,6 +683,40 @@ impl AbortReason {
             "ABORT_REASON_REQUESTED" => Some(Self::Requested),
             "ABORT_REASON_PLATFORM_REFUSED" => Some(Self::PlatformRefused),
             "ABORT_REASON_HOST_DIED" => Some(Self::HostDied),
+            "ABORT_REASON_LEASE_EXPIRED" => Some(Self::LeaseExpired),
+            _ => None,
+        }
+    }
+}
+/// In which order a launch takes pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum OrderingMode {
+    /// The same as ORDERING_MODE_UNORDERED.
+    Unspecified = 0,
+    /// As they come. `sequence` is refused.
+    Unordered = 1,
+    /// By `sequence`, which every StagePages has to carry: 0, 1, 2, and so on. So that the launch digest is what the client plans.
+    Sequenced = 2,
+}
+impl OrderingMode {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ORDERING_MODE_UNSPECIFIED",
+            Self::Unordered => "ORDERING_MODE_UNORDERED",
+            Self::Sequenced => "ORDERING_MODE_SEQUENCED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ORDERING_MODE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ORDERING_MODE_UNORDERED" => Some(Self::Unordered),
+            "ORDERING_MODE_SEQUENCED" => Some(Self::Sequenced),
             _ => None,
         }
     }
@@ -662,7 +826,7 @@ pub mod launch_service_client {
     /// A page that was not staged is not in the ledger and does not exist; on kvm the guest reads zeros there once it runs.
     ///
     /// Errors. Every error status carries a `google.rpc.ErrorInfo` with domain `stagepages`, a stable reason, and metadata (as
-    /// far as known): `launch`, `gpa`, `page_type`, `installed_pages`, `launch_state`, `errno`, `firmware_status`. Clients branch on
+    /// far as known): `launch` (its name), `gpa`, `page_type`, `installed_pages`, `launch_state`, `errno`, `firmware_status`. Clients branch on
     /// the reason, not on the code or the message. `google.rpc.BadRequest` names fields, `PreconditionFailure` states, `RetryInfo`
     /// and `QuotaFailure` come where they fit. Details never exceed 4 KiB and never hold page contents.
     ///
@@ -672,15 +836,19 @@ pub mod launch_service_client {
     /// | OUTSIDE_MEMORY                                                                              | OUT_OF_RANGE        | unchanged |
     /// | ALREADY_INSTALLED, LAUNCH_EXISTS                                                            | ALREADY_EXISTS      | unchanged |
     /// | LAUNCH_NOT_FOUND                                                                            | NOT_FOUND           | -         |
+    /// | RESULT_NOT_FOUND                                                                            | NOT_FOUND           | unchanged |
     /// | WRONG_STATE, DIGEST_MISMATCH, PLATFORM_UNAVAILABLE                                          | FAILED_PRECONDITION | unchanged |
+    /// | LEASE_EXPIRED                                                                               | FAILED_PRECONDITION | ABORTED   |
+    /// | OUT_OF_SEQUENCE, SEQUENCE_CONFLICT, REQUEST_ID_REUSED                                       | ABORTED             | unchanged |
+    /// | NOT_APPLIED (on a stream, behind a stop)                                                    | ABORTED             | unchanged |
     /// | UNSUPPORTED_OPERATION (also a method that does not exist)                                   | UNIMPLEMENTED       | unchanged |
     /// | CPUID_REJECTED, FIRMWARE_REFUSED                                                            | FAILED_PRECONDITION | ABORTED, unless the refused extent was one page that the platform took back cleanly |
     /// | KERNEL_REFUSED, HOST_DIED                                                                   | INTERNAL            | ABORTED   |
     /// | ABORTED_DURING_CALL: AbortLaunch ended this call's extent between two chunks                | ABORTED             | ABORTED   |
-    /// | NO_CAPACITY, QUEUE_FULL                                                                     | RESOURCE_EXHAUSTED  | unchanged |
+    /// | NO_CAPACITY, QUEUE_FULL (also where the daemon has no room to receive the message)           | RESOURCE_EXHAUSTED  | unchanged |
     /// | DRAINING                                                                                    | UNAVAILABLE         | unchanged |
     /// | HOST_UNREACHABLE: the launch host did not answer in time; the call may still be applied     | UNAVAILABLE         | unknown   |
-    /// | DEADLINE_EXPIRED: the caller's deadline passed; what was handed to the host is completed    | DEADLINE_EXCEEDED   | unknown   |
+    /// | DEADLINE_EXPIRED: the caller's deadline passed, and what was handed to the host is completed; or the request's message stalled, and nothing of it was applied | DEADLINE_EXCEEDED | unknown |
     /// | INTERNAL_ERROR: a defect of the daemon                                                      | INTERNAL            | unchanged |
     #[derive(Debug, Clone)]
     pub struct LaunchServiceClient<T> {
@@ -859,13 +1027,21 @@ pub mod launch_service_client {
         /// Racing calls: of two calls that cover one page exactly one installs it. The sum of all counts equals the number of
         /// distinct pages, and every page holds the bytes of the call that counted it.
         ///
-        /// Idempotency: a repeat of a call that was applied meets its own pages: ALREADY_INSTALLED with `identical` true.
+        /// Idempotency: with `sequence` or `request_id` a call is applied exactly once. A repeat with the same content returns the first answer, or
+        /// waits for it while the first runs; with other content it is refused. Kept are the answers of calls that were applied, wholly or
+        /// short; a call that was refused before its first page was not applied, and a repeat of it is judged anew. Without either, a
+        /// repeat of a call that was applied meets its own pages: ALREADY_INSTALLED with `identical` true. Of SECRETS and UNMEASURED
+        /// pages only GPA, type and length count as content.
+        ///
+        /// Order: a SEQUENCED launch applies calls in the order of `sequence`, 0 first. An UNORDERED one applies them in the order in which the launch
+        /// host takes their chunks up, which the ledger records.
         ///
         /// Cancellation: a call whose extent was handed to the launch host completes, whatever becomes of the connection or the
         /// deadline. Only AbortLaunch stops it, between two chunks.
         ///
         /// Partial failure: OK with a short count is given only when the ledger holds the page that stopped the call. Any other stop
-        /// is an error whose metadata carries `installed_pages` (also when above zero) and `launch_state`.
+        /// is an error whose metadata carries `installed_pages` (also when above zero) and `launch_state`; where the launch host died or had to be
+        /// killed, how far the call came is not known and `installed_pages` is left out: the pages are gone in any case.
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: an unspecified or unknown enum value, a bad name.
@@ -873,10 +1049,13 @@ pub mod launch_service_client {
         /// * `INVALID_ARGUMENT` / UNSUPPORTED_PAGE_TYPE: this platform has no such page type.
         /// * `INVALID_ARGUMENT` / MESSAGE_TOO_LARGE: over the limit that GetNodeInfo advertises.
         /// * `OUT_OF_RANGE` / OUTSIDE_MEMORY: part of the extent is in no memory region, or it crosses a region's end; `gpa` is the first address outside.
+        /// * `ABORTED` / OUT_OF_SEQUENCE: `sequence` is not the next number; metadata `next_sequence`. An earlier number was applied, and its answer is no longer kept.
+        /// * `ABORTED` / SEQUENCE_CONFLICT, REQUEST_ID_REUSED: this number or id was applied with other content.
         /// * `ALREADY_EXISTS` / ALREADY_INSTALLED: the first page exists. Nothing was installed by this call. Metadata: `gpa`,
         ///   `page_type` (of the installed page), `identical` ("true" or "false"), `identical_pages`, as in StageStop.
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
         /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is neither CREATED nor STAGING.
+        /// * `FAILED_PRECONDITION` / LEASE_EXPIRED: the launch's lease ran out and the launch is over.
         /// * `FAILED_PRECONDITION` / FIRMWARE_REFUSED or CPUID_REJECTED: the platform's firmware refused a page.
         /// * `INTERNAL` / KERNEL_REFUSED: the kernel refused for a cause that it does not report, or a page exists that the ledger does not hold. The launch is now ABORTED.
         /// * `INTERNAL` / HOST_DIED: the launch host died. The launch is now ABORTED and all its pages are gone.
@@ -906,6 +1085,149 @@ pub mod launch_service_client {
                 .insert(GrpcMethod::new("stagepages.v1.LaunchService", "StagePages"));
             self.inner.unary(req, path, codec).await
         }
+        /// Installs extents one after the other, in the order in which they are sent. The bulk path.
+        ///
+        /// One answer for each request, in order: a result or a `google.rpc.Status` with the details of StagePages. Preconditions, effects and
+        /// errors of each request are those of StagePages. The first request names the launch; later ones may leave `name` and `uid` out, or
+        /// MUST repeat them.
+        ///
+        /// The stop rule: after the first answer that is not a complete install nothing more of this stream is applied. Requests that were read
+        /// by then are answered NOT_APPLIED, then the stream ends, OK. So what was sent ahead of a stop never spoils a digest.
+        ///
+        /// Flow control: the daemon reads ahead only a few requests; a client that does not read its answers is not read either.
+        /// A client that goes away, half closed or broken: what was handed to the launch host is completed, the rest is not begun.
+        ///
+        /// Errors of the stream itself, instead of the next answer: those of a malformed message, and of a missing or changed launch.
+        pub async fn stage_pages_stream(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<
+                Message = super::StagePagesStreamRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::StagePagesStreamResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stagepages.v1.LaunchService/StagePagesStream",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("stagepages.v1.LaunchService", "StagePagesStream"),
+                );
+            self.inner.streaming(req, path, codec).await
+        }
+        /// Returns the answer that a StagePages call with this `sequence` or `request_id` got: to be asked after a lost connection or an expired deadline.
+        ///
+        /// Waits while that call is with the launch host. The launch may be in any state; an ABORTED one still knows the answers it had, unless its host died.
+        /// The answers kept are bounded (GetNodeInfo: `replay_window`); the oldest are forgotten first.
+        ///
+        /// It asks for a number or a name, not for contents: where several clients may use the same ones, the answer can be another's. `gpa`, `length` and
+        /// `page_type` tell what was submitted; a repeat of the call itself also compares its contents.
+        ///
+        /// Errors:
+        /// * `NOT_FOUND` / RESULT_NOT_FOUND: no such call was applied, or its answer is no longer kept (a `sequence` below `next_sequence` in the metadata was applied).
+        /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: neither or both of `sequence` and `request_id`.
+        /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
+        /// * `INTERNAL` / HOST_DIED: the host died, and with it what it knew.
+        /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
+        pub async fn get_stage_result(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetStageResultRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetStageResultResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stagepages.v1.LaunchService/GetStageResult",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("stagepages.v1.LaunchService", "GetStageResult"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Watches a launch: first as it is, then at every change, last in its terminal state (ABORTED, STOPPED); then the stream ends, OK.
+        ///
+        /// Every state that the launch passes through is told, in order. Counts between are told as they come; a watcher that reads slowly is
+        /// told the newest, never an older one, and holds back nobody.
+        ///
+        /// Errors:
+        /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
+        pub async fn watch_launch(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchLaunchRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchLaunchResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stagepages.v1.LaunchService/WatchLaunch",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stagepages.v1.LaunchService", "WatchLaunch"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Begins the launch's lease anew. Every other call that names the launch and may change it does so too.
+        ///
+        /// Leases apply in CREATED, STAGING and FINISHED: a launch that nobody touches for that long is aborted.
+        ///
+        /// Errors:
+        /// * `FAILED_PRECONDITION` / LEASE_EXPIRED, WRONG_STATE: the launch is over.
+        /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
+        pub async fn renew_lease(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RenewLeaseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RenewLeaseResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stagepages.v1.LaunchService/RenewLease",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stagepages.v1.LaunchService", "RenewLease"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Lists the ledger: which pages are installed, as runs, in order of GPA or of installation.
         ///
         /// The launch MUST NOT be ABORTED (its pages are gone). Pages installed between two calls appear if they lie behind the token's
@@ -914,7 +1236,8 @@ pub mod launch_service_client {
         /// Errors:
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a bad name, token or order.
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
-        /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is ABORTED.
+        /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is ABORTED; LEASE_EXPIRED if its lease was why.
+        /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
         pub async fn list_installed_pages(
             &mut self,
             request: impl tonic::IntoRequest<super::ListInstalledPagesRequest>,
@@ -949,7 +1272,8 @@ pub mod launch_service_client {
         ///
         /// Errors:
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
-        /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is ABORTED, or its guest has run.
+        /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is ABORTED, or its guest has run; LEASE_EXPIRED if its lease was why.
+        /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
         pub async fn verify_launch(
             &mut self,
             request: impl tonic::IntoRequest<super::VerifyLaunchRequest>,
@@ -983,7 +1307,8 @@ pub mod launch_service_client {
         /// * `FAILED_PRECONDITION` / DIGEST_MISMATCH: both values in the metadata, `expected` and `actual`, in hex. Nothing changed.
         /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: a digest of the wrong length, or any digest on a platform that has none (kvm).
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
-        /// * `FAILED_PRECONDITION` / WRONG_STATE: ABORTED, or finished with other arguments.
+        /// * `FAILED_PRECONDITION` / WRONG_STATE: ABORTED, or finished with other arguments; LEASE_EXPIRED if its lease was why.
+        /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
         /// * `INTERNAL` / KERNEL_REFUSED, `FAILED_PRECONDITION` / FIRMWARE_REFUSED: the platform refused; the launch is now ABORTED.
         pub async fn finish_launch(
             &mut self,
@@ -1143,13 +1468,21 @@ pub mod launch_service_server {
         /// Racing calls: of two calls that cover one page exactly one installs it. The sum of all counts equals the number of
         /// distinct pages, and every page holds the bytes of the call that counted it.
         ///
-        /// Idempotency: a repeat of a call that was applied meets its own pages: ALREADY_INSTALLED with `identical` true.
+        /// Idempotency: with `sequence` or `request_id` a call is applied exactly once. A repeat with the same content returns the first answer, or
+        /// waits for it while the first runs; with other content it is refused. Kept are the answers of calls that were applied, wholly or
+        /// short; a call that was refused before its first page was not applied, and a repeat of it is judged anew. Without either, a
+        /// repeat of a call that was applied meets its own pages: ALREADY_INSTALLED with `identical` true. Of SECRETS and UNMEASURED
+        /// pages only GPA, type and length count as content.
+        ///
+        /// Order: a SEQUENCED launch applies calls in the order of `sequence`, 0 first. An UNORDERED one applies them in the order in which the launch
+        /// host takes their chunks up, which the ledger records.
         ///
         /// Cancellation: a call whose extent was handed to the launch host completes, whatever becomes of the connection or the
         /// deadline. Only AbortLaunch stops it, between two chunks.
         ///
         /// Partial failure: OK with a short count is given only when the ledger holds the page that stopped the call. Any other stop
-        /// is an error whose metadata carries `installed_pages` (also when above zero) and `launch_state`.
+        /// is an error whose metadata carries `installed_pages` (also when above zero) and `launch_state`; where the launch host died or had to be
+        /// killed, how far the call came is not known and `installed_pages` is left out: the pages are gone in any case.
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: an unspecified or unknown enum value, a bad name.
@@ -1157,10 +1490,13 @@ pub mod launch_service_server {
         /// * `INVALID_ARGUMENT` / UNSUPPORTED_PAGE_TYPE: this platform has no such page type.
         /// * `INVALID_ARGUMENT` / MESSAGE_TOO_LARGE: over the limit that GetNodeInfo advertises.
         /// * `OUT_OF_RANGE` / OUTSIDE_MEMORY: part of the extent is in no memory region, or it crosses a region's end; `gpa` is the first address outside.
+        /// * `ABORTED` / OUT_OF_SEQUENCE: `sequence` is not the next number; metadata `next_sequence`. An earlier number was applied, and its answer is no longer kept.
+        /// * `ABORTED` / SEQUENCE_CONFLICT, REQUEST_ID_REUSED: this number or id was applied with other content.
         /// * `ALREADY_EXISTS` / ALREADY_INSTALLED: the first page exists. Nothing was installed by this call. Metadata: `gpa`,
         ///   `page_type` (of the installed page), `identical` ("true" or "false"), `identical_pages`, as in StageStop.
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
         /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is neither CREATED nor STAGING.
+        /// * `FAILED_PRECONDITION` / LEASE_EXPIRED: the launch's lease ran out and the launch is over.
         /// * `FAILED_PRECONDITION` / FIRMWARE_REFUSED or CPUID_REJECTED: the platform's firmware refused a page.
         /// * `INTERNAL` / KERNEL_REFUSED: the kernel refused for a cause that it does not report, or a page exists that the ledger does not hold. The launch is now ABORTED.
         /// * `INTERNAL` / HOST_DIED: the launch host died. The launch is now ABORTED and all its pages are gone.
@@ -1173,6 +1509,90 @@ pub mod launch_service_server {
             tonic::Response<super::StagePagesResponse>,
             tonic::Status,
         >;
+        /// Server streaming response type for the StagePagesStream method.
+        type StagePagesStreamStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<
+                    super::StagePagesStreamResponse,
+                    tonic::Status,
+                >,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Installs extents one after the other, in the order in which they are sent. The bulk path.
+        ///
+        /// One answer for each request, in order: a result or a `google.rpc.Status` with the details of StagePages. Preconditions, effects and
+        /// errors of each request are those of StagePages. The first request names the launch; later ones may leave `name` and `uid` out, or
+        /// MUST repeat them.
+        ///
+        /// The stop rule: after the first answer that is not a complete install nothing more of this stream is applied. Requests that were read
+        /// by then are answered NOT_APPLIED, then the stream ends, OK. So what was sent ahead of a stop never spoils a digest.
+        ///
+        /// Flow control: the daemon reads ahead only a few requests; a client that does not read its answers is not read either.
+        /// A client that goes away, half closed or broken: what was handed to the launch host is completed, the rest is not begun.
+        ///
+        /// Errors of the stream itself, instead of the next answer: those of a malformed message, and of a missing or changed launch.
+        async fn stage_pages_stream(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::StagePagesStreamRequest>>,
+        ) -> std::result::Result<
+            tonic::Response<Self::StagePagesStreamStream>,
+            tonic::Status,
+        >;
+        /// Returns the answer that a StagePages call with this `sequence` or `request_id` got: to be asked after a lost connection or an expired deadline.
+        ///
+        /// Waits while that call is with the launch host. The launch may be in any state; an ABORTED one still knows the answers it had, unless its host died.
+        /// The answers kept are bounded (GetNodeInfo: `replay_window`); the oldest are forgotten first.
+        ///
+        /// It asks for a number or a name, not for contents: where several clients may use the same ones, the answer can be another's. `gpa`, `length` and
+        /// `page_type` tell what was submitted; a repeat of the call itself also compares its contents.
+        ///
+        /// Errors:
+        /// * `NOT_FOUND` / RESULT_NOT_FOUND: no such call was applied, or its answer is no longer kept (a `sequence` below `next_sequence` in the metadata was applied).
+        /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: neither or both of `sequence` and `request_id`.
+        /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
+        /// * `INTERNAL` / HOST_DIED: the host died, and with it what it knew.
+        /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
+        async fn get_stage_result(
+            &self,
+            request: tonic::Request<super::GetStageResultRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetStageResultResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchLaunch method.
+        type WatchLaunchStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchLaunchResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Watches a launch: first as it is, then at every change, last in its terminal state (ABORTED, STOPPED); then the stream ends, OK.
+        ///
+        /// Every state that the launch passes through is told, in order. Counts between are told as they come; a watcher that reads slowly is
+        /// told the newest, never an older one, and holds back nobody.
+        ///
+        /// Errors:
+        /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
+        async fn watch_launch(
+            &self,
+            request: tonic::Request<super::WatchLaunchRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchLaunchStream>,
+            tonic::Status,
+        >;
+        /// Begins the launch's lease anew. Every other call that names the launch and may change it does so too.
+        ///
+        /// Leases apply in CREATED, STAGING and FINISHED: a launch that nobody touches for that long is aborted.
+        ///
+        /// Errors:
+        /// * `FAILED_PRECONDITION` / LEASE_EXPIRED, WRONG_STATE: the launch is over.
+        /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
+        async fn renew_lease(
+            &self,
+            request: tonic::Request<super::RenewLeaseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RenewLeaseResponse>,
+            tonic::Status,
+        >;
         /// Lists the ledger: which pages are installed, as runs, in order of GPA or of installation.
         ///
         /// The launch MUST NOT be ABORTED (its pages are gone). Pages installed between two calls appear if they lie behind the token's
@@ -1181,7 +1601,8 @@ pub mod launch_service_server {
         /// Errors:
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a bad name, token or order.
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
-        /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is ABORTED.
+        /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is ABORTED; LEASE_EXPIRED if its lease was why.
+        /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
         async fn list_installed_pages(
             &self,
             request: tonic::Request<super::ListInstalledPagesRequest>,
@@ -1197,7 +1618,8 @@ pub mod launch_service_server {
         ///
         /// Errors:
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
-        /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is ABORTED, or its guest has run.
+        /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is ABORTED, or its guest has run; LEASE_EXPIRED if its lease was why.
+        /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
         async fn verify_launch(
             &self,
             request: tonic::Request<super::VerifyLaunchRequest>,
@@ -1214,7 +1636,8 @@ pub mod launch_service_server {
         /// * `FAILED_PRECONDITION` / DIGEST_MISMATCH: both values in the metadata, `expected` and `actual`, in hex. Nothing changed.
         /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: a digest of the wrong length, or any digest on a platform that has none (kvm).
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
-        /// * `FAILED_PRECONDITION` / WRONG_STATE: ABORTED, or finished with other arguments.
+        /// * `FAILED_PRECONDITION` / WRONG_STATE: ABORTED, or finished with other arguments; LEASE_EXPIRED if its lease was why.
+        /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
         /// * `INTERNAL` / KERNEL_REFUSED, `FAILED_PRECONDITION` / FIRMWARE_REFUSED: the platform refused; the launch is now ABORTED.
         async fn finish_launch(
             &self,
@@ -1276,7 +1699,7 @@ pub mod launch_service_server {
     /// A page that was not staged is not in the ledger and does not exist; on kvm the guest reads zeros there once it runs.
     ///
     /// Errors. Every error status carries a `google.rpc.ErrorInfo` with domain `stagepages`, a stable reason, and metadata (as
-    /// far as known): `launch`, `gpa`, `page_type`, `installed_pages`, `launch_state`, `errno`, `firmware_status`. Clients branch on
+    /// far as known): `launch` (its name), `gpa`, `page_type`, `installed_pages`, `launch_state`, `errno`, `firmware_status`. Clients branch on
     /// the reason, not on the code or the message. `google.rpc.BadRequest` names fields, `PreconditionFailure` states, `RetryInfo`
     /// and `QuotaFailure` come where they fit. Details never exceed 4 KiB and never hold page contents.
     ///
@@ -1286,15 +1709,19 @@ pub mod launch_service_server {
     /// | OUTSIDE_MEMORY                                                                              | OUT_OF_RANGE        | unchanged |
     /// | ALREADY_INSTALLED, LAUNCH_EXISTS                                                            | ALREADY_EXISTS      | unchanged |
     /// | LAUNCH_NOT_FOUND                                                                            | NOT_FOUND           | -         |
+    /// | RESULT_NOT_FOUND                                                                            | NOT_FOUND           | unchanged |
     /// | WRONG_STATE, DIGEST_MISMATCH, PLATFORM_UNAVAILABLE                                          | FAILED_PRECONDITION | unchanged |
+    /// | LEASE_EXPIRED                                                                               | FAILED_PRECONDITION | ABORTED   |
+    /// | OUT_OF_SEQUENCE, SEQUENCE_CONFLICT, REQUEST_ID_REUSED                                       | ABORTED             | unchanged |
+    /// | NOT_APPLIED (on a stream, behind a stop)                                                    | ABORTED             | unchanged |
     /// | UNSUPPORTED_OPERATION (also a method that does not exist)                                   | UNIMPLEMENTED       | unchanged |
     /// | CPUID_REJECTED, FIRMWARE_REFUSED                                                            | FAILED_PRECONDITION | ABORTED, unless the refused extent was one page that the platform took back cleanly |
     /// | KERNEL_REFUSED, HOST_DIED                                                                   | INTERNAL            | ABORTED   |
     /// | ABORTED_DURING_CALL: AbortLaunch ended this call's extent between two chunks                | ABORTED             | ABORTED   |
-    /// | NO_CAPACITY, QUEUE_FULL                                                                     | RESOURCE_EXHAUSTED  | unchanged |
+    /// | NO_CAPACITY, QUEUE_FULL (also where the daemon has no room to receive the message)           | RESOURCE_EXHAUSTED  | unchanged |
     /// | DRAINING                                                                                    | UNAVAILABLE         | unchanged |
     /// | HOST_UNREACHABLE: the launch host did not answer in time; the call may still be applied     | UNAVAILABLE         | unknown   |
-    /// | DEADLINE_EXPIRED: the caller's deadline passed; what was handed to the host is completed    | DEADLINE_EXCEEDED   | unknown   |
+    /// | DEADLINE_EXPIRED: the caller's deadline passed, and what was handed to the host is completed; or the request's message stalled, and nothing of it was applied | DEADLINE_EXCEEDED | unknown |
     /// | INTERNAL_ERROR: a defect of the daemon                                                      | INTERNAL            | unchanged |
     #[derive(Debug)]
     pub struct LaunchServiceServer<T> {
@@ -1537,6 +1964,192 @@ pub mod launch_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = StagePagesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stagepages.v1.LaunchService/StagePagesStream" => {
+                    #[allow(non_camel_case_types)]
+                    struct StagePagesStreamSvc<T: LaunchService>(pub Arc<T>);
+                    impl<
+                        T: LaunchService,
+                    > tonic::server::StreamingService<super::StagePagesStreamRequest>
+                    for StagePagesStreamSvc<T> {
+                        type Response = super::StagePagesStreamResponse;
+                        type ResponseStream = T::StagePagesStreamStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::StagePagesStreamRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LaunchService>::stage_pages_stream(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StagePagesStreamSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stagepages.v1.LaunchService/GetStageResult" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetStageResultSvc<T: LaunchService>(pub Arc<T>);
+                    impl<
+                        T: LaunchService,
+                    > tonic::server::UnaryService<super::GetStageResultRequest>
+                    for GetStageResultSvc<T> {
+                        type Response = super::GetStageResultResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetStageResultRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LaunchService>::get_stage_result(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetStageResultSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stagepages.v1.LaunchService/WatchLaunch" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchLaunchSvc<T: LaunchService>(pub Arc<T>);
+                    impl<
+                        T: LaunchService,
+                    > tonic::server::ServerStreamingService<super::WatchLaunchRequest>
+                    for WatchLaunchSvc<T> {
+                        type Response = super::WatchLaunchResponse;
+                        type ResponseStream = T::WatchLaunchStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchLaunchRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LaunchService>::watch_launch(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchLaunchSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stagepages.v1.LaunchService/RenewLease" => {
+                    #[allow(non_camel_case_types)]
+                    struct RenewLeaseSvc<T: LaunchService>(pub Arc<T>);
+                    impl<
+                        T: LaunchService,
+                    > tonic::server::UnaryService<super::RenewLeaseRequest>
+                    for RenewLeaseSvc<T> {
+                        type Response = super::RenewLeaseResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RenewLeaseRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LaunchService>::renew_lease(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RenewLeaseSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -1902,6 +2515,18 @@ pub struct Limits {
     /// Pages that are installed without looking up: the bound on how long AbortLaunch waits.
     #[prost(uint32, tag = "7")]
     pub chunk_pages: u32,
+    /// Answers that a launch keeps for GetStageResult and repeats, the newest, by number and by id each.
+    #[prost(uint32, tag = "8")]
+    pub replay_window: u32,
+    /// Longest lease, in seconds.
+    #[prost(uint64, tag = "9")]
+    pub max_lease_seconds: u64,
+    /// Lease of a launch that names none, in seconds.
+    #[prost(uint64, tag = "10")]
+    pub default_lease_seconds: u64,
+    /// Largest sum of messages that the daemon receives at one time, over all connections, in bytes; beyond it senders wait.
+    #[prost(uint64, tag = "11")]
+    pub receive_budget_bytes: u64,
 }
 /// What is in use.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{
     ConfigError,
-    values::{AbsoluteDir, Count, Grace, LogFilter, MemoryBytes, ValueError},
+    values::{AbsoluteDir, Count, Grace, LogFilter, MemoryBytes, Timeout, ValueError},
 };
 use crate::{logging::LogFormat, net::Listen};
 
@@ -49,6 +49,15 @@ pub struct Settings {
     /// Calls at one time on one connection [default: 128]
     #[arg(long, value_name = "N")]
     pub max_streams_per_connection: Option<Count<1, 10_000>>,
+    /// What all peers together may have under way to the daemon in bytes [default: 268435456]
+    #[arg(long, value_name = "BYTES")]
+    pub receive_budget_bytes: Option<MemoryBytes>,
+    /// How long a call waits for a peer that stopped in the middle of a message [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    pub stall_timeout: Option<Timeout>,
+    /// How long a connection may be without a call before it is closed [default: 10m]
+    #[arg(long, value_name = "TIME")]
+    pub idle_timeout: Option<Timeout>,
     /// StagePages calls of one launch that may wait or run at one time [default: 32]
     #[arg(long, value_name = "N")]
     pub max_pending_calls: Option<Count<1, 4096>>,
@@ -75,6 +84,9 @@ impl Settings {
             max_streams_per_connection: self
                 .max_streams_per_connection
                 .or(weaker.max_streams_per_connection),
+            receive_budget_bytes: self.receive_budget_bytes.or(weaker.receive_budget_bytes),
+            stall_timeout: self.stall_timeout.or(weaker.stall_timeout),
+            idle_timeout: self.idle_timeout.or(weaker.idle_timeout),
             max_pending_calls: self.max_pending_calls.or(weaker.max_pending_calls),
             chunk_pages: self.chunk_pages.or(weaker.chunk_pages),
         }
@@ -98,6 +110,9 @@ impl Settings {
             max_memory_bytes: one(variable, "STAGEPAGES_MAX_MEMORY_BYTES")?,
             max_connections: one(variable, "STAGEPAGES_MAX_CONNECTIONS")?,
             max_streams_per_connection: one(variable, "STAGEPAGES_MAX_STREAMS_PER_CONNECTION")?,
+            receive_budget_bytes: one(variable, "STAGEPAGES_RECEIVE_BUDGET_BYTES")?,
+            stall_timeout: one(variable, "STAGEPAGES_STALL_TIMEOUT")?,
+            idle_timeout: one(variable, "STAGEPAGES_IDLE_TIMEOUT")?,
             max_pending_calls: one(variable, "STAGEPAGES_MAX_PENDING_CALLS")?,
             chunk_pages: one(variable, "STAGEPAGES_CHUNK_PAGES")?,
         })
@@ -119,6 +134,9 @@ impl Settings {
             max_memory_bytes,
             max_connections,
             max_streams_per_connection: max_streams,
+            receive_budget_bytes,
+            stall_timeout,
+            idle_timeout,
             max_pending_calls,
             chunk_pages,
         } = self;
@@ -138,6 +156,9 @@ impl Settings {
             ("max-memory-bytes", text(max_memory_bytes.as_ref())),
             ("max-connections", text(max_connections.as_ref())),
             ("max-streams-per-connection", text(max_streams.as_ref())),
+            ("receive-budget-bytes", text(receive_budget_bytes.as_ref())),
+            ("stall-timeout", text(stall_timeout.as_ref())),
+            ("idle-timeout", text(idle_timeout.as_ref())),
             ("max-pending-calls", text(max_pending_calls.as_ref())),
             ("chunk-pages", text(chunk_pages.as_ref())),
         ];

@@ -75,6 +75,9 @@ fn every_key_can_be_set_by_each_source() {
         max_memory_bytes = 8192
         max_connections = 4
         max_streams_per_connection = 5
+        receive_budget_bytes = 99999744
+        stall_timeout = "8s"
+        idle_timeout = "9m"
         max_pending_calls = 6
         chunk_pages = 7
         "#,
@@ -92,6 +95,9 @@ fn every_key_can_be_set_by_each_source() {
         ("STAGEPAGES_MAX_MEMORY_BYTES", "8192"),
         ("STAGEPAGES_MAX_CONNECTIONS", "4"),
         ("STAGEPAGES_MAX_STREAMS_PER_CONNECTION", "5"),
+        ("STAGEPAGES_RECEIVE_BUDGET_BYTES", "99999744"),
+        ("STAGEPAGES_STALL_TIMEOUT", "8s"),
+        ("STAGEPAGES_IDLE_TIMEOUT", "540s"),
         ("STAGEPAGES_MAX_PENDING_CALLS", "6"),
         ("STAGEPAGES_CHUNK_PAGES", "7"),
     ]))
@@ -101,7 +107,7 @@ fn every_key_can_be_set_by_each_source() {
         .iter()
         .map(|arg| arg.to_str().expect("is text"))
         .collect();
-    assert_eq!(args.len(), 14);
+    assert_eq!(args.len(), 17);
     assert_eq!(from_env, from_file);
     assert_eq!(flags(&args), from_file);
 }
@@ -161,6 +167,27 @@ fn an_overlong_runtime_directory_is_refused_with_a_way_out() {
 }
 
 #[test]
+fn a_receive_budget_below_what_the_connections_need_is_refused() {
+    let set = flags(&["--receive-budget-bytes", "10000000"]);
+    let error = Config::resolve(set, nothing, ROOT).expect_err("is refused");
+    let error = error.to_string();
+    for word in [
+        "receive_budget_bytes is 10000000",
+        "1024 connections",
+        "max_connections",
+    ] {
+        assert!(error.contains(word), "{word} in {error}");
+    }
+    let set = flags(&[
+        "--receive-budget-bytes",
+        "80000000",
+        "--max-connections",
+        "10",
+    ]);
+    Config::resolve(set, nothing, ROOT).expect("suffices");
+}
+
+#[test]
 fn mistakes_in_the_file_name_file_line_and_key() {
     for (text, line, words) in [
         (
@@ -176,6 +203,7 @@ fn mistakes_in_the_file_name_file_line_and_key() {
         ("max_launches = 0\n", 1, vec!["max_launches", "1 to 100000"]),
         ("max_launches = -1\n", 1, vec!["max_launches"]),
         ("grace = \"soon\"\n", 1, vec!["grace", "30s"]),
+        ("stall_timeout = \"0s\"\n", 1, vec!["stall_timeout", "1ms"]),
         ("listen = [\"tcp:0.0.0.0:1\"]\n", 1, vec!["listen", "TLS"]),
         ("state_dir = \"x\"\n", 1, vec!["state_dir", "absolute"]),
         (

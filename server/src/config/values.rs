@@ -30,6 +30,9 @@ pub enum ValueError {
     /// Not a duration of its range.
     #[error("{0:?} is not a duration of at most 1h, such as 500ms, 30s or 5m")]
     Duration(String),
+    /// A bound that would end everything at once.
+    #[error("{0:?} is no time to wait; write at least 1ms, for example 30s")]
+    Zero(String),
     /// A directory that depends on where the daemon was started.
     #[error("directory {0:?} is not an absolute path")]
     Relative(String),
@@ -192,6 +195,45 @@ impl TryFrom<String> for Grace {
 impl fmt::Display for Grace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}ms", self.0.as_millis())
+    }
+}
+
+/// A bound on waiting, written as a [`Grace`] is, and not zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Timeout(Grace);
+
+impl Timeout {
+    /// The time.
+    #[must_use]
+    pub fn get(self) -> Duration {
+        self.0.get()
+    }
+}
+
+impl FromStr for Timeout {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let time: Grace = text.parse()?;
+        if time.get().is_zero() {
+            return Err(ValueError::Zero(printable(text, 64)));
+        }
+        Ok(Self(time))
+    }
+}
+
+impl TryFrom<String> for Timeout {
+    type Error = ValueError;
+
+    fn try_from(text: String) -> Result<Self, ValueError> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

@@ -1,6 +1,9 @@
 //! Making a launch: a host of its own, a connection to it, and the launch in it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use nix::sys::signal::Signal;
 use stagepages_host::{
@@ -13,7 +16,7 @@ use std::os::fd::AsFd as _;
 use tokio::sync::watch;
 
 use super::{
-    HostLink, Launch, Staging, Status,
+    HostLink, Launch, Staging, Status, Told,
     launch::{Identity, Parts},
     supervisor_link::{HostChild, SupervisorLink},
 };
@@ -96,7 +99,7 @@ impl Nursery {
     pub async fn connect(
         &self,
         child: &HostChild,
-        changed: impl Fn(stagepages_host::launch::Snapshot) + Send + 'static,
+        told: impl Fn(Told) + Send + 'static,
     ) -> Result<HostLink, ApiError> {
         let died = |error: &dyn std::fmt::Display| {
             ApiError::new(
@@ -106,7 +109,7 @@ impl Nursery {
         };
         // The socket listens since before the host was started, so this does not wait.
         let socket = SeqSocket::connect(&child.socket_path).map_err(|error| died(&error))?;
-        let link = HostLink::start(socket, changed).map_err(|error| died(&error))?;
+        let link = HostLink::start(socket, told).map_err(|error| died(&error))?;
         let hello = Hello {
             version: protocol::VERSION,
             epoch: self.epoch,
@@ -145,10 +148,17 @@ impl Nursery {
         };
         let staging = Staging::new().map_err(internal)?;
         let (status, _) = watch::channel(Status::fresh());
-        let told = status.clone();
+        let (updated, remembered) = (status.clone(), Arc::new(Mutex::new(Vec::new())));
+        let farewell = Arc::clone(&remembered);
         let link = self
-            .connect(&child, move |snapshot| {
-                told.send_modify(|status| status.told(snapshot))
+            .connect(&child, move |told| match told {
+                Told::Snapshot(snapshot) => {
+                    updated.send_if_modified(|status| status.told(snapshot));
+                }
+                Told::Farewell(answers) => farewell
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .extend(answers),
             })
             .await?;
         let command = Command::Create(blueprint.create);
@@ -173,6 +183,7 @@ impl Nursery {
                 link,
                 child,
                 status,
+                remembered,
                 supervisor: self.supervisor.clone(),
             },
         ))

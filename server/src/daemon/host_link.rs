@@ -14,7 +14,7 @@ use std::{
 };
 
 use stagepages_host::{
-    launch::{Refusal, Snapshot},
+    launch::{Answered, Refusal, Snapshot},
     protocol::{BadMessage, Command, Message, Outcome, Reply, Request, Response},
     wire::{self, SeqSocket},
 };
@@ -30,6 +30,29 @@ pub struct Answer {
     pub snapshot: Option<Snapshot>,
     /// What came of the request; a [`Outcome::Refused`] is here as the error.
     pub outcome: Result<Outcome, Refusal>,
+}
+
+/// What a host tells, asked or not.
+#[derive(Debug)]
+pub enum Told {
+    /// The launch as it is now.
+    Snapshot(Snapshot),
+    /// The launch is over: answers that it remembered.
+    Farewell(Vec<Answered>),
+}
+
+/// A command that was sent.
+#[derive(Debug)]
+pub struct Posted(oneshot::Receiver<Answer>);
+
+impl Posted {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// [`LinkLost`]: the host may or may not have carried it out.
+    pub async fn answer(self) -> Result<Answer, LinkLost> {
+        self.0.await.map_err(|_gone| LinkLost)
+    }
 }
 
 /// The host is gone, or does not speak the protocol.
@@ -49,12 +72,14 @@ struct Shared {
     /// `None` once the link is lost.
     pending: Mutex<Option<HashMap<u64, Pending>>>,
     lost: CancellationToken,
+    /// Slots of requests that were never answered; kept until the host is known to be gone.
+    left: Mutex<Vec<Slot>>,
 }
 
 struct Pending {
     answer: oneshot::Sender<Answer>,
     /// Kept until the host has read it.
-    _slot: Option<Slot>,
+    slot: Option<Slot>,
 }
 
 impl fmt::Debug for Shared {
@@ -66,33 +91,44 @@ impl fmt::Debug for Shared {
 }
 
 impl HostLink {
-    /// Speaks over `socket`. Every snapshot that comes, with an answer or between, goes to `changed`, in order and before the answer.
+    /// Speaks over `socket`. Whatever the host tells, with an answer or between, goes to `told`, in order and before the answer.
     ///
     /// # Errors
     /// The socket cannot be made nonblocking.
-    pub fn start(
-        socket: SeqSocket,
-        changed: impl Fn(Snapshot) + Send + 'static,
-    ) -> io::Result<Self> {
+    pub fn start(socket: SeqSocket, told: impl Fn(Told) + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             socket: AsyncSeq::new(socket)?,
             next_id: AtomicU64::new(1),
             pending: Mutex::new(Some(HashMap::new())),
             lost: CancellationToken::new(),
+            left: Mutex::new(Vec::new()),
         });
         let reader = Arc::clone(&shared);
         tokio::spawn(async move {
-            let ended = reader.read(changed).await;
+            let ended = reader.read(told).await;
             tracing::debug!(?ended, "a launch host's connection ended");
-            // Whoever waits for an answer learns that none will come.
-            drop(reader.lock().take());
+            // Nobody speaks here any more, also if it was the host that broke the protocol.
+            if let Err(error) = reader.socket.shutdown() {
+                tracing::debug!(%error, "hanging up on a launch host");
+            }
+            // Whoever waits for an answer learns that none will come. But a host that lives on may still read the slots.
+            let slots = reader
+                .lock()
+                .take()
+                .into_iter()
+                .flatten()
+                .filter_map(|(_, pending)| pending.slot);
+            reader
+                .left
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend(slots);
             reader.lost.cancel();
         });
         Ok(Self { shared })
     }
 
-    /// Sends `command`, and waits for the answer. Dropping the future before the command is sent unsends it; afterwards it only stops
-    /// waiting. `slot` stays taken until the host has answered.
+    /// Sends `command`, and waits for the answer; see [`Self::post`].
     ///
     /// # Errors
     /// [`LinkLost`]: the host may or may not have carried it out.
@@ -102,37 +138,78 @@ impl HostLink {
         fds: &[BorrowedFd<'_>],
         slot: Option<Slot>,
     ) -> Result<Answer, LinkLost> {
+        self.post(command, fds, slot).await?.answer().await
+    }
+
+    /// Sends `command`; its answer can be waited for. Commands are carried out in the order of posting.
+    ///
+    /// Dropping this future before the command is sent unsends it. Afterwards the host carries it out, whoever waits for the answer,
+    /// and `slot` stays taken until it has answered.
+    ///
+    /// # Errors
+    /// [`LinkLost`]: the command was not sent.
+    pub async fn post(
+        &self,
+        command: Command,
+        fds: &[BorrowedFd<'_>],
+        slot: Option<Slot>,
+    ) -> Result<Posted, LinkLost> {
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
-        let frame = wire::encode(&Request {
-            id,
-            command: Some(command),
-        })
-        .map_err(|error| {
-            tracing::error!(%error, "a request does not fit a frame");
-            LinkLost
-        })?;
-        self.shared.lock().as_mut().ok_or(LinkLost)?.insert(
-            id,
-            Pending {
-                answer,
-                _slot: slot,
-            },
-        );
+        self.shared
+            .lock()
+            .as_mut()
+            .ok_or(LinkLost)?
+            .insert(id, Pending { answer, slot });
         let unsent = Unsent {
             shared: &self.shared,
             id,
         };
         self.shared
-            .socket
-            .send(&frame, fds)
-            .await
-            .map_err(|error| {
-                tracing::debug!(%error, "sending to a launch host");
-                LinkLost
-            })?;
+            .send(
+                Request {
+                    id,
+                    command: Some(command),
+                },
+                fds,
+            )
+            .await?;
         unsent.sent();
-        answered.await.map_err(|_gone| LinkLost)
+        Ok(Posted(answered))
+    }
+
+    /// Sends `command`, which the host does not answer. Nothing happens if the link is lost.
+    pub async fn tell(&self, command: Command) {
+        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        if let Err(LinkLost) = self
+            .shared
+            .send(
+                Request {
+                    id,
+                    command: Some(command),
+                },
+                &[],
+            )
+            .await
+        {
+            tracing::debug!("a lost launch host is told nothing any more");
+        }
+    }
+
+    /// Hangs up. A host without a launch then ends.
+    pub fn close(&self) {
+        if let Err(error) = self.shared.socket.shutdown() {
+            tracing::debug!(%error, "hanging up on a launch host");
+        }
+    }
+
+    /// Gives back what a host that is gone had not given back.
+    pub fn release(&self) {
+        self.shared
+            .left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     /// Waits until the connection has ended and all its answers were passed on.
@@ -162,32 +239,53 @@ impl Drop for Unsent<'_> {
 }
 
 impl Shared {
+    async fn send(&self, request: Request, fds: &[BorrowedFd<'_>]) -> Result<(), LinkLost> {
+        let frame = wire::encode(&request).map_err(|error| {
+            tracing::error!(%error, "a request does not fit a frame");
+            LinkLost
+        })?;
+        self.socket.send(&frame, fds).await.map_err(|error| {
+            tracing::debug!(%error, "sending to a launch host");
+            LinkLost
+        })
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<HashMap<u64, Pending>>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn read(&self, changed: impl Fn(Snapshot)) -> io::Result<()> {
+    async fn read(&self, told: impl Fn(Told)) -> io::Result<()> {
         while let Some(frame) = self.socket.recv().await? {
             let reply: Reply = wire::decode(&frame.bytes)?;
             match reply.message {
                 Some(Message::Progress(snapshot)) => {
-                    changed(Snapshot::try_from(snapshot).map_err(io::Error::other)?);
+                    told(Told::Snapshot(
+                        Snapshot::try_from(snapshot).map_err(io::Error::other)?,
+                    ));
                 }
                 Some(Message::Response(response)) => {
                     let (id, answer) = answer(response).map_err(io::Error::other)?;
                     if let Some(snapshot) = &answer.snapshot {
-                        changed(snapshot.clone());
+                        told(Told::Snapshot(snapshot.clone()));
                     }
                     let pending = self.lock().as_mut().and_then(|pending| pending.remove(&id));
                     if let Some(Pending {
                         answer: waiting,
-                        _slot: slot,
+                        slot,
                     }) = pending
                     {
                         drop(slot);
                         // Nobody may be waiting any more; the snapshot has told the launch.
                         drop(waiting.send(answer));
                     }
+                }
+                Some(Message::Farewell(farewell)) => {
+                    let answers: Result<_, BadMessage> = farewell
+                        .answers
+                        .into_iter()
+                        .map(Answered::try_from)
+                        .collect();
+                    told(Told::Farewell(answers.map_err(io::Error::other)?));
                 }
                 None => return Err(io::Error::other(BadMessage::new("message", "none"))),
             }
@@ -239,12 +337,14 @@ mod tests {
         let (ours, host) = SeqSocket::pair().unwrap();
         let seen = Arc::new(AtomicU32::new(0));
         let counter = Arc::clone(&seen);
-        let link =
-            HostLink::start(ours, move |_| drop(counter.fetch_add(1, Ordering::SeqCst))).unwrap();
+        let link = HostLink::start(ours, move |_| {
+            counter.fetch_add(1, Ordering::SeqCst);
+        })
+        .unwrap();
 
         let left = tokio::spawn({
             let link = link.clone();
-            async move { link.call(Command::Abort(Abort {}), &[], None).await }
+            async move { link.call(Command::Abort(Abort::default()), &[], None).await }
         });
         let host = tokio::task::block_in_place(|| {
             let frame = host.recv().unwrap().unwrap();
@@ -254,7 +354,7 @@ mod tests {
         left.abort();
         let stayed = tokio::spawn({
             let link = link.clone();
-            async move { link.call(Command::Abort(Abort {}), &[], None).await }
+            async move { link.call(Command::Abort(Abort::default()), &[], None).await }
         });
         tokio::task::block_in_place(|| host.recv().unwrap().unwrap());
         host.send(&reply(1, 1), &[]).unwrap();
@@ -266,7 +366,7 @@ mod tests {
         drop(host);
         link.lost().await;
         assert_eq!(
-            link.call(Command::Abort(Abort {}), &[], None)
+            link.call(Command::Abort(Abort::default()), &[], None)
                 .await
                 .unwrap_err(),
             LinkLost

@@ -1,13 +1,13 @@
 //! One launch, as the daemon sees it: what it was created with, its host, and how it is.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use prost_types::Timestamp;
 use stagepages_host::{
-    launch::{Snapshot, State},
+    launch::{AbortReason, Answered, CallKey, Snapshot, State},
     platform::PlatformKind,
     protocol::{Abort, Command},
 };
@@ -15,7 +15,7 @@ use stagepages_proto::v1;
 use tokio::sync::{Semaphore, watch};
 
 use super::{
-    HostLink, Staging,
+    HostLink, Lease, Staging,
     supervisor_link::{HostChild, SupervisorLink},
 };
 use crate::supervisor::HostExit;
@@ -45,6 +45,8 @@ pub struct Status {
     pub ended: Option<SystemTime>,
     /// The host is reaped, and its memory free.
     pub released: bool,
+    /// The launch as it was when it came into each of its states, in order. At most one for each state.
+    pub history: Vec<Snapshot>,
 }
 
 /// A launch.
@@ -72,6 +74,13 @@ pub struct Launch {
     pub child: HostChild,
     supervisor: SupervisorLink,
     status: watch::Sender<Status>,
+    /// What its host remembered when the launch was over.
+    remembered: Arc<Mutex<Vec<Answered>>>,
+    /// How long it may stay untouched.
+    pub lease: Lease,
+    max_pending_calls: usize,
+    /// The first answer of CreateLaunch.
+    created_answer: OnceLock<v1::Launch>,
     /// The first answer of FinishLaunch, and the digest that it was given.
     finished: Mutex<Option<(Vec<u8>, v1::Launch)>>,
 }
@@ -91,6 +100,8 @@ pub struct Identity {
     pub platform: PlatformKind,
     /// Calls that may wait or run.
     pub max_pending_calls: u32,
+    /// How long it may stay untouched.
+    pub lease: Duration,
 }
 
 /// The parts that come from making it.
@@ -104,6 +115,8 @@ pub struct Parts {
     pub child: HostChild,
     /// How it is; fed by the link.
     pub status: watch::Sender<Status>,
+    /// What its host remembered when the launch was over; fed by the link.
+    pub remembered: Arc<Mutex<Vec<Answered>>>,
     /// Who can kill the host.
     pub supervisor: SupervisorLink,
 }
@@ -117,8 +130,10 @@ impl Status {
             installed_pages: 0,
             digest: None,
             abort: None,
+            next_sequence: 0,
         };
         Self {
+            history: vec![snapshot.clone()],
             snapshot,
             ending: None,
             ended: None,
@@ -126,20 +141,59 @@ impl Status {
         }
     }
 
-    /// Takes what the host tells. A launch that is over stays so.
-    pub fn told(&mut self, snapshot: Snapshot) {
-        if self.ending.is_some() {
-            return;
+    /// Takes what the host tells, and says whether it is news. A launch that is over stays so.
+    pub fn told(&mut self, snapshot: Snapshot) -> bool {
+        // A host that was given up may still tell how it ended before it dies of that.
+        let late = self.ending == Some(Ending::Killed) && snapshot.state == State::Aborted;
+        if (self.ending.is_some() && !late) || self.snapshot == snapshot {
+            return false;
         }
         match snapshot.state {
             State::Created | State::Staging => {}
             State::Finished => self.ended = self.ended.or_else(|| Some(SystemTime::now())),
             State::Aborted => {
-                self.ended = Some(SystemTime::now());
+                self.ended = self.ended.or_else(|| Some(SystemTime::now()));
                 self.ending = Some(Ending::Told);
             }
         }
         self.snapshot = snapshot;
+        self.passed();
+        true
+    }
+
+    /// Takes that the host is to be killed because it does not react.
+    pub fn killed(&mut self) {
+        if self.ending.is_none() {
+            self.ending = Some(Ending::Killed);
+            self.ended = self.ended.or_else(|| Some(SystemTime::now()));
+            self.snapshot.state = State::Aborted;
+            self.passed();
+        }
+    }
+
+    /// Keeps the launch as it is when its state is a new one.
+    fn passed(&mut self) {
+        // The first page and the end may come in one message; it was STAGING between.
+        let staged = self.snapshot.installed_pages > 0 && self.snapshot.state != State::Staging;
+        if staged
+            && self
+                .history
+                .last()
+                .is_some_and(|last| last.state == State::Created)
+        {
+            self.history.push(Snapshot {
+                state: State::Staging,
+                abort: None,
+                ..self.snapshot.clone()
+            });
+        }
+        if self
+            .history
+            .last()
+            .is_none_or(|last| last.state != self.snapshot.state)
+        {
+            self.history.push(self.snapshot.clone());
+        }
     }
 
     /// Takes that the host is gone, after everything it told.
@@ -147,8 +201,9 @@ impl Status {
         self.released = true;
         if self.ending.is_none() {
             self.ending = Some(Ending::Died(exit));
-            self.ended = Some(SystemTime::now());
+            self.ended = self.ended.or_else(|| Some(SystemTime::now()));
             self.snapshot.state = State::Aborted;
+            self.passed();
         }
     }
 }
@@ -163,14 +218,18 @@ impl Launch {
             spec,
             platform,
             max_pending_calls,
+            lease,
         } = identity;
         let Parts {
             staging,
             link,
             child,
             status,
+            remembered,
             supervisor,
         } = parts;
+        let max_pending_calls =
+            usize::try_from(max_pending_calls).unwrap_or(Semaphore::MAX_PERMITS);
         let launch = Arc::new(Self {
             id,
             uid,
@@ -179,16 +238,20 @@ impl Launch {
             platform,
             created: SystemTime::now(),
             staging,
-            calls: Arc::new(Semaphore::new(
-                usize::try_from(max_pending_calls).unwrap_or(Semaphore::MAX_PERMITS),
-            )),
+            calls: Arc::new(Semaphore::new(max_pending_calls)),
             link,
             child,
             supervisor,
             status,
+            remembered,
+            lease: Lease::new(lease),
+            max_pending_calls,
+            created_answer: OnceLock::new(),
             finished: Mutex::new(None),
         });
+        launch.created_answer.get_or_init(|| launch.describe());
         tokio::spawn(Arc::clone(&launch).watch_host());
+        tokio::spawn(Arc::clone(&launch).watch_lease());
         launch
     }
 
@@ -216,42 +279,34 @@ impl Launch {
     }
 
     /// Ends it: asks the host, then kills it. Returns when the host is gone, or after a bound.
-    pub async fn abort(&self) {
-        if self.status().ending.is_none() {
-            let asked = tokio::time::timeout(
-                PATIENCE,
-                self.link.call(Command::Abort(Abort {}), &[], None),
-            )
-            .await;
-            if asked.is_err() {
-                tracing::error!(
-                    launch = self.id,
-                    "the launch host does not react to an abort and is killed"
-                );
-                self.status.send_modify(|status| {
-                    if status.ending.is_none() {
-                        status.ending = Some(Ending::Killed);
-                        status.ended = Some(SystemTime::now());
-                        status.snapshot.state = State::Aborted;
-                    }
-                });
+    pub async fn abort(&self, lease_expired: bool) {
+        let gone = async {
+            if self.status().ending.is_none() {
+                let command = Command::Abort(Abort { lease_expired });
+                // No answer is as good as one: the host ends, or it does not.
+                drop(self.link.call(command, &[], None).await);
             }
+            self.released().await;
+        };
+        if tokio::time::timeout(PATIENCE, gone).await.is_ok() {
+            return;
         }
+        tracing::error!(
+            launch = self.id,
+            pid = self.child.pid,
+            "the launch host does not react to an abort and is killed"
+        );
+        self.status.send_modify(Status::killed);
+        self.kill().await;
         if tokio::time::timeout(PATIENCE, self.released())
             .await
             .is_err()
         {
-            self.kill().await;
-            if tokio::time::timeout(PATIENCE, self.released())
-                .await
-                .is_err()
-            {
-                tracing::error!(
-                    launch = self.id,
-                    pid = self.child.pid,
-                    "the launch host is killed but not gone; its memory is not free yet"
-                );
-            }
+            tracing::error!(
+                launch = self.id,
+                pid = self.child.pid,
+                "the launch host is killed but not gone; its memory is not free yet"
+            );
         }
     }
 
@@ -265,8 +320,44 @@ impl Launch {
         }
     }
 
+    /// Ends it when its lease runs out.
+    async fn watch_lease(self: Arc<Self>) {
+        let busy = || self.calls.available_permits() < self.max_pending_calls;
+        tokio::select! {
+            () = self.released() => {}
+            () = self.lease.expired(busy) => {
+                tracing::info!(launch = self.id, "nobody touched the launch for as long as its lease");
+                self.abort(true).await;
+            }
+        }
+    }
+
+    /// What is told of it, from now on.
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// Of a launch that is over: the answer to a call, as its host remembered it.
+    pub async fn remembered(&self, key: &CallKey) -> Option<Answered> {
+        // It is handed over before the connection ends.
+        drop(tokio::time::timeout(PATIENCE, self.link.lost()).await);
+        let remembered = self
+            .remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let same = |answered: &&Answered| {
+            let known = &answered.key;
+            (key.sequence.is_some() && known.sequence == key.sequence)
+                || (key.request_id.is_some() && known.request_id == key.request_id)
+        };
+        remembered.iter().find(same).cloned()
+    }
+
     async fn watch_host(self: Arc<Self>) {
-        let exit = self.child.exited().await;
+        let exit = tokio::select! {
+            exit = self.child.exited() => exit,
+            () = self.link.lost() => self.outlive().await,
+        };
         // What it told before it died counts: the link is read to its end first.
         if tokio::time::timeout(PATIENCE, self.link.lost())
             .await
@@ -277,16 +368,31 @@ impl Launch {
                 "the connection of a dead launch host does not end"
             );
         }
+        self.link.release();
         self.status.send_modify(|status| status.gone(exit));
         let status = self.status();
         match status.ending {
             Some(Ending::Died(exit)) => {
-                tracing::error!(launch = self.id, ?exit, "the launch host died")
+                tracing::error!(launch = self.id, ?exit, "the launch host died");
             }
             Some(Ending::Told | Ending::Killed) | None => {
-                tracing::info!(launch = self.id, ?exit, "the launch host is gone")
+                tracing::info!(launch = self.id, ?exit, "the launch host is gone");
             }
         }
+    }
+
+    /// The end of a host that cannot be spoken to any more: its own, or ours.
+    async fn outlive(&self) -> HostExit {
+        if let Ok(exit) = tokio::time::timeout(PATIENCE, self.child.exited()).await {
+            return exit;
+        }
+        tracing::error!(
+            launch = self.id,
+            pid = self.child.pid,
+            "the connection to a launch host is lost, and it is killed"
+        );
+        self.kill().await;
+        self.child.exited().await
     }
 
     /// The first answer of FinishLaunch for this digest, if it was given.
@@ -299,42 +405,41 @@ impl Launch {
     }
 
     /// Keeps the first answer of FinishLaunch, and returns it.
-    pub fn keep_finish(&self, expected: &[u8]) -> v1::Launch {
+    pub fn keep_finish(&self, expected: &[u8], finished_as: &Snapshot) -> v1::Launch {
         let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
         finished
-            .get_or_insert_with(|| (expected.to_vec(), self.describe()))
+            .get_or_insert_with(|| {
+                (
+                    expected.to_vec(),
+                    self.describe_as(&self.status.borrow(), finished_as),
+                )
+            })
             .1
             .clone()
     }
 
     /// The launch as the API shows it.
     pub fn describe(&self) -> v1::Launch {
-        self.describe_as(&self.status())
+        let status = self.status.borrow();
+        self.describe_as(&status, &status.snapshot)
     }
 
     /// The launch as the API showed it when it was created.
     pub fn describe_created(&self) -> v1::Launch {
-        let snapshot = Snapshot {
-            digest: (self.platform.digest_bytes() == 48).then_some([0; 48]),
-            ..Status::fresh().snapshot
-        };
-        self.describe_as(&Status {
-            snapshot,
-            ..Status::fresh()
-        })
+        self.created_answer.get_or_init(|| self.describe()).clone()
     }
 
-    fn describe_as(&self, status: &Status) -> v1::Launch {
+    /// The launch as the API shows it when it is so.
+    pub fn describe_as(&self, status: &Status, snapshot: &Snapshot) -> v1::Launch {
         v1::Launch {
             name: format!("launches/{}", self.id),
             uid: self.uid.clone(),
             spec: Some(self.spec.clone()),
             confidential: self.platform.confidential(),
-            state: crate::rpc::convert::state(status.snapshot.state).into(),
-            abort: (status.snapshot.state == State::Aborted).then(|| abort_cause(status)),
-            installed_pages: status.snapshot.installed_pages,
-            launch_digest: status
-                .snapshot
+            state: crate::rpc::convert::state(snapshot.state).into(),
+            abort: (snapshot.state == State::Aborted).then(|| abort_cause(status)),
+            installed_pages: snapshot.installed_pages,
+            launch_digest: snapshot
                 .digest
                 .map(|digest| digest.to_vec().into())
                 .unwrap_or_default(),
@@ -342,6 +447,11 @@ impl Launch {
             end_time: status.ended.map(Timestamp::from),
             resources_released: status.released,
             host_pid: if status.released { 0 } else { self.child.pid },
+            next_sequence: snapshot.next_sequence,
+            lease_expire_time: status
+                .ending
+                .is_none()
+                .then(|| Timestamp::from(self.lease.expires())),
         }
     }
 }
@@ -367,10 +477,10 @@ fn abort_cause(status: &Status) -> v1::AbortCause {
             "aborted on request; the launch host did not react and was killed".to_owned(),
         ),
         (Some(Ending::Told) | None, Some(cause)) => {
-            let reason = if cause.requested {
-                v1::AbortReason::Requested
-            } else {
-                v1::AbortReason::PlatformRefused
+            let reason = match cause.reason {
+                AbortReason::Requested => v1::AbortReason::Requested,
+                AbortReason::LeaseExpired => v1::AbortReason::LeaseExpired,
+                AbortReason::PlatformRefused => v1::AbortReason::PlatformRefused,
             };
             told(reason, cause.message.clone())
         }

@@ -8,6 +8,7 @@ pub mod aio;
 mod create;
 pub mod host_link;
 mod launch;
+mod lease;
 mod node;
 mod registry;
 mod run;
@@ -15,8 +16,9 @@ mod staging;
 pub mod supervisor_link;
 
 pub use create::{Blueprint, Nursery};
-pub use host_link::{Answer, HostLink, LinkLost};
+pub use host_link::{Answer, HostLink, LinkLost, Posted, Told};
 pub use launch::{Ending, Identity, Launch, Parts, Status};
+pub use lease::{DEFAULT_LEASE, Lease, MAX_LEASE, MIN_LEASE};
 pub use node::Node;
 pub use registry::{Made, Registry, RegistryLimits, Reservation};
 pub use run::run;

@@ -13,7 +13,7 @@ use stagepages_host::{
     protocol::{BadMessage, Command, Outcome, Probe},
 };
 
-use super::create::Nursery;
+use super::{create::Nursery, supervisor_link::HostChild};
 use crate::supervisor::HostKind;
 
 /// A probe's findings are used this long before anyone's question makes another.
@@ -21,6 +21,9 @@ const FRESH: Duration = Duration::from_secs(60);
 
 /// How long a probe may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long its host may take to end afterwards.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// The findings, and how to renew them.
 #[derive(Debug)]
@@ -45,7 +48,7 @@ impl Node {
     }
 
     /// What is known, at most a minute old unless somebody is finding out right now.
-    pub async fn reports(&self) -> Arc<Vec<Report>> {
+    pub async fn reports(self: &Arc<Self>) -> Arc<Vec<Report>> {
         let (when, reports) = self
             .found
             .lock()
@@ -54,7 +57,11 @@ impl Node {
         if when.elapsed() < FRESH {
             return reports;
         }
-        self.renew().await;
+        // A task of its own: a caller that leaves does not leave half a probe behind.
+        let node = Arc::clone(self);
+        if let Err(error) = tokio::spawn(async move { node.renew().await }).await {
+            tracing::error!(%error, "probing the platforms");
+        }
         self.found
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -63,7 +70,7 @@ impl Node {
     }
 
     /// What is missing for `platform`; empty if it can be used.
-    pub async fn missing(&self, platform: PlatformKind) -> Vec<Check> {
+    pub async fn missing(self: &Arc<Self>, platform: PlatformKind) -> Vec<Check> {
         let reports = self.reports().await;
         let checks = reports
             .iter()
@@ -83,11 +90,7 @@ impl Node {
         }
         let number = self.probes.fetch_add(1, Ordering::Relaxed);
         let uid = format!("probe-{}-{number}", self.nursery.epoch);
-        let reports = match tokio::time::timeout(PATIENCE, self.ask(&uid)).await {
-            Ok(Ok(reports)) => reports,
-            Ok(Err(why)) => failed(&why),
-            Err(_elapsed) => failed(&format!("no answer within {} s", PATIENCE.as_secs())),
-        };
+        let reports = self.ask(&uid).await.unwrap_or_else(|why| failed(&why));
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) =
             (Instant::now(), Arc::new(reports));
         self.probing.store(false, Ordering::Release);
@@ -99,28 +102,30 @@ impl Node {
             .spawn(uid, HostKind::Probe)
             .await
             .map_err(|error| error.to_string())?;
-        let found = async {
-            let link = self
-                .nursery
-                .connect(&child, |_| {})
-                .await
-                .map_err(|error| error.to_string())?;
-            let answer = link
-                .call(Command::Probe(Probe {}), &[], None)
-                .await
-                .map_err(|error| error.to_string())?;
-            match answer.outcome {
-                Ok(Outcome::Probed(probed)) => {
-                    let reports: Result<Vec<_>, BadMessage> =
-                        probed.reports.into_iter().map(Report::try_from).collect();
-                    reports.map_err(|error| error.to_string())
-                }
-                other => Err(format!("an unexpected answer: {other:?}")),
-            }
+        let found = tokio::time::timeout(PATIENCE, self.question(&child)).await;
+        // It ends when it is hung up on; whatever keeps it from that does not keep it alive.
+        if tokio::time::timeout(GOODBYE, child.exited()).await.is_err() {
+            self.nursery.put_away(uid, &child).await;
         }
-        .await;
-        self.nursery.put_away(uid, &child).await;
-        found
+        found.unwrap_or_else(|_elapsed| Err(format!("no answer within {} s", PATIENCE.as_secs())))
+    }
+
+    async fn question(&self, child: &HostChild) -> Result<Vec<Report>, String> {
+        let link = self
+            .nursery
+            .connect(child, |_| {})
+            .await
+            .map_err(|error| error.to_string())?;
+        let answer = link.call(Command::Probe(Probe {}), &[], None).await;
+        link.close();
+        match answer.map_err(|error| error.to_string())?.outcome {
+            Ok(Outcome::Probed(probed)) => {
+                let reports: Result<Vec<_>, BadMessage> =
+                    probed.reports.into_iter().map(Report::try_from).collect();
+                reports.map_err(|error| error.to_string())
+            }
+            other => Err(format!("an unexpected answer: {other:?}")),
+        }
     }
 }
 

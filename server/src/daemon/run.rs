@@ -12,7 +12,10 @@ use std::{
 use anyhow::{Context as _, bail};
 use nix::{
     fcntl::{Flock, FlockArg},
-    sys::signal::Signal,
+    sys::{
+        resource::{Resource, getrlimit, setrlimit},
+        signal::Signal,
+    },
 };
 use stagepages_host::wire::{SeqSocket, take_stdin};
 use stagepages_proto::v1::{
@@ -39,6 +42,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// # Errors
 /// It cannot start: the message says what to change. Or its supervisor is gone.
 pub fn run(config: Config) -> anyhow::Result<()> {
+    raise_file_limit(&config);
     let socket = take_stdin().context("the supervisor's socket on standard input")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -48,6 +52,22 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     // Nothing that is left may hold up the end: hosts finish what they have, and answer nobody.
     runtime.shutdown_timeout(Duration::from_millis(200));
     done
+}
+
+/// Lets this process open as many files as it may: a launch takes two, a connection one, and the usual soft limit is 1024.
+fn raise_file_limit(config: &Config) {
+    let wanted = 2 * u64::from(config.max_launches) + u64::from(config.max_connections) + 64;
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard));
+    match raised {
+        Ok(most) if most >= wanted => {}
+        Ok(most) => tracing::warn!(
+            most,
+            wanted,
+            "too few open files are allowed for max_launches and max_connections; raise LimitNOFILE"
+        ),
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
+    }
 }
 
 async fn serve(config: Config, socket: SeqSocket) -> anyhow::Result<()> {

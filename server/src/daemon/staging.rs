@@ -38,7 +38,9 @@ pub struct Slot {
     staging: Arc<Staging>,
     number: u64,
     written: u64,
-    _turn: OwnedSemaphorePermit,
+    _slot_turn: OwnedSemaphorePermit,
+    /// The call's own turn, which lasts as long as the host has the slot, whoever waits for the answer.
+    call_turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Staging {
@@ -93,7 +95,8 @@ impl Staging {
             staging: Arc::clone(self),
             number,
             written: 0,
-            _turn: turn,
+            _slot_turn: turn,
+            call_turn: None,
         })
     }
 }
@@ -113,6 +116,11 @@ impl Slot {
         }
         self.written = length;
         self.staging.file.write_all_at(data, self.offset())
+    }
+
+    /// Keeps the call's turn for as long as the host has the slot.
+    pub fn keep(&mut self, turn: OwnedSemaphorePermit) {
+        self.call_turn = Some(turn);
     }
 
     /// Where the slot begins in the memory.

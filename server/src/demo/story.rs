@@ -145,6 +145,7 @@ pub(super) fn extent(launch: &LaunchRef, gpa: Gpa, data: Bytes) -> StagePagesReq
         page_type: PageType::Normal.into(),
         data: Some(data),
         length: None,
+        ..StagePagesRequest::default()
     }
 }
 

@@ -7,7 +7,6 @@ use std::{future::Future, io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    time::Instant,
 };
 
 use super::{connection, peer::PeerInfo, server::Shared};
@@ -48,7 +47,6 @@ impl Accept for TcpListener {
 /// Accepts until the server drains or is killed.
 pub(super) async fn run<A: Accept>(listener: A, shared: Arc<Shared>) {
     let mut trouble = Backoff::default();
-    let mut full = Full::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -63,7 +61,7 @@ pub(super) async fn run<A: Accept>(listener: A, shared: Arc<Shared>) {
                     let connection = connection::serve(io, peer, Arc::clone(&shared), permit);
                     shared.tasks.spawn(connection);
                 } else {
-                    full.turn_away(shared.limits.max_connections);
+                    turn_away(&shared);
                 }
             }
             Err(error) => {
@@ -82,27 +80,15 @@ pub(super) async fn run<A: Accept>(listener: A, shared: Arc<Shared>) {
     }
 }
 
-/// Reports connections beyond the limit, without letting them fill the log.
-#[derive(Debug, Default)]
-struct Full {
-    turned_away: u64,
-    reported: Option<Instant>,
-}
-
-impl Full {
-    const EVERY: Duration = Duration::from_secs(10);
-
-    fn turn_away(&mut self, max_connections: usize) {
-        self.turned_away += 1;
-        if self.reported.is_none_or(|at| at.elapsed() >= Self::EVERY) {
-            self.reported = Some(Instant::now());
-            let turned_away = self.turned_away;
-            tracing::warn!(
-                max_connections,
-                turned_away,
-                "connections are at their limit"
-            );
-        }
+/// Reports a connection beyond the limit.
+fn turn_away(shared: &Shared) {
+    if let Some(turned_away) = shared.patience.trouble.turned_away.one_more() {
+        let max_connections = shared.limits.max_connections;
+        tracing::warn!(
+            max_connections,
+            turned_away,
+            "connections are at their limit"
+        );
     }
 }
 

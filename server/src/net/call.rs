@@ -2,8 +2,10 @@
 //!
 //! **Invariant:** a gRPC request always gets a gRPC answer, and an error always has a reason.
 
+use std::{sync::Arc, time::Duration};
+
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as HttpBody;
 use tonic::{
     body::Body,
@@ -11,12 +13,27 @@ use tonic::{
     service::Routes,
 };
 
-use super::{deadline::Deadline, frame_errors, framing::Framed, methods, panics};
+use super::{
+    deadline::Deadline,
+    frame_errors,
+    framing::Framed,
+    limits::CALL_BYTES,
+    metered::Metered,
+    methods,
+    ongoing::{self, Ongoing},
+    panics,
+    stall::Patience,
+};
+use crate::rpc::{reason::Reason, status::ApiError};
+
+/// What is suggested to a caller when there are too many calls.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Answers `request`.
 pub(super) async fn answer<B>(
     mut routes: Routes,
     max_message_bytes: usize,
+    patience: Patience,
     request: Request<B>,
 ) -> Response<Body>
 where
@@ -30,9 +47,24 @@ where
         Ok(deadline) => deadline,
         Err(error) => return error.into_response(),
     };
+    let call = Ongoing::current();
+    if let Err(error) = admit(call.as_deref(), &patience, &request) {
+        return error.into_response();
+    }
+    if let (Some(call), Some(at)) = (&call, deadline.at()) {
+        // Set once, by this call.
+        call.deadline.get_or_init(|| at);
+    }
     let path = request.uri().path().to_owned();
     let single = !methods::takes_stream(&path);
-    let request = request.map(|body| Framed::new(body, max_message_bytes, single));
+    let (record, held) = match &call {
+        Some(call) => (call.record.clone(), Arc::clone(&call.held)),
+        None => Default::default(),
+    };
+    let request = request.map(|body| {
+        let body = Framed::new(body, max_message_bytes, single);
+        Metered::new(body, single, patience, record, held)
+    });
     let handled = async {
         // A tonic router is always ready: axum's poll_ready() says so without looking.
         match routes.call(request).await {
@@ -40,7 +72,43 @@ where
             Err(never) => match never {},
         }
     };
-    panics::isolate(&path, deadline.enforce(handled)).await
+    let response = panics::isolate(&path, deadline.enforce(handled)).await;
+    ongoing::taken(call, response)
+}
+
+/// Takes room for the call itself and its headers.
+fn admit<B>(
+    call: Option<&Ongoing>,
+    patience: &Patience,
+    request: &Request<B>,
+) -> Result<(), ApiError> {
+    let Some(call) = call else { return Ok(()) };
+    let bytes = CALL_BYTES.saturating_add(size(request.headers()));
+    match patience.budget.call(bytes) {
+        Some(room) => {
+            call.room.get_or_init(|| room);
+            Ok(())
+        }
+        None => {
+            if let Some(refused) = patience.trouble.refused.one_more() {
+                tracing::warn!(refused, "calls are refused for the lack of receive budget");
+            }
+            let text = "the daemon's receive budget has no room for one more call; nothing was done, send it again later";
+            Err(ApiError::new(Reason::QueueFull, text)
+                .retry_after(RETRY)
+                .quota("receive_budget_bytes", text))
+        }
+    }
+}
+
+/// The size of a list of headers in bytes, as HTTP/2 counts it (RFC 9113, 10.5.1).
+fn size(headers: &HeaderMap) -> u32 {
+    let bytes: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 32)
+        .sum();
+    // Bounded by MAX_HEADER_LIST_BYTES.
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// What is not gRPC gets plain HTTP, as gRPC over HTTP/2 asks: a client of another kind would not read trailers.

@@ -1,23 +1,34 @@
-//! One connection: HTTP/2 by hyper, each call by [`call::answer`], until the peer leaves or the server drains.
+//! One connection: HTTP/2 by hyper, each call by [`call::answer`], until the peer leaves, has nothing to ask, or the server drains.
 //!
-//! **Invariant:** a connection holds its permit for as long as its socket is open.
+//! What floods a connection is bounded by h2 0.4.20: unread small or empty DATA frames (`record_data_frame()`,
+//! src/proto/streams/counts.rs), CONTINUATION (`max_continuation_frames`, src/codec/framed_read.rs), header lists
+//! (`load_hpack()`, src/frame/headers.rs), resets ([`MAX_RESETS_UNSEEN`], [`MAX_RULES_BROKEN`]). PING and SETTINGS are answered
+//! one at a time, before more is read (`poll_ready()`, src/proto/connection.rs), so a peer that does not take the answers is
+//! not read.
+//!
+//! **Invariant:** a connection holds its permit and its part of the budget for as long as its socket is open.
 
-use std::{convert::Infallible, pin::pin, sync::Arc};
+use std::{convert::Infallible, error::Error, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{Request, body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::OwnedSemaphorePermit,
+    sync::{OwnedSemaphorePermit, watch},
 };
 use tokio_util::task::TaskTracker;
 
 use super::{
     call,
-    limits::{Limits, MAX_HEADER_LIST_BYTES},
+    limits::{
+        Limits, MAX_HEADER_LIST_BYTES, MAX_RESETS_UNSEEN, MAX_RULES_BROKEN, MAX_SEND_BYTES, Windows,
+    },
+    ongoing::Watched,
     peer::PeerInfo,
     preface::Punctual,
+    record::Record,
     server::Shared,
+    stall::Patience,
 };
 
 /// Serves one connection to its end.
@@ -29,60 +40,126 @@ pub(super) async fn serve<IO>(
 ) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    tracing::debug!(?peer, "connected");
+    let grant = shared.patience.budget.connection();
+    tracing::debug!(?peer, windows = ?grant.windows, "connected");
     let io = TokioIo::new(Punctual::new(io, shared.limits.preface_timeout));
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
         let routes = shared.routes.clone();
         let max_message_bytes = shared.limits.max_message_bytes;
-        async move { Ok::<_, Infallible>(call::answer(routes, max_message_bytes, request).await) }
+        let patience = shared.patience.clone();
+        async move {
+            Ok::<_, Infallible>(call::answer(routes, max_message_bytes, patience, request).await)
+        }
     });
-    let mut connection = pin!(http2(&shared.limits, &shared.tasks).serve_connection(io, service));
+    let calls = Calls::new(&shared);
+    let count = calls.count.subscribe();
+    let http2 = http2(&shared.limits, grant.windows, calls);
+    let mut connection = pin!(http2.serve_connection(io, service));
     let ended = tokio::select! {
         biased;
         () = shared.kill.cancelled() => return,
-        ended = connection.as_mut() => ended,
-        () = shared.drain.cancelled() => {
+        ended = connection.as_mut() => Some(ended),
+        () = shared.drain.cancelled() => None,
+        () = without_calls(count.clone(), shared.limits.idle_timeout) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            // GOAWAY; calls in flight finish. What the peer does not take of their answers is not waited for.
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 biased;
                 () = shared.kill.cancelled() => return,
                 ended = connection => ended,
+                () = without_calls(count, shared.limits.stall_timeout) => Ok(()),
             }
         }
     };
     match ended {
         Ok(()) => tracing::debug!(?peer, "disconnected"),
         // A peer's doing; it is told by HTTP/2 itself.
-        Err(error) => tracing::debug!(?peer, %error, "connection failed"),
+        Err(error) => {
+            tracing::debug!(?peer, %error, "connection failed");
+            if is_flood(&error)
+                && let Some(floods) = shared.patience.trouble.floods.one_more()
+            {
+                tracing::warn!(?peer, floods, "connections end because of floods");
+            }
+        }
     }
-    drop(permit);
+    drop((permit, grant));
 }
 
-fn http2(limits: &Limits, tasks: &TaskTracker) -> http2::Builder<Tracked> {
-    let mut http2 = http2::Builder::new(Tracked(tasks.clone()));
+/// Returns when there was no call for `time`.
+async fn without_calls(mut count: watch::Receiver<usize>, time: Duration) {
+    loop {
+        // The sender is gone only when the connection is, and then nobody waits here.
+        if count.wait_for(|count| *count == 0).await.is_err() {
+            return;
+        }
+        count.mark_unchanged();
+        tokio::select! {
+            biased;
+            changed = count.changed() => drop(changed),
+            () = tokio::time::sleep(time) => return,
+        }
+    }
+}
+
+/// Whether h2 ended the connection because its peer made too much work.
+fn is_flood(error: &hyper::Error) -> bool {
+    let h2 = error
+        .source()
+        .and_then(|source| source.downcast_ref::<h2::Error>());
+    h2.is_some_and(|h2| h2.is_library() && h2.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM))
+}
+
+fn http2(limits: &Limits, windows: Windows, calls: Calls) -> http2::Builder<Calls> {
+    let mut http2 = http2::Builder::new(calls);
     http2
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.max_streams_per_connection)
-        .initial_stream_window_size(limits.windows.stream)
-        .initial_connection_window_size(limits.windows.connection)
-        .max_frame_size(limits.windows.frame)
+        .initial_stream_window_size(windows.stream)
+        .initial_connection_window_size(windows.connection)
+        .max_frame_size(windows.frame)
         .max_header_list_size(MAX_HEADER_LIST_BYTES)
+        .max_send_buf_size(MAX_SEND_BYTES)
+        .max_pending_accept_reset_streams(MAX_RESETS_UNSEEN)
+        .max_local_error_reset_streams(MAX_RULES_BROKEN)
         .keep_alive_interval(limits.keepalive_interval)
         .keep_alive_timeout(limits.keepalive_timeout);
     http2
 }
 
-/// Spawns calls where `Server::serve` waits for them.
+/// Starts the calls of one connection where `Server::serve` waits for them, and watches them.
 #[derive(Debug, Clone)]
-struct Tracked(TaskTracker);
+struct Calls {
+    tasks: TaskTracker,
+    patience: Patience,
+    record: Record,
+    count: Arc<watch::Sender<usize>>,
+}
 
-impl<F> Executor<F> for Tracked
+impl Calls {
+    fn new(shared: &Shared) -> Self {
+        Self {
+            tasks: shared.tasks.clone(),
+            patience: shared.patience.clone(),
+            record: Record::default(),
+            count: Arc::new(watch::Sender::new(0)),
+        }
+    }
+}
+
+impl<F> Executor<F> for Calls
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    fn execute(&self, future: F) {
-        self.0.spawn(future);
+    fn execute(&self, call: F) {
+        let (record, count) = (self.record.clone(), Arc::clone(&self.count));
+        self.tasks
+            .spawn(Watched::new(call, record, count, self.patience.clone()));
     }
 }

@@ -48,6 +48,11 @@ impl Deadline {
         }
     }
 
+    /// When that is.
+    pub(super) fn at(self) -> Option<Instant> {
+        self.0
+    }
+
     /// Runs `call` until it ends or the deadline passes; then it is dropped, with its answer's body if there is one already.
     pub(super) async fn enforce(
         self,

@@ -37,10 +37,27 @@ impl<B> Framed<B> {
                 single,
                 messages: 0,
                 prefix: Vec::with_capacity(PREFIX_BYTES),
+                length: 0,
                 left: 0,
             },
             done: false,
         }
+    }
+
+    /// What is checked.
+    #[cfg(test)]
+    pub(super) fn body_mut(&mut self) -> &mut B {
+        &mut self.inner
+    }
+
+    /// Bytes of a message that has begun and is not whole, its prefix included.
+    pub(super) fn unfinished(&self) -> usize {
+        self.check.unfinished()
+    }
+
+    /// Whether a message has begun and is not whole.
+    pub(super) fn is_within_message(&self) -> bool {
+        self.check.unfinished() > 0
     }
 }
 
@@ -94,7 +111,9 @@ struct Check {
     messages: u64,
     /// The part of a message's prefix that has come.
     prefix: Vec<u8>,
-    /// Bytes of the message that have not come yet.
+    /// Bytes of the message.
+    length: usize,
+    /// Those of them that have not come yet.
     left: usize,
 }
 
@@ -117,7 +136,8 @@ impl Check {
             if let [flags, length @ ..] = self.prefix.as_slice()
                 && let Ok(length) = <[u8; 4]>::try_from(length)
             {
-                self.left = self.begin(*flags, u32::from_be_bytes(length))?;
+                self.length = self.begin(*flags, u32::from_be_bytes(length))?;
+                self.left = self.length;
                 self.prefix.clear();
                 self.messages += 1;
             }
@@ -134,6 +154,14 @@ impl Check {
         match usize::try_from(length) {
             Ok(length) if length <= self.max_message_bytes => Ok(length),
             Ok(_) | Err(_) => Err(too_large(u64::from(length), self.max_message_bytes)),
+        }
+    }
+
+    fn unfinished(&self) -> usize {
+        if self.left > 0 {
+            PREFIX_BYTES + self.length - self.left
+        } else {
+            self.prefix.len()
         }
     }
 

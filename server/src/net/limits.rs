@@ -20,12 +20,20 @@ pub struct Limits {
     pub keepalive_interval: Duration,
     /// How long it may take to answer a ping before it is closed.
     pub keepalive_timeout: Duration,
-    /// How much may be under way from the peer.
+    /// How much may be under way from one peer at most; under load it is less.
     pub windows: Windows,
+    /// How much may be under way from all peers together, in bytes. [`Shares`] divides it.
+    ///
+    /// [`Shares`]: super::Shares
+    pub receive_budget_bytes: u64,
+    /// How long a call waits for the rest of a message, or for the peer to take what it is answered.
+    pub stall_timeout: Duration,
+    /// How long a connection may be without a call before its peer is told to go away.
+    pub idle_timeout: Duration,
 }
 
-/// HTTP/2 flow control, in bytes. Kept apart from the other limits because a later version shrinks it under load.
-#[derive(Debug, Clone, Copy)]
+/// HTTP/2 flow control, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Windows {
     /// Per call.
     pub stream: u32,
@@ -39,8 +47,29 @@ pub struct Windows {
 /// without settings of its own (`DEFAULT_MAX_RECV_MESSAGE_SIZE`, tonic/src/codec/mod.rs).
 pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
 
+/// Largest sum of what connections may have under way to the daemon at one time, in bytes, where nobody configures another.
+pub const RECEIVE_BUDGET_BYTES: u64 = 256 << 20;
+
 /// Largest list of headers of one request, in bytes, as HTTP/2 counts it.
+///
+/// A request with more is answered 431, one with more than four times as much ends its connection (`load_hpack()`,
+/// h2/src/frame/headers.rs).
 pub const MAX_HEADER_LIST_BYTES: u32 = 16 << 10;
+
+/// What a call takes of the receive budget beside its headers and its messages, in bytes: its tasks, HTTP/2's own state, and
+/// a small message.
+pub(super) const CALL_BYTES: u32 = 8 << 10;
+
+/// Answers of one call that may wait for their peer to take them, in bytes. Each is one message at least.
+pub(super) const MAX_SEND_BYTES: usize = 64 << 10;
+
+/// Calls of one connection that may be reset before they were looked at; more end the connection ("rapid reset",
+/// `recv_reset()`, h2/src/proto/streams/recv.rs).
+pub(super) const MAX_RESETS_UNSEEN: usize = 32;
+
+/// Calls of one connection that may end because their peer broke a rule of HTTP/2; more end the connection
+/// (RUSTSEC-2024-0003).
+pub(super) const MAX_RULES_BROKEN: usize = 64;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -52,6 +81,9 @@ impl Default for Limits {
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(20),
             windows: Windows::default(),
+            receive_budget_bytes: RECEIVE_BUDGET_BYTES,
+            stall_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(600),
         }
     }
 }

@@ -4,34 +4,50 @@
 //! ```text
 //!  listen ─▶ unix ─▶ accept ─▶ connection ─▶ call ─▶ Routes (tonic services)
 //!                      cap       HTTP/2,      │
-//!                                peer         ├ framing       well-formed, bounded, one message where one is meant
+//!                                peer,        ├ framing       well-formed, bounded, one message where one is meant
+//!                                windows      ├ metered       within the receive budget; a peer that stalls is not waited for
 //!                                             ├ panics        a defect ends one call, not the connection
 //!                                             ├ deadline      grpc-timeout, also for a response that has begun
-//!                                             └ frame_errors  gives the framework's errors a reason
+//!                                             ├ frame_errors  gives the framework's errors a reason
+//!                                             └ ongoing       ends a call whose answers nobody takes
 //! ```
 //!
-//! **Invariant:** nothing in here knows a launch; no call is answered without passing all four stations.
+//! What all peers together may have under way is bounded by one receive budget: `shares` divides it, `budget` hands it out to
+//! connections (their windows), to calls, and to messages while they are gathered (`held`).
+//!
+//! **Invariant:** nothing in here knows a launch; no call is answered without passing all stations.
 
 mod accept;
+mod budget;
 mod call;
 mod connection;
 mod deadline;
 mod frame_errors;
 mod framing;
+mod hand;
+mod held;
 mod limits;
 mod listen;
+mod metered;
 mod methods;
 pub mod notify;
+mod ongoing;
 mod panics;
 mod peer;
 mod preface;
+mod record;
 mod server;
+mod shares;
+mod stall;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod unix;
 
-pub use limits::{Limits, MAX_HEADER_LIST_BYTES, MAX_MESSAGE_BYTES, Windows};
+pub use limits::{Limits, MAX_HEADER_LIST_BYTES, MAX_MESSAGE_BYTES, RECEIVE_BUDGET_BYTES, Windows};
 pub use listen::{Listen, ListenError, MAX_SOCKET_PATH_BYTES};
+pub use ongoing::message_consumed;
 pub use peer::PeerInfo;
 pub use server::{BindError, Server};
+pub use shares::{Shares, TooSmall};
 pub use unix::UnixError;

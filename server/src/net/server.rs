@@ -12,8 +12,11 @@ use tonic::service::Routes;
 
 use super::{
     accept,
+    budget::Budget,
     limits::Limits,
     listen::Listen,
+    shares::TooSmall,
+    stall::Patience,
     unix::{self, SocketFile, UnixError},
 };
 
@@ -52,6 +55,8 @@ pub(super) struct Shared {
     pub(super) routes: Routes,
     pub(super) limits: Limits,
     pub(super) permits: Arc<Semaphore>,
+    /// What bounds calls.
+    pub(super) patience: Patience,
     /// Counts listeners, connections and calls.
     pub(super) tasks: TaskTracker,
     /// Finish what runs, take nothing new.
@@ -101,12 +106,26 @@ impl Server {
     /// Then no connection is accepted any more, Unix sockets are gone from the file system, peers are told to go away (GOAWAY),
     /// and calls in flight finish. A caller that does not want to wait for them forever drops this future: that ends every
     /// connection and call at once.
-    pub async fn serve(self, routes: Routes, limits: Limits, drain: CancellationToken) {
+    ///
+    /// # Errors
+    /// At once, if the receive budget does not suffice for the other limits.
+    pub async fn serve(
+        self,
+        routes: Routes,
+        limits: Limits,
+        drain: CancellationToken,
+    ) -> Result<(), TooSmall> {
+        let patience = Patience {
+            stall_timeout: limits.stall_timeout,
+            budget: Arc::new(Budget::new(&limits)?),
+            trouble: Arc::default(),
+        };
         let kill = CancellationToken::new();
         let _kill_when_dropped = kill.clone().drop_guard();
         let shared = Arc::new(Shared {
             routes: routes.prepare(),
             permits: Arc::new(Semaphore::new(limits.max_connections)),
+            patience,
             limits,
             tasks: TaskTracker::new(),
             drain,
@@ -130,6 +149,7 @@ impl Server {
         shared.drain.cancelled().await;
         shared.tasks.close();
         shared.tasks.wait().await;
+        Ok(())
     }
 }
 

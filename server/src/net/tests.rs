@@ -20,7 +20,7 @@ struct Running {
     address: Listen,
     probe: Probe,
     drain: CancellationToken,
-    served: tokio::task::JoinHandle<()>,
+    served: tokio::task::JoinHandle<Result<(), TooSmall>>,
 }
 
 impl Running {
@@ -287,7 +287,8 @@ async fn draining_finishes_the_call_in_flight_and_takes_no_other() {
             .code(),
         Code::Ok
     );
-    server.served.await.expect("ends without a panic");
+    let served = server.served.await.expect("ends without a panic");
+    served.expect("has its budget");
     let Listen::Unix(path) = &server.address else {
         panic!("not a socket");
     };

@@ -1,10 +1,10 @@
 //! Between the API's types and the launch host's.
 
 use stagepages_host::{
-    launch::{FindingKind, InTheWay, Reason as Told, Refusal, State},
+    launch::{FindingKind, InTheWay, Installation, Reason as Told, Refusal, State},
     platform::PlatformKind,
 };
-use stagepages_kvm::{PageType, errno_name};
+use stagepages_kvm::{GfnRange, PAGE_SIZE, PageType, errno_name};
 use stagepages_proto::v1;
 
 use super::{reason::Reason, status::ApiError};
@@ -83,7 +83,8 @@ pub fn stop(found: &InTheWay) -> v1::StageStop {
 #[must_use]
 pub fn refusal(refusal: &Refusal) -> ApiError {
     let reason = match refusal.reason {
-        Told::MalformedRequest => Reason::InternalError, // the daemon checks requests before the host sees them
+        // All but the rules of `sequence`, which only the launch knows, were checked before the host was asked.
+        Told::MalformedRequest => Reason::MalformedRequest,
         Told::InvalidExtent => Reason::InvalidExtent,
         Told::UnsupportedPageType => Reason::UnsupportedPageType,
         Told::OutsideMemory => Reason::OutsideMemory,
@@ -98,6 +99,11 @@ pub fn refusal(refusal: &Refusal) -> ApiError {
         Told::KernelRefused => Reason::KernelRefused,
         Told::AbortedDuringCall => Reason::AbortedDuringCall,
         Told::QueueFull => Reason::QueueFull,
+        Told::OutOfSequence => Reason::OutOfSequence,
+        Told::SequenceConflict => Reason::SequenceConflict,
+        Told::RequestIdReused => Reason::RequestIdReused,
+        Told::ResultNotFound => Reason::ResultNotFound,
+        Told::NotApplied => Reason::NotApplied,
     };
     let mut error = ApiError::new(reason, refusal.message.as_str());
     if let Some(gpa) = refusal.gpa {
@@ -112,6 +118,12 @@ pub fn refusal(refusal: &Refusal) -> ApiError {
     if let Some(status) = refusal.firmware_status {
         error = error.meta("firmware_status", format_args!("{status:#x}"));
     }
+    if let Some(digest) = refusal.actual_digest {
+        error = error.meta("actual", hex(&digest));
+    }
+    if let Some(next) = refusal.next_sequence {
+        error = error.meta("next_sequence", next);
+    }
     if refusal.reason == Told::AlreadyInstalled {
         let identical_pages = refusal.in_the_way.map_or(0, |found| found.identical_pages);
         error = error
@@ -119,6 +131,16 @@ pub fn refusal(refusal: &Refusal) -> ApiError {
             .meta("identical_pages", identical_pages);
     }
     error
+}
+
+/// What a call installed, on the wire.
+#[must_use]
+pub fn staged(range: GfnRange, installation: &Installation) -> v1::StagePagesResponse {
+    v1::StagePagesResponse {
+        installed_pages: installation.installed_pages,
+        next_gpa: range.start().gpa().get() + installation.installed_pages * PAGE_SIZE,
+        stop: installation.in_the_way.as_ref().map(stop),
+    }
 }
 
 /// Bytes as hex digits.

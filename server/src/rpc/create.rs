@@ -10,6 +10,7 @@ use stagepages_kvm::{GfnRange, Gpa};
 use stagepages_proto::v1;
 
 use super::{convert, decode, reason::Reason, status::ApiError};
+use crate::daemon::{DEFAULT_LEASE, MAX_LEASE, MIN_LEASE};
 
 /// Bounds of a spec.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +31,8 @@ const MAX_PAGE_LATENCY: Duration = Duration::from_secs(10);
 pub(super) struct Checked {
     /// The platform that was named, if one was.
     pub(super) platform: Option<PlatformKind>,
+    pub(super) lease: Duration,
+    sequenced: bool,
     regions: Vec<GfnRange>,
     sim: Option<protocol::Sim>,
 }
@@ -46,6 +49,24 @@ impl Checked {
             regions: regions.collect(),
             sim: self.sim.clone(),
             record: Vec::new(),
+            sequenced: self.sequenced,
+        }
+    }
+}
+
+impl Checked {
+    /// The spec with every choice made that was left to the daemon.
+    pub(super) fn resolved(&self, asked: v1::LaunchSpec, platform: PlatformKind) -> v1::LaunchSpec {
+        let ordering = if self.sequenced {
+            v1::OrderingMode::Sequenced
+        } else {
+            v1::OrderingMode::Unordered
+        };
+        v1::LaunchSpec {
+            platform: convert::platform(platform).into(),
+            ordering: ordering.into(),
+            lease: prost_types::Duration::try_from(self.lease).ok(),
+            ..asked
         }
     }
 }
@@ -96,6 +117,18 @@ pub(super) fn check(
         );
         None
     });
+    let sequenced = match v1::OrderingMode::try_from(spec.ordering) {
+        Ok(v1::OrderingMode::Unspecified | v1::OrderingMode::Unordered) => false,
+        Ok(v1::OrderingMode::Sequenced) => true,
+        Err(unknown) => {
+            wrong.add(
+                "spec.ordering",
+                format!("{} is no ordering mode", unknown.0),
+            );
+            false
+        }
+    };
+    let lease = lease(spec.lease.as_ref(), &mut wrong);
     let regions = regions(&spec.regions, limits, &mut wrong);
     labels(&spec.labels, &mut wrong);
     let sim = spec.sim.as_ref().map(|settings| {
@@ -122,6 +155,8 @@ pub(super) fn check(
     }
     Ok(Checked {
         platform,
+        lease,
+        sequenced,
         regions,
         sim,
     })
@@ -159,6 +194,32 @@ fn regions(
     ranges
 }
 
+/// A duration that is not negative, and written as protobuf has it: `try_from` alone would put seconds into order that are hidden in nanos.
+fn duration(given: &prost_types::Duration) -> Option<Duration> {
+    // Negative seconds before `try_from`, which negates them and overflows at the least (prost-types 0.14, debug builds).
+    (given.seconds >= 0 && (0..1_000_000_000).contains(&given.nanos))
+        .then(|| Duration::try_from(*given).ok())
+        .flatten()
+}
+
+fn lease(given: Option<&prost_types::Duration>, wrong: &mut Violations) -> Duration {
+    let Some(given) = given else {
+        return DEFAULT_LEASE;
+    };
+    let lease = duration(given).filter(|lease| (MIN_LEASE..=MAX_LEASE).contains(lease));
+    lease.unwrap_or_else(|| {
+        wrong.add(
+            "spec.lease",
+            format!(
+                "must be between {} and {} seconds",
+                MIN_LEASE.as_secs(),
+                MAX_LEASE.as_secs()
+            ),
+        );
+        DEFAULT_LEASE
+    })
+}
+
 fn labels(labels: &std::collections::HashMap<String, String>, wrong: &mut Violations) {
     if labels.len() > MAX_LABELS {
         wrong.add(
@@ -179,9 +240,11 @@ fn labels(labels: &std::collections::HashMap<String, String>, wrong: &mut Violat
 }
 
 fn sim(settings: &v1::SimSettings, wrong: &mut Violations) -> protocol::Sim {
-    let latency = settings.page_latency.unwrap_or_default();
-    let latency = Duration::try_from(latency)
-        .ok()
+    let latency = settings
+        .page_latency
+        .as_ref()
+        .map_or(Some(Duration::ZERO), duration);
+    let latency = latency
         .filter(|latency| *latency <= MAX_PAGE_LATENCY)
         .unwrap_or_else(|| {
             wrong.add(

@@ -1,7 +1,8 @@
 //! Checks that every request goes through: names, enumerations, extents. Pure.
 
 use bytes::Bytes;
-use stagepages_kvm::{GfnRange, Gpa, PageType, RangeError};
+use stagepages_host::launch::{CallKey, MAX_REQUEST_ID, RequestId};
+use stagepages_kvm::{GfnRange, Gpa, PAGE_SIZE, PageType, RangeError};
 use stagepages_proto::v1;
 
 use super::{reason::Reason, status::ApiError};
@@ -47,6 +48,21 @@ pub(super) fn page_type(number: i32) -> Result<PageType, ApiError> {
     }
 }
 
+/// What a call is known by.
+pub(super) fn call_key(sequence: Option<u64>, request_id: &str) -> Result<CallKey, ApiError> {
+    let rule = format!("has {} bytes; use 1 to {MAX_REQUEST_ID}", request_id.len());
+    let named = (!request_id.is_empty()).then(|| RequestId::new(request_id.as_bytes()));
+    let too_long = || {
+        ApiError::new(Reason::MalformedRequest, format!("request_id {rule}"))
+            .field("request_id", &rule)
+    };
+    let request_id = named.map(|named| named.ok_or_else(too_long)).transpose()?;
+    Ok(CallKey {
+        sequence,
+        request_id,
+    })
+}
+
 /// An extent as submitted.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Submitted {
@@ -86,6 +102,20 @@ pub(super) fn extent(
                 .to_owned(),
         )),
     };
+    let mistake = match (page_type, &data) {
+        (PageType::Zero | PageType::Secrets, Some(_)) => Some("takes no data; set length instead"),
+        (PageType::Unmeasured | PageType::Cpuid, None) => Some("needs data, not length"),
+        (PageType::Cpuid, Some(_)) if length > PAGE_SIZE => Some("takes exactly one page of data"),
+        (PageType::Normal, _)
+        | (PageType::Zero | PageType::Secrets, None)
+        | (PageType::Unmeasured | PageType::Cpuid, Some(_)) => None,
+    };
+    if let Some(mistake) = mistake {
+        return Err(invalid(
+            field,
+            format!("an extent of page_type {page_type} {mistake}"),
+        ));
+    }
     if data.is_some() && length > MAX_DATA_BYTES {
         let text = format!("data has {length} bytes; send at most {MAX_DATA_BYTES} in one call");
         return Err(ApiError::new(Reason::MessageTooLarge, text.clone())

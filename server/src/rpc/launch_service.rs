@@ -6,15 +6,18 @@ use std::sync::Arc;
 
 use stagepages_host::{launch::State, platform::PlatformKind, protocol};
 use stagepages_proto::v1::{self, launch_service_server::LaunchService};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::TaskTracker;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
+    ask,
     convert::{self, hex},
     create::{self, SpecLimits},
     decode,
     reason::Reason,
     status::ApiError,
+    stream, watch,
 };
 use crate::{
     config::Config,
@@ -118,10 +121,7 @@ impl LaunchApi {
             .choose(checked.platform)
             .await
             .map_err(|error| error.launch(id))?;
-        let spec = v1::LaunchSpec {
-            platform: convert::platform(platform).into(),
-            ..asked
-        };
+        let spec = checked.resolved(asked, platform);
         let create = checked.create(platform);
         let identity = Identity {
             id: id.to_owned(),
@@ -130,6 +130,7 @@ impl LaunchApi {
             spec,
             platform,
             max_pending_calls: self.max_pending_calls,
+            lease: checked.lease,
         };
         let launch = self.nursery.make(Blueprint { identity, create }).await?;
         tracing::info!(launch = id, uid = launch.uid, %platform, host = launch.child.pid, "launch created");
@@ -179,64 +180,6 @@ impl LaunchApi {
         }))
     }
 
-    fn list(
-        &self,
-        request: &v1::ListLaunchesRequest,
-    ) -> Result<v1::ListLaunchesResponse, ApiError> {
-        let malformed = |field: &str, text: &str| {
-            Err(
-                ApiError::new(Reason::MalformedRequest, format!("{field}: {text}"))
-                    .field(field, text),
-            )
-        };
-        let mut states = Vec::new();
-        for state in &request.states {
-            match v1::LaunchState::try_from(*state) {
-                Ok(v1::LaunchState::Unspecified) | Err(_) => {
-                    return malformed("states", "an unspecified or unknown state");
-                }
-                Ok(state) => states.push(state),
-            }
-        }
-        let after: u64 = match request.page_token.as_str() {
-            "" => 0,
-            token => match token.parse() {
-                Ok(after) => after,
-                Err(_) => return malformed("page_token", "is not one that ListLaunches returned"),
-            },
-        };
-        let size = match request.page_size {
-            0 => 100,
-            size => match usize::try_from(size) {
-                Ok(size) => size.min(1000),
-                Err(_) => return malformed("page_size", "is negative"),
-            },
-        };
-        let wanted = |launch: &Arc<Launch>| {
-            launch.sequence > after
-                && (states.is_empty()
-                    || states.contains(&convert::state(launch.status().snapshot.state)))
-        };
-        let mut found: Vec<_> = self
-            .registry
-            .list()
-            .into_iter()
-            .filter(wanted)
-            .take(size + 1)
-            .collect();
-        let more = found.len() > size;
-        found.truncate(size);
-        let next_page_token = found
-            .last()
-            .filter(|_| more)
-            .map(|last| last.sequence.to_string())
-            .unwrap_or_default();
-        Ok(v1::ListLaunchesResponse {
-            launches: found.iter().map(|launch| launch.describe()).collect(),
-            next_page_token,
-        })
-    }
-
     async fn verify(
         &self,
         request: v1::VerifyLaunchRequest,
@@ -247,7 +190,6 @@ impl LaunchApi {
                 &launch,
                 "verify",
                 protocol::Command::Verify(protocol::Verify {}),
-                None,
             )
             .await?;
         let protocol::Outcome::Verified(report) = outcome else {
@@ -271,22 +213,23 @@ impl LaunchApi {
     async fn finish(&self, request: v1::FinishLaunchRequest) -> Result<v1::Launch, ApiError> {
         let launch = self.find(&request.name, &request.uid)?;
         let expected = &request.expected_launch_digest;
+        launch.lease.touch();
         if let Some(first) = launch.first_finish(expected) {
             return Ok(first);
         }
         let command = protocol::Command::Finish(protocol::Finish {
             expected_digest: expected.to_vec(),
         });
-        match self.ask(&launch, "finish", command, None).await {
-            Ok(_) => Ok(launch.keep_finish(expected)),
+        let answer = self.call(&launch, "finish", command).await?;
+        // The launch as this answer saw it: an abort may have come since.
+        let finished_as = answer
+            .snapshot
+            .clone()
+            .unwrap_or_else(|| launch.status().snapshot);
+        match ask::told(&launch, answer) {
+            Ok(_) => Ok(launch.keep_finish(expected, &finished_as)),
             Err(error) if error.reason() == Reason::DigestMismatch => {
-                let actual = launch
-                    .status()
-                    .snapshot
-                    .digest
-                    .map(|digest| hex(&digest))
-                    .unwrap_or_default();
-                Err(error.meta("expected", hex(expected)).meta("actual", actual))
+                Err(error.meta("expected", hex(expected)))
             }
             Err(error) if error.reason() == Reason::InvalidLaunch => Err(error.field(
                 "expected_launch_digest",
@@ -372,6 +315,51 @@ impl LaunchService for LaunchApi {
         Ok(Response::new(self.stage(request.into_inner()).await?))
     }
 
+    type StagePagesStreamStream = ReceiverStream<Result<v1::StagePagesStreamResponse, Status>>;
+
+    async fn stage_pages_stream(
+        &self,
+        request: Request<Streaming<v1::StagePagesStreamRequest>>,
+    ) -> Result<Response<Self::StagePagesStreamStream>, Status> {
+        Ok(Response::new(ReceiverStream::new(stream::serve(
+            self.clone(),
+            request.into_inner(),
+        ))))
+    }
+
+    async fn get_stage_result(
+        &self,
+        request: Request<v1::GetStageResultRequest>,
+    ) -> Result<Response<v1::GetStageResultResponse>, Status> {
+        Ok(Response::new(self.result(request.into_inner()).await?))
+    }
+
+    type WatchLaunchStream = ReceiverStream<Result<v1::WatchLaunchResponse, Status>>;
+
+    async fn watch_launch(
+        &self,
+        request: Request<v1::WatchLaunchRequest>,
+    ) -> Result<Response<Self::WatchLaunchStream>, Status> {
+        let request = request.into_inner();
+        let launch = self.find(&request.name, &request.uid)?;
+        Ok(Response::new(ReceiverStream::new(watch::serve(launch))))
+    }
+
+    async fn renew_lease(
+        &self,
+        request: Request<v1::RenewLeaseRequest>,
+    ) -> Result<Response<v1::RenewLeaseResponse>, Status> {
+        let request = request.into_inner();
+        let launch = self.find(&request.name, &request.uid)?;
+        if launch.status().ending.is_some() {
+            return Err(ask::lost(&launch, "renew the lease", false).await.into());
+        }
+        launch.lease.touch();
+        Ok(Response::new(v1::RenewLeaseResponse {
+            launch: Some(launch.describe()),
+        }))
+    }
+
     async fn list_installed_pages(
         &self,
         request: Request<v1::ListInstalledPagesRequest>,
@@ -407,7 +395,7 @@ impl LaunchService for LaunchApi {
         // A task of its own: once asked for, a launch is ended, also if the caller does not wait.
         let ending = Arc::clone(&launch);
         let ended = tokio::spawn(async move {
-            ending.abort().await;
+            ending.abort(false).await;
             drop(call);
         });
         if let Err(error) = ended.await {

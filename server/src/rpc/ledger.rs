@@ -68,7 +68,7 @@ impl LaunchApi {
                 max_runs,
             };
             let outcome = self
-                .ask(&launch, "list pages", Command::ListRuns(list), None)
+                .ask(&launch, "list pages", Command::ListRuns(list))
                 .await?;
             let Outcome::Runs(page) = outcome else {
                 return Err(self.confused(&launch));
@@ -81,7 +81,7 @@ impl LaunchApi {
                 Some(next)
                     if response.runs.len() < wanted && hashes + MAX_PAGE_HASHES <= MAX_HASHES =>
                 {
-                    from = next
+                    from = next;
                 }
                 Some(next) => {
                     response.next_page_token = token(by_installation, next);

@@ -2,15 +2,20 @@
 //!
 //! **Invariant:** no handler changes anything before its whole request was checked.
 
+mod ask;
 pub mod convert;
 mod create;
 mod decode;
 mod launch_service;
 mod ledger;
+mod list;
 mod node_service;
 pub mod reason;
+mod result;
 mod stage;
 pub mod status;
+mod stream;
+mod watch;
 
 pub use launch_service::LaunchApi;
 pub use node_service::NodeApi;

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use stagepages_host::platform::{Check, Report};
+use stagepages_host::{
+    launch::REPLAY_WINDOW,
+    platform::{Check, Report},
+};
 use stagepages_kvm::PageType;
 use stagepages_proto::v1::{self, node_service_server::NodeService};
 use tonic::{Request, Response, Status};
@@ -10,7 +13,7 @@ use tonic::{Request, Response, Status};
 use super::convert;
 use crate::{
     config::Config,
-    daemon::{MAX_DATA_BYTES, Node, Registry},
+    daemon::{DEFAULT_LEASE, MAX_DATA_BYTES, MAX_LEASE, Node, Registry},
     net::MAX_MESSAGE_BYTES,
 };
 
@@ -34,6 +37,10 @@ impl NodeApi {
             max_launches: config.max_launches,
             max_pending_calls: config.max_pending_calls,
             chunk_pages: config.chunk_pages,
+            replay_window: u32::try_from(REPLAY_WINDOW).unwrap_or(u32::MAX),
+            max_lease_seconds: MAX_LEASE.as_secs(),
+            default_lease_seconds: DEFAULT_LEASE.as_secs(),
+            receive_budget_bytes: config.receive_budget_bytes,
         };
         Self {
             node,

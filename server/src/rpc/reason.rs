@@ -57,6 +57,18 @@ pub enum Reason {
     DeadlineExpired,
     /// A defect of the daemon.
     InternalError,
+    /// Not this number's turn, or its answer is no longer kept.
+    OutOfSequence,
+    /// The number was applied with other content.
+    SequenceConflict,
+    /// The name was applied with other content.
+    RequestIdReused,
+    /// No such call was applied, or its answer is no longer kept.
+    ResultNotFound,
+    /// Behind a stop on its stream.
+    NotApplied,
+    /// Nobody touched the launch for as long as its lease.
+    LeaseExpired,
 }
 
 impl Reason {
@@ -98,6 +110,12 @@ impl Reason {
             Self::HostUnreachable => ("HOST_UNREACHABLE", Code::Unavailable),
             Self::DeadlineExpired => ("DEADLINE_EXPIRED", Code::DeadlineExceeded),
             Self::InternalError => ("INTERNAL_ERROR", Code::Internal),
+            Self::OutOfSequence => ("OUT_OF_SEQUENCE", Code::Aborted),
+            Self::SequenceConflict => ("SEQUENCE_CONFLICT", Code::Aborted),
+            Self::RequestIdReused => ("REQUEST_ID_REUSED", Code::Aborted),
+            Self::ResultNotFound => ("RESULT_NOT_FOUND", Code::NotFound),
+            Self::NotApplied => ("NOT_APPLIED", Code::Aborted),
+            Self::LeaseExpired => ("LEASE_EXPIRED", Code::FailedPrecondition),
         }
     }
 }
@@ -114,7 +132,7 @@ mod tests {
 
     const PROTO: &str = include_str!("../../../proto/stagepages/v1/launch.proto");
 
-    const ALL: [Reason; 24] = [
+    const ALL: [Reason; 30] = [
         Reason::MalformedRequest,
         Reason::MessageTooLarge,
         Reason::InvalidExtent,
@@ -139,6 +157,12 @@ mod tests {
         Reason::HostUnreachable,
         Reason::DeadlineExpired,
         Reason::InternalError,
+        Reason::OutOfSequence,
+        Reason::SequenceConflict,
+        Reason::RequestIdReused,
+        Reason::ResultNotFound,
+        Reason::NotApplied,
+        Reason::LeaseExpired,
     ];
 
     /// `InvalidArgument` as `INVALID_ARGUMENT`.

@@ -1,183 +1,198 @@
-//! StagePages, and asking a launch's host for anything.
+//! StagePages: one call from its request to its answer, alone or on a stream.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use stagepages_host::{
-    launch::{InTheWay, State},
+    launch::{Answered, CallKey, Installation},
     protocol::{self, Command, Outcome},
 };
-use stagepages_kvm::PAGE_SIZE;
 use stagepages_proto::v1;
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::{LaunchApi, convert, decode, reason::Reason, status::ApiError};
-use crate::daemon::{Ending, Launch, Slot};
+use super::{
+    LaunchApi, ask, convert,
+    decode::{self, Submitted},
+    reason::Reason,
+    status::ApiError,
+};
+use crate::daemon::{Launch, Posted};
 
 /// What a caller is told to wait when too many calls wait already. A full queue of full slots takes about this long on `kvm`.
-const QUEUE_RETRY: Duration = Duration::from_millis(100);
+pub(super) const QUEUE_RETRY: Duration = Duration::from_millis(100);
+
+/// A call that was checked, and not yet sent.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) key: CallKey,
+    submitted: Submitted,
+    /// Which stream it came on; 0 for none.
+    stream: u64,
+}
+
+/// A call that the launch host has.
+#[derive(Debug)]
+pub(super) struct Begun {
+    call: Call,
+    sent: Sent,
+}
+
+#[derive(Debug)]
+enum Sent {
+    /// The host has it, or has lost it.
+    Posted(Posted),
+    /// There was no host any more.
+    TooLate,
+}
+
+impl Call {
+    /// Checks everything about a request that can be checked without its launch.
+    pub(super) fn decode(request: &v1::StagePagesRequest, stream: u64) -> Result<Self, ApiError> {
+        let submitted = decode::extent(
+            request.gpa,
+            request.page_type,
+            request.data.clone(),
+            request.length,
+        )?;
+        let key = decode::call_key(request.sequence, &request.request_id)?;
+        Ok(Self {
+            key,
+            submitted,
+            stream,
+        })
+    }
+}
 
 impl LaunchApi {
     pub(super) async fn stage(
         &self,
-        request: v1::StagePagesRequest,
+        mut request: v1::StagePagesRequest,
     ) -> Result<v1::StagePagesResponse, ApiError> {
-        let id = decode::launch_name(&request.name)?;
-        let submitted =
-            decode::extent(request.gpa, request.page_type, request.data, request.length)
-                .map_err(|error| error.launch(id))?;
-        let launch = self.registry.get(id, &request.uid)?;
-        let _turn = launch.calls.clone().try_acquire_owned().map_err(|_full| {
+        let launch = self.find(&request.name, &request.uid)?;
+        let call = Call::decode(&request, 0).map_err(|error| untouched(&launch, error))?;
+        let turn = launch.calls.clone().try_acquire_owned().map_err(|_full| {
             let text = format!(
-                "{} calls wait for launch {id} already; send fewer at a time",
-                self.max_pending_calls
+                "{} calls wait for launch {} already; send fewer at a time",
+                self.max_pending_calls, launch.id
             );
-            ApiError::new(Reason::QueueFull, text)
-                .launch(id)
-                .retry_after(QUEUE_RETRY)
-        })?;
-        let broken = |error: std::io::Error| {
-            ApiError::new(
-                Reason::NoCapacity,
-                format!("the staging memory of launch {id}: {error}"),
+            untouched(
+                &launch,
+                ApiError::new(Reason::QueueFull, text).retry_after(QUEUE_RETRY),
             )
-            .launch(id)
-        };
-        let mut slot = launch.staging.slot().await.map_err(broken)?;
-        let mut staging_offset = None;
-        if let Some(data) = &submitted.data {
-            slot.write(data).map_err(broken)?;
-            staging_offset = Some(slot.offset());
-        }
-        drop(submitted.data); // the request's own copy is not needed while the host works
-        let range = submitted.range;
-        let stage = protocol::Stage {
-            gpa: range.start().gpa().get(),
-            length: range.bytes(),
-            page_type: protocol::page_type_number(submitted.page_type),
-            staging_offset,
-        };
-        let outcome = self
-            .ask(&launch, "stage pages", Command::Stage(stage), Some(slot))
-            .await?;
-        let Outcome::Staged(staged) = outcome else {
-            return Err(self.confused(&launch));
-        };
-        let stop = staged
-            .stop
-            .map(InTheWay::try_from)
-            .transpose()
-            .map_err(|error| ApiError::new(Reason::InternalError, error.to_string()))?;
-        Ok(v1::StagePagesResponse {
-            installed_pages: staged.installed_pages,
-            next_gpa: range.start().gpa().get() + staged.installed_pages * PAGE_SIZE,
-            stop: stop.as_ref().map(convert::stop),
-        })
+        })?;
+        request.data = None; // the call has it; no second reference holds the memory
+        self.begin(&launch, call, turn)
+            .await?
+            .answer(self, &launch)
+            .await
     }
 
-    /// Asks the host of `launch`. Errors carry the launch, its state, and how many pages the request installed all the same.
-    pub(super) async fn ask(
+    /// Hands a call to the launch host, after those handed to it before. Dropped before that, nothing has happened; afterwards the host
+    /// completes it, whatever becomes of the answer.
+    pub(super) async fn begin(
         &self,
-        launch: &Launch,
-        doing: &str,
-        command: Command,
-        slot: Option<Slot>,
-    ) -> Result<Outcome, ApiError> {
+        launch: &Arc<Launch>,
+        mut call: Call,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<Begun, ApiError> {
+        launch.lease.touch();
         if launch.status().ending.is_some() {
-            return Err(over(launch, doing));
+            return Ok(Begun {
+                call,
+                sent: Sent::TooLate,
+            });
         }
-        match launch.link.call(command, &[], slot).await {
-            Ok(answer) => answer.outcome.map_err(|refusal| {
-                let state = answer
-                    .snapshot
-                    .map_or(State::Aborted, |snapshot| snapshot.state);
-                let error = convert::refusal(&refusal)
-                    .launch(&launch.id)
-                    .meta("launch_state", state)
-                    .meta("installed_pages", refusal.installed_pages);
-                explain(error, &launch.id, &refusal.message)
-            }),
-            Err(_lost) => {
-                // The host is gone; how is known when its exit status is.
-                if !launch.over().await {
-                    let text = format!(
-                        "the launch host of {} does not answer and its end is not known; look again with GetLaunch",
-                        launch.id
-                    );
-                    return Err(ApiError::new(Reason::HostUnreachable, text).launch(&launch.id));
-                }
-                Err(gone(launch, doing))
-            }
-        }
-    }
-
-    /// The host answered something else than it was asked.
-    pub(super) fn confused(&self, launch: &Launch) -> ApiError {
-        ApiError::new(
-            Reason::InternalError,
-            "the launch host gave an answer of another kind",
-        )
-        .launch(&launch.id)
-    }
-}
-
-/// Adds the detail that fits the reason.
-fn explain(error: ApiError, launch: &str, message: &str) -> ApiError {
-    let reason = error.reason();
-    if reason == Reason::WrongState {
-        error.precondition("LAUNCH_STATE", launch, message)
-    } else if matches!(reason, Reason::InvalidExtent | Reason::UnsupportedPageType) {
-        error.field("page_type", message)
-    } else if reason == Reason::OutsideMemory {
-        error.field("gpa", message)
-    } else if reason == Reason::QueueFull {
-        error.retry_after(QUEUE_RETRY)
-    } else {
-        error
-    }
-}
-
-/// The error of a call that came after the launch's end.
-fn over(launch: &Launch, doing: &str) -> ApiError {
-    let state = launch.status().snapshot.state;
-    let cause = launch
-        .describe()
-        .abort
-        .map(|cause| cause.message)
-        .unwrap_or_default();
-    let text = format!(
-        "cannot {doing}: launch {} is {state} ({cause}); create a new launch",
-        launch.id
-    );
-    let error = ApiError::new(Reason::WrongState, text.clone())
-        .launch(&launch.id)
-        .meta("launch_state", state)
-        .meta("installed_pages", 0);
-    error.precondition("LAUNCH_STATE", &launch.id, &text)
-}
-
-/// The error of a call that was with the host when it went.
-fn gone(launch: &Launch, doing: &str) -> ApiError {
-    let status = launch.status();
-    let state = status.snapshot.state;
-    match status.ending {
-        Some(Ending::Died(exit)) => {
+        let broken = |error: std::io::Error| {
             let text = format!(
-                "the launch host of {} died ({}); the launch is over and its pages are gone, create a new one",
-                launch.id, exit.status
-            );
-            ApiError::new(Reason::HostDied, text)
-                .launch(&launch.id)
-                .meta("launch_state", state)
-        }
-        // It was still waiting in the host's queue: a request that had begun is answered before the host ends.
-        Some(Ending::Told | Ending::Killed) | None => {
-            let text = format!(
-                "cannot {doing}: launch {} was ended while this call waited",
+                "the staging memory of launch {}: {error}; try again when memory is free",
                 launch.id
             );
-            ApiError::new(Reason::AbortedDuringCall, text)
-                .launch(&launch.id)
-                .meta("launch_state", state)
-                .meta("installed_pages", 0)
+            untouched(launch, ApiError::new(Reason::NoCapacity, text))
+        };
+        let mut slot = launch.staging.slot().await.map_err(broken)?;
+        slot.keep(turn);
+        let mut staging_offset = None;
+        // The request's own copy is not needed while the host works.
+        if let Some(data) = call.submitted.data.take() {
+            slot.write(&data).map_err(broken)?;
+            drop(data);
+            // The message is gone from here, so another may be received.
+            crate::net::message_consumed();
+            staging_offset = Some(slot.offset());
         }
+        let stage = protocol::Stage {
+            gpa: call.submitted.range.start().gpa().get(),
+            length: call.submitted.range.bytes(),
+            page_type: protocol::page_type_number(call.submitted.page_type),
+            staging_offset,
+            sequence: call.key.sequence,
+            request_id: call
+                .key
+                .request_id
+                .as_ref()
+                .map(|id| id.as_bytes().to_vec())
+                .unwrap_or_default(),
+            stream: call.stream,
+        };
+        let sent = match launch
+            .link
+            .post(Command::Stage(stage), &[], Some(slot))
+            .await
+        {
+            Ok(posted) => Sent::Posted(posted),
+            Err(_lost) => Sent::TooLate,
+        };
+        Ok(Begun { call, sent })
     }
+}
+
+impl Begun {
+    /// Waits for the host's answer.
+    pub(super) async fn answer(
+        self,
+        api: &LaunchApi,
+        launch: &Launch,
+    ) -> Result<v1::StagePagesResponse, ApiError> {
+        let Self { call, sent } = self;
+        let was_sent = matches!(sent, Sent::Posted(_));
+        let answer = match sent {
+            Sent::Posted(posted) => posted.answer().await,
+            Sent::TooLate => Err(crate::daemon::LinkLost),
+        };
+        launch.lease.touch();
+        let range = call.submitted.range;
+        let installation = match answer {
+            Ok(answer) => {
+                let Outcome::Staged(staged) = ask::told(launch, answer)? else {
+                    return Err(api.confused(launch));
+                };
+                Installation::try_from(staged)
+                    .map_err(|error| ApiError::new(Reason::InternalError, error.to_string()))?
+            }
+            // The launch is over. What it remembered of this call is its answer still.
+            Err(_lost) => match launch
+                .remembered(&call.key)
+                .await
+                .filter(|first| same_shape(first, &call))
+            {
+                Some(first) => first
+                    .applied
+                    .map_err(|refusal| ask::refused(launch, &refusal))?,
+                None => return Err(ask::lost(launch, "stage pages", was_sent).await),
+            },
+        };
+        Ok(convert::staged(range, &installation))
+    }
+}
+
+/// The error of a call that the launch host was never handed: nothing was installed.
+pub(super) fn untouched(launch: &Launch, error: ApiError) -> ApiError {
+    error
+        .launch(&launch.id)
+        .meta("installed_pages", 0)
+        .meta("launch_state", launch.status().snapshot.state)
+}
+
+/// Whether a remembered answer is to a call for the same pages. Its contents are gone with the launch.
+fn same_shape(first: &Answered, call: &Call) -> bool {
+    first.range == call.submitted.range && first.page_type == call.submitted.page_type
 }

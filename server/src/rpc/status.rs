@@ -62,10 +62,10 @@ impl ApiError {
         }))
     }
 
-    /// Names the launch, by its id or its name.
+    /// Names the launch, given its id: the metadata has its name, which requests take.
     #[must_use]
     pub fn launch(self, launch: &str) -> Self {
-        self.meta("launch", launch)
+        self.meta("launch", format_args!("launches/{launch}"))
     }
 
     /// Names a guest physical address, in hex.
@@ -122,6 +122,20 @@ impl ApiError {
     /// The failure as a whole response that has no body.
     pub(crate) fn into_response(self) -> http::Response<Body> {
         Status::from(self).into_http()
+    }
+
+    /// The failure as an answer inside a stream.
+    #[must_use]
+    pub fn into_rpc_status(self) -> tonic_types::Status {
+        let status = Status::from(self);
+        // The details are a google.rpc.Status already; we made them a moment ago.
+        prost::Message::decode(status.details()).unwrap_or_else(|_never: prost::DecodeError| {
+            tonic_types::Status {
+                code: status.code().into(),
+                message: status.message().to_owned(),
+                details: Vec::new(),
+            }
+        })
     }
 
     /// The failure as the trailers of a response that has begun.

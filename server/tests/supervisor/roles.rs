@@ -151,10 +151,7 @@ async fn carry_out(
 ) -> Result<Option<u8>> {
     let command: Vec<&str> = command.iter().map(String::as_str).collect();
     match command.as_slice() {
-        ["ready"] => {
-            link.ready().await?;
-            say(control, "ready").await?;
-        }
+        ["ready"] => link.ready().await?,
         ["state"] => say(control, state).await?,
         ["spawn", id, args @ ..] => {
             let args = args.iter().map(|&arg| arg.replace('_', " ")).collect();

@@ -72,6 +72,24 @@ words! {
     State for LaunchState { Created, Staging, Finished, Running, Stopped, Aborted, }
 }
 
+/// In which order a launch takes pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Ordering {
+    /// As they come
+    Unordered,
+    /// By the number that each call carries, so that the launch digest is what the client plans
+    Sequenced,
+}
+
+impl From<Ordering> for v1::OrderingMode {
+    fn from(ordering: Ordering) -> Self {
+        match ordering {
+            Ordering::Unordered => Self::Unordered,
+            Ordering::Sequenced => Self::Sequenced,
+        }
+    }
+}
+
 /// An order of the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Order {
@@ -98,13 +116,13 @@ pub(crate) fn label(text: &str) -> Result<(String, String), ParseError> {
     }
 }
 
-/// A time with its unit: `250us`, `1ms`, `30s`, `5m`.
+/// A time with its unit: `250us`, `1ms`, `30s`, `5m`, `1h`.
 pub(crate) fn duration(text: &str) -> Result<Duration, ParseError> {
     let wrong = || {
         ParseError::new(
             text,
             "a time",
-            "a whole number with its unit: ns, us, ms, s or m (1ms, 30s)",
+            "a whole number with its unit: ns, us, ms, s, m or h (1ms, 30s)",
         )
     };
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
@@ -116,6 +134,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, ParseError> {
         "ms" => Some(Duration::from_millis(number)),
         "s" => Some(Duration::from_secs(number)),
         "m" => number.checked_mul(60).map(Duration::from_secs),
+        "h" => number.checked_mul(3600).map(Duration::from_secs),
         _ => None,
     }
     .ok_or_else(wrong)
@@ -160,6 +179,7 @@ mod tests {
         assert_eq!(duration("1ms"), Ok(Duration::from_millis(1)));
         assert_eq!(duration("250us"), Ok(Duration::from_micros(250)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("1h"), Ok(Duration::from_secs(3600)));
         for text in [
             "",
             "1",
@@ -167,7 +187,7 @@ mod tests {
             "-1s",
             "1.5s",
             "1 s",
-            "1h",
+            "1d",
             "99999999999999999999s",
             "18446744073709551615m",
         ] {

@@ -7,9 +7,12 @@
 //! | command                                    | document                        |
 //! |--------------------------------------------|---------------------------------|
 //! | `launch create`, `get`, `finish`, `abort`  | [`LaunchDocument`]              |
+//! | `launch renew`                             | [`LaunchDocument`]              |
+//! | `launch watch`                             | [`LaunchDocument`], one a line  |
 //! | `launch list`                              | `{"launches": [LaunchDocument]}`|
-//! | `node`, `launch pages`, `verify`, `delete` | in the command's file           |
-//! | `stage`                                    | in `cmd/stage.rs`               |
+//! | `launch pages`, `result`, `verify`, `delete` | in the command's file         |
+//! | `node`                                     | in the command's file           |
+//! | `stage`                                    | in `cmd/stage/report.rs`        |
 //! | a failure                                  | [`ErrorDocument`]               |
 //!
 //! **Invariant:** never derives from the proto's messages, whose JSON form is another one (numbers as strings, base64).
@@ -91,10 +94,13 @@ pub(crate) struct LaunchDocument {
     confidential: bool,
     memory: Vec<RegionDocument>,
     labels: BTreeMap<String, String>,
+    ordering: String,
     installed_pages: u64,
+    next_sequence: Option<u64>,
     launch_digest: Option<String>,
     create_time: Option<String>,
     end_time: Option<String>,
+    lease_expire_time: Option<String>,
     abort: Option<AbortDocument>,
     resources_released: bool,
     host_pid: Option<u32>,
@@ -118,6 +124,8 @@ impl From<&v1::Launch> for LaunchDocument {
     fn from(launch: &v1::Launch) -> Self {
         let spec = launch.spec.as_ref();
         let regions = spec.map(|spec| spec.regions.as_slice()).unwrap_or_default();
+        let ordering = spec.map_or(0, |spec| spec.ordering);
+        let sequenced = ordering == i32::from(v1::OrderingMode::Sequenced);
         Self {
             name: launch.name.clone(),
             uid: launch.uid.clone(),
@@ -134,10 +142,13 @@ impl From<&v1::Launch> for LaunchDocument {
             labels: spec
                 .map(|spec| spec.labels.clone().into_iter().collect())
                 .unwrap_or_default(),
+            ordering: words::ordering(ordering).into(),
             installed_pages: launch.installed_pages,
+            next_sequence: sequenced.then_some(launch.next_sequence),
             launch_digest: (!launch.launch_digest.is_empty()).then(|| hex(&launch.launch_digest)),
             create_time: launch.create_time.as_ref().map(ToString::to_string),
             end_time: launch.end_time.as_ref().map(ToString::to_string),
+            lease_expire_time: launch.lease_expire_time.as_ref().map(ToString::to_string),
             abort: launch.abort.as_ref().map(AbortDocument::from),
             resources_released: launch.resources_released,
             host_pid: (launch.host_pid != 0).then_some(launch.host_pid),

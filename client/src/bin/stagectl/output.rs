@@ -1,6 +1,7 @@
 //! Where a command's document goes: standard output, as text for people or as JSON.
 //!
-//! **Invariant:** one document per command, written whole; a reader that has gone away ends it quietly.
+//! **Invariant:** one document per command, written whole, or for a command that follows something one a line; a reader that has gone
+//! away ends it quietly.
 
 use std::{
     fmt::Display,
@@ -25,6 +26,18 @@ impl Output {
         match self {
             Self::Human => raw(format!("{document}\n").as_bytes()),
             Self::Json => self.json(document),
+        }
+    }
+
+    /// Writes `document` as one line, for a command that follows something.
+    pub(crate) fn line(self, document: &(impl Display + Serialize)) -> io::Result<()> {
+        match self {
+            Self::Human => raw(format!("{document}\n").as_bytes()),
+            Self::Json => {
+                let mut bytes = serde_json::to_vec(document).map_err(io::Error::other)?;
+                bytes.push(b'\n');
+                raw(&bytes)
+            }
         }
     }
 

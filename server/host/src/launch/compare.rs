@@ -134,8 +134,28 @@ impl Open {
         same
     }
 
+    /// A hash of what `extent` submits behind its first `done` pages; `None` if that is nothing, or cannot be read.
+    pub(super) fn hash_rest(&self, extent: &Extent<'_>, done: u64) -> Option<[u8; 32]> {
+        let rest = extent.range.skip(done)?;
+        let mut hasher = blake3::Hasher::new();
+        if let Source::File(file, at) = extent.source.skip(done * PAGE_SIZE) {
+            let mut bytes = vec![0; usize::try_from(WINDOW_PAGES * PAGE_SIZE).ok()?];
+            let mut read = 0;
+            while let Some(window) = rest
+                .skip(read)
+                .and_then(|left| left.take(left.pages().min(WINDOW_PAGES)))
+            {
+                let part = bytes.get_mut(..usize::try_from(window.bytes()).ok()?)?;
+                file.read_exact_at(part, at + read * PAGE_SIZE).ok()?;
+                hasher.update(part);
+                read += window.pages();
+            }
+        }
+        Some(*hasher.finalize().as_bytes())
+    }
+
     /// How many of the first pages of `run` are as the extent submits them, `offset` pages into it.
-    fn equal_pages(&self, run: &Run, extent: &Extent<'_>, offset: u64) -> u64 {
+    pub(super) fn equal_pages(&self, run: &Run, extent: &Extent<'_>, offset: u64) -> u64 {
         if run.page_type != extent.page_type {
             return 0;
         }

@@ -1,6 +1,6 @@
 //! Ending staging.
 
-use super::{AbortCause, Aborted, Finished, Launch, Open, Reason, Refusal};
+use super::{AbortCause, AbortReason, Aborted, Finished, Launch, Open, Reason, Refusal};
 use crate::platform::Stop;
 
 impl Open {
@@ -20,7 +20,7 @@ impl Open {
             Err(stop) => {
                 let refusal = refused(stop);
                 let cause = AbortCause {
-                    requested: false,
+                    reason: AbortReason::PlatformRefused,
                     message: refusal.message.clone(),
                 };
                 (Launch::Aborted(Aborted::bury(self, cause)), Err(refusal))

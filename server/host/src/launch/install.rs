@@ -3,7 +3,8 @@
 use stagepages_kvm::{GfnRange, PageType};
 
 use super::{
-    AbortCause, Aborted, InTheWay, Open, Reason, Refusal, Snapshot, pages_at, retry::Retry,
+    AbortCause, AbortReason, Aborted, InTheWay, Open, Reason, Refusal, Snapshot, pages_at,
+    retry::Retry,
 };
 use crate::platform::{Chunk, Installed, Source, Stop};
 
@@ -158,7 +159,11 @@ impl Open {
 
     fn stopped(self, rest: GfnRange, extent: &Extent<'_>, done: u64) -> AfterInstall {
         let message = format!(
-            "AbortLaunch stopped this call after {done} pages, before {}; all pages of the launch are gone",
+            "the launch was {} during this call, after {done} pages and before {}; all its pages are gone",
+            match self.stop.reason() {
+                AbortReason::LeaseExpired => "ended by its lease",
+                AbortReason::Requested | AbortReason::PlatformRefused => "aborted",
+            },
             pages_at(rest)
         );
         let refusal = counted(
@@ -166,16 +171,13 @@ impl Open {
                 .at(rest.start().gpa(), extent.page_type),
             done,
         );
-        let cause = AbortCause {
-            requested: true,
-            message: "aborted on request".to_owned(),
-        };
+        let cause = AbortCause::told(self.stop.reason());
         AfterInstall::Aborted(Aborted::bury(self, cause), refusal)
     }
 
     fn over(self, refusal: Refusal) -> AfterInstall {
         let cause = AbortCause {
-            requested: false,
+            reason: AbortReason::PlatformRefused,
             message: refusal.message.clone(),
         };
         AfterInstall::Aborted(Aborted::bury(self, cause), refusal)

@@ -17,9 +17,13 @@
 //!
 //! **Invariant:** no page is handed to the platform that the ledger holds, and no page enters the ledger that the platform did not confirm.
 
+mod answers;
 mod compare;
 mod finish;
 mod install;
+mod once;
+#[cfg(test)]
+mod once_tests;
 mod open;
 mod refusal;
 mod retry;
@@ -31,6 +35,7 @@ mod verify;
 
 use stagepages_kvm::GfnRange;
 
+pub use answers::{Answered, Answers, Applied, CallKey, MAX_REQUEST_ID, REPLAY_WINDOW, RequestId};
 pub use compare::InTheWay;
 pub use install::{AfterInstall, Extent, Installation};
 pub use open::Open;
@@ -52,11 +57,32 @@ pub enum State {
     Aborted,
 }
 
+/// In which order a launch takes calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ordering {
+    /// As they come.
+    #[default]
+    Unordered,
+    /// By their numbers, without a gap.
+    Sequenced,
+}
+
+/// Who ended a launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AbortReason {
+    /// AbortLaunch.
+    Requested,
+    /// Its lease ran out.
+    LeaseExpired,
+    /// The platform refused.
+    PlatformRefused,
+}
+
 /// Why a launch is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AbortCause {
-    /// Somebody asked for it; otherwise the platform refused.
-    pub requested: bool,
+    /// Who ended it.
+    pub reason: AbortReason,
     /// For a person.
     pub message: String,
 }
@@ -72,12 +98,15 @@ pub struct Snapshot {
     pub digest: Option<[u8; 48]>,
     /// Why it is over, in `Aborted`.
     pub abort: Option<AbortCause>,
+    /// The number of the next call, if calls are numbered.
+    pub next_sequence: u64,
 }
 
 /// What an aborted launch leaves behind.
 #[derive(Debug)]
 pub struct Aborted {
     last: Snapshot,
+    answers: Answers,
 }
 
 /// A finished launch.
@@ -101,14 +130,36 @@ pub enum Launch {
 
 impl Aborted {
     /// Drops the launch's platform, and the VM's memory with it.
-    fn bury(open: Open, cause: AbortCause) -> Self {
+    fn bury(mut open: Open, cause: AbortCause) -> Self {
         let last = Snapshot {
             state: State::Aborted,
             abort: Some(cause),
             ..open.snapshot()
         };
+        let answers = std::mem::take(&mut open.answers);
         drop(open);
-        Self { last }
+        Self { last, answers }
+    }
+
+    /// Remembers the call that ended the launch.
+    fn remember(&mut self, answered: Answered) {
+        self.answers.remember(answered);
+        self.last.next_sequence = self.answers.next_sequence();
+    }
+}
+
+impl AbortCause {
+    /// A cause that needs no more words than its reason.
+    fn told(reason: AbortReason) -> Self {
+        let message = match reason {
+            AbortReason::Requested => "aborted on request",
+            AbortReason::LeaseExpired => "nobody touched the launch for as long as its lease",
+            AbortReason::PlatformRefused => "the platform refused",
+        };
+        Self {
+            reason,
+            message: message.to_owned(),
+        }
     }
 }
 
@@ -123,28 +174,6 @@ impl Launch {
                 ..finished.open.snapshot()
             },
             Self::Aborted(aborted) => aborted.last.clone(),
-        }
-    }
-
-    /// Installs an extent; see [`Open::install`]. `progress` is called between chunks.
-    pub fn install(
-        self,
-        extent: &Extent<'_>,
-        progress: &mut dyn FnMut(Snapshot),
-    ) -> (Self, Result<Installation, Refusal>) {
-        match self {
-            Self::Open(open) => match open.install(extent, progress) {
-                AfterInstall::Applied(open, installation) => (Self::Open(open), Ok(installation)),
-                AfterInstall::Refused(open, refusal) => (Self::Open(open), Err(refusal)),
-                AfterInstall::Aborted(aborted, refusal) => (Self::Aborted(aborted), Err(refusal)),
-            },
-            Self::Finished(_) | Self::Aborted(_) => {
-                let refusal = self.wrong_state(
-                    "install pages",
-                    "only a CREATED or STAGING launch takes pages; create a new launch",
-                );
-                (self, Err(refusal))
-            }
         }
     }
 
@@ -170,17 +199,18 @@ impl Launch {
 
     /// Ends the launch, whatever it is in.
     #[must_use]
-    pub fn abort(self) -> Self {
-        let cause = AbortCause {
-            requested: true,
-            message: "aborted on request".to_owned(),
-        };
+    pub fn abort(self, reason: AbortReason) -> Self {
         match self {
             Self::Open(open) | Self::Finished(Finished { open, .. }) => {
-                Self::Aborted(Aborted::bury(open, cause))
+                Self::Aborted(Aborted::bury(open, AbortCause::told(reason)))
             }
             Self::Aborted(aborted) => Self::Aborted(aborted),
         }
+    }
+
+    /// All answers that the launch remembers.
+    pub fn remembered(&self) -> impl Iterator<Item = &Answered> {
+        self.answers().all()
     }
 
     /// Checks ledger, existence and contents against each other.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use stagepages_kvm::{GfnRange, PageType};
 
-use super::{Snapshot, State, StopFlag};
+use super::{Answers, Ordering, Snapshot, State, StopFlag};
 use crate::{
     digest::SnpDigest,
     ledger::{Ledger, LedgerError, PageHash, PageHasher},
@@ -18,6 +18,8 @@ pub struct Open {
     pub(super) ledger: Ledger,
     pub(super) stop: StopFlag,
     pub(super) chunk_pages: u64,
+    pub(super) ordering: Ordering,
+    pub(super) answers: Answers,
     hasher: PageHasher,
     digest: Option<SnpDigest>,
     /// Hashes of the chunk at hand; kept so that the hot path allocates nothing.
@@ -36,6 +38,7 @@ impl Open {
         key: [u8; 32],
         stop: StopFlag,
         chunk_pages: u64,
+        ordering: Ordering,
     ) -> Self {
         let ledger = Ledger::new(key);
         let digest = match platform.kind() {
@@ -49,6 +52,8 @@ impl Open {
             ledger,
             stop,
             chunk_pages: chunk_pages.max(1),
+            ordering,
+            answers: Answers::default(),
             hasher,
             digest,
             hashes: Vec::new(),
@@ -69,6 +74,7 @@ impl Open {
             installed_pages,
             digest: self.digest(),
             abort: None,
+            next_sequence: self.answers.next_sequence(),
         }
     }
 
@@ -136,7 +142,7 @@ impl Recorder<'_> {
         hashes.extend(pages.iter().map(|page| hasher.hash(page_type, page)));
         match hashes.first() {
             Some(first) if blank && hashes.iter().all(|hash| hash == first) => {
-                ledger.append_uniform(range, page_type, *first)?
+                ledger.append_uniform(range, page_type, *first)?;
             }
             _ => ledger.append(range, page_type, hashes)?,
         }

@@ -37,6 +37,16 @@ pub enum Reason {
     AbortedDuringCall,
     /// Too much waits already.
     QueueFull,
+    /// Not this number's turn, or its answer is forgotten.
+    OutOfSequence,
+    /// The number was applied with other content.
+    SequenceConflict,
+    /// The name was applied with other content.
+    RequestIdReused,
+    /// No remembered answer.
+    ResultNotFound,
+    /// Behind a stop on its stream.
+    NotApplied,
 }
 
 /// A refused request.
@@ -60,6 +70,8 @@ pub struct Refusal {
     pub in_the_way: Option<InTheWay>,
     /// The launch's own digest, for `DigestMismatch`.
     pub actual_digest: Option<[u8; 48]>,
+    /// The number that comes next, for `OutOfSequence`.
+    pub next_sequence: Option<u64>,
 }
 
 impl Refusal {
@@ -75,6 +87,7 @@ impl Refusal {
             firmware_status: None,
             in_the_way: None,
             actual_digest: None,
+            next_sequence: None,
         }
     }
 

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fs::File, io::Write as _};
 use proptest::prelude::*;
 use stagepages_kvm::{Gfn, GfnRange, PAGE_BYTES, PageType};
 
-use super::{Extent, Installation, Launch, Open, Order, Reason, State, StopFlag};
+use super::{
+    AbortReason, CallKey, Extent, Installation, Launch, Open, Order, Ordering, Reason, State,
+    StopFlag,
+};
 use crate::{
     digest::SnpDigest,
     platform::{
@@ -27,7 +30,14 @@ fn launch(platform: impl FnOnce(&Memory<()>) -> Box<dyn Platform>, stop: StopFla
         .collect();
     let plan = Memory::plan(&regions).unwrap();
     let platform = platform(&plan);
-    Launch::Open(Open::new(platform, plan, [7; 32], stop, 3))
+    Launch::Open(Open::new(
+        platform,
+        plan,
+        [7; 32],
+        stop,
+        3,
+        Ordering::Unordered,
+    ))
 }
 
 fn sim(faults: &[(u64, Effect)]) -> Launch {
@@ -72,7 +82,8 @@ fn stage(
     let source = file
         .as_ref()
         .map_or(Source::Blank, |file| Source::File(file, 0));
-    launch.install(
+    launch.stage(
+        &CallKey::default(),
         &Extent {
             range: range(first, count),
             page_type,
@@ -258,7 +269,7 @@ fn apply(launch: Launch, model: &mut Model, step: &Step) -> Result<Launch, TestC
         }
         Step::Abort => {
             model.state = Some(State::Aborted);
-            Ok(launch.abort())
+            Ok(launch.abort(AbortReason::Requested))
         }
     }
 }
@@ -392,7 +403,9 @@ fn an_abort_stops_an_extent_between_chunks_and_tells_the_count() {
         page_type: PageType::Normal,
         source: Source::File(&file, 0),
     };
-    let (launch, answer) = launch.install(&extent, &mut |_| stop.set());
+    let (launch, answer) = launch.stage(&CallKey::default(), &extent, &mut |_| {
+        stop.set(AbortReason::Requested);
+    });
     let refusal = answer.unwrap_err();
     assert_eq!(
         (refusal.reason, refusal.installed_pages),
@@ -409,7 +422,7 @@ fn a_source_that_ends_early_ends_the_launch() {
         page_type: PageType::Normal,
         source: Source::File(&file, 0),
     };
-    let (launch, answer) = sim(&[]).install(&extent, &mut |_| {});
+    let (launch, answer) = sim(&[]).stage(&CallKey::default(), &extent, &mut |_| {});
     assert_eq!(answer.unwrap_err().reason, Reason::KernelRefused);
     assert_eq!(launch.snapshot().installed_pages, 0);
 }

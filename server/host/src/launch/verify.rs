@@ -1,6 +1,6 @@
 //! Checking ledger, existence and contents against each other.
 
-use stagepages_kvm::{Gfn, GfnRange, Gpa, PageType};
+use stagepages_kvm::{Gfn, GfnRange, Gpa};
 
 use super::{Open, Reason, Refusal};
 use crate::protocol::MAX_FINDINGS;
@@ -103,11 +103,7 @@ impl Open {
                 }
                 (Some(run), true) => {
                     report.pages_checked += 1;
-                    let page = self
-                        .platform
-                        .page(gfn)
-                        .filter(|_| run.page_type != PageType::Secrets);
-                    if let Some(page) = page {
+                    if let Some(page) = self.platform.page(gfn) {
                         report.contents_checked += 1;
                         let ordinal = run.first_ordinal + (gfn.get() - run.range.start().get());
                         if self.ledger.hash_at(ordinal)

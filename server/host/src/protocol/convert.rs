@@ -1,11 +1,12 @@
 //! From messages to types and back. What comes from a peer is refused where it makes no sense.
 
-use stagepages_kvm::{Gfn, Gpa, PageType};
+use stagepages_kvm::{Gfn, GfnRange, Gpa, PageType};
 
 use super::messages as m;
 use crate::{
     launch::{
-        AbortCause, Finding, FindingKind, InTheWay, Reason, Refusal, Snapshot, State, VerifyReport,
+        AbortCause, AbortReason, Answered, CallKey, Finding, FindingKind, InTheWay, Installation,
+        Reason, Refusal, RequestId, Snapshot, State, VerifyReport,
     },
     platform::{Check, PlatformKind, Report},
 };
@@ -84,6 +85,15 @@ numbered!(
     ]
 );
 numbered!(
+    AbortReason,
+    "abort reason",
+    [
+        AbortReason::Requested,
+        AbortReason::LeaseExpired,
+        AbortReason::PlatformRefused
+    ]
+);
+numbered!(
     FindingKind,
     "finding",
     [
@@ -111,6 +121,11 @@ numbered!(
         Reason::KernelRefused,
         Reason::AbortedDuringCall,
         Reason::QueueFull,
+        Reason::OutOfSequence,
+        Reason::SequenceConflict,
+        Reason::RequestIdReused,
+        Reason::ResultNotFound,
+        Reason::NotApplied,
     ]
 );
 
@@ -160,9 +175,10 @@ impl From<&Snapshot> for m::Snapshot {
             installed_pages: snapshot.installed_pages,
             digest: snapshot.digest.map(Vec::from).unwrap_or_default(),
             abort: snapshot.abort.as_ref().map(|cause| m::AbortCause {
-                requested: cause.requested,
+                reason: cause.reason.number(),
                 message: cause.message.clone(),
             }),
+            next_sequence: snapshot.next_sequence,
         }
     }
 }
@@ -175,10 +191,112 @@ impl TryFrom<m::Snapshot> for Snapshot {
             state: State::from_number(snapshot.state)?,
             installed_pages: snapshot.installed_pages,
             digest: digest(&snapshot.digest)?,
-            abort: snapshot.abort.map(|cause| AbortCause {
-                requested: cause.requested,
-                message: cause.message,
-            }),
+            abort: snapshot.abort.map(AbortCause::try_from).transpose()?,
+            next_sequence: snapshot.next_sequence,
+        })
+    }
+}
+
+impl TryFrom<m::AbortCause> for AbortCause {
+    type Error = BadMessage;
+
+    fn try_from(cause: m::AbortCause) -> Result<Self, BadMessage> {
+        Ok(Self {
+            reason: AbortReason::from_number(cause.reason)?,
+            message: cause.message,
+        })
+    }
+}
+
+/// The name of a call on the wire, empty for none.
+///
+/// # Errors
+/// A name that is too long.
+pub fn request_id(bytes: &[u8]) -> Result<Option<RequestId>, BadMessage> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    RequestId::new(bytes)
+        .map(Some)
+        .ok_or_else(|| BadMessage::new("request_id length", bytes.len()))
+}
+
+impl From<&Installation> for m::Staged {
+    fn from(installation: &Installation) -> Self {
+        Self {
+            installed_pages: installation.installed_pages,
+            stop: installation.in_the_way.as_ref().map(m::Stop::from),
+        }
+    }
+}
+
+impl TryFrom<m::Staged> for Installation {
+    type Error = BadMessage;
+
+    fn try_from(staged: m::Staged) -> Result<Self, BadMessage> {
+        Ok(Self {
+            installed_pages: staged.installed_pages,
+            in_the_way: staged.stop.map(InTheWay::try_from).transpose()?,
+        })
+    }
+}
+
+impl From<&Answered> for m::Remembered {
+    fn from(answered: &Answered) -> Self {
+        let CallKey {
+            sequence,
+            request_id,
+        } = &answered.key;
+        let call = m::Stage {
+            gpa: answered.range.start().gpa().get(),
+            length: answered.range.bytes(),
+            page_type: page_type_number(answered.page_type),
+            staging_offset: (!answered.blank).then_some(0),
+            sequence: *sequence,
+            request_id: request_id
+                .as_ref()
+                .map(|id| id.as_bytes().to_vec())
+                .unwrap_or_default(),
+            stream: 0,
+        };
+        let (staged, refused) = match &answered.applied {
+            Ok(installation) => (Some(installation.into()), None),
+            Err(refusal) => (None, Some(refusal.as_ref().into())),
+        };
+        Self {
+            call: Some(call),
+            staged,
+            refused,
+        }
+    }
+}
+
+impl TryFrom<m::Remembered> for Answered {
+    type Error = BadMessage;
+
+    fn try_from(remembered: m::Remembered) -> Result<Self, BadMessage> {
+        let call = remembered
+            .call
+            .ok_or_else(|| BadMessage::new("call", "none"))?;
+        let applied = match (remembered.staged, remembered.refused) {
+            (Some(staged), None) => Ok(staged.try_into()?),
+            (None, Some(refused)) => Err(Box::new(refused.try_into()?)),
+            (Some(_), Some(_)) | (None, None) => {
+                return Err(BadMessage::new("answer", "both or none"));
+            }
+        };
+        Ok(Self {
+            key: CallKey {
+                sequence: call.sequence,
+                request_id: request_id(&call.request_id)?,
+            },
+            range: GfnRange::from_bytes(Gpa::new(call.gpa), call.length)
+                .map_err(|error| BadMessage::new("range", error))?,
+            page_type: page_type_from_number(call.page_type)?,
+            blank: call.staging_offset.is_none(),
+            first_ordinal: 0,
+            rest: None,
+            applied,
         })
     }
 }
@@ -219,6 +337,7 @@ impl From<&Refusal> for m::Refused {
             firmware_status: refusal.firmware_status,
             stop: refusal.in_the_way.as_ref().map(m::Stop::from),
             actual_digest: refusal.actual_digest.map(Vec::from).unwrap_or_default(),
+            next_sequence: refusal.next_sequence,
         }
     }
 }
@@ -237,6 +356,7 @@ impl TryFrom<m::Refused> for Refusal {
             firmware_status: refused.firmware_status,
             in_the_way: refused.stop.map(InTheWay::try_from).transpose()?,
             actual_digest: digest(&refused.actual_digest)?,
+            next_sequence: refused.next_sequence,
         })
     }
 }

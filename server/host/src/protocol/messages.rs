@@ -9,7 +9,7 @@ pub struct Request {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     /// What to do.
-    #[prost(oneof = "Command", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Command", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub command: Option<Command>,
 }
 
@@ -40,17 +40,27 @@ pub enum Command {
     /// Ends the launch and then the host. Stops a running extent between two chunks.
     #[prost(message, tag = "9")]
     Abort(Abort),
+    /// Asks for a remembered answer.
+    #[prost(message, tag = "10")]
+    GetResult(GetResult),
+    /// A stream is over: its stop, if it had one, may be forgotten. Not answered.
+    #[prost(message, tag = "11")]
+    EndStream(EndStream),
 }
 
 /// What the host sends.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Reply {
     /// Answer or event.
-    #[prost(oneof = "Message", tags = "1, 2")]
+    #[prost(oneof = "Message", tags = "1, 2, 3")]
     pub message: Option<Message>,
 }
 
-/// The two kinds of [`Reply`].
+/// The kinds of [`Reply`].
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one exists at a time, on its way out"
+)]
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Message {
     /// The answer to a request.
@@ -59,6 +69,9 @@ pub enum Message {
     /// Progress inside a running extent: the launch as it is now. May be left out.
     #[prost(message, tag = "2")]
     Progress(Snapshot),
+    /// Last, before the host of an aborted launch ends: the answers that it remembers. May come in several parts.
+    #[prost(message, tag = "3")]
+    Farewell(Farewell),
 }
 
 /// The answer to one [`Request`].
@@ -71,7 +84,7 @@ pub struct Response {
     #[prost(message, optional, tag = "2")]
     pub snapshot: Option<Snapshot>,
     /// What came of it.
-    #[prost(oneof = "Outcome", tags = "3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Outcome", tags = "3, 4, 5, 6, 7, 8, 9, 10")]
     pub outcome: Option<Outcome>,
 }
 
@@ -99,6 +112,9 @@ pub enum Outcome {
     /// Any request can be refused.
     #[prost(message, tag = "9")]
     Refused(Refused),
+    /// Answers `GetResult`.
+    #[prost(message, tag = "10")]
+    Remembered(Remembered),
 }
 
 /// Opens a connection.
@@ -178,6 +194,9 @@ pub struct Create {
     /// Opaque to the host, returned by [`Welcome`].
     #[prost(bytes = "vec", tag = "4")]
     pub record: Vec<u8>,
+    /// Calls are numbered and taken in order.
+    #[prost(bool, tag = "5")]
+    pub sequenced: bool,
 }
 
 /// One memory region.
@@ -234,7 +253,7 @@ pub enum SimEffect {
 }
 
 /// Installs an extent.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message)]
 pub struct Stage {
     /// First address.
     #[prost(uint64, tag = "1")]
@@ -248,6 +267,56 @@ pub struct Stage {
     /// Where the contents begin in the staging memfd; unset for an extent without contents.
     #[prost(uint64, optional, tag = "4")]
     pub staging_offset: Option<u64>,
+    /// The call's number.
+    #[prost(uint64, optional, tag = "5")]
+    pub sequence: Option<u64>,
+    /// The call's name; empty if it has none.
+    #[prost(bytes = "vec", tag = "6")]
+    pub request_id: Vec<u8>,
+    /// The stream that it came on, not 0 and of this connection's choosing; 0 if it came alone.
+    #[prost(uint64, tag = "7")]
+    pub stream: u64,
+}
+
+/// Asks for a remembered answer, by one of the two.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct GetResult {
+    /// The call's number.
+    #[prost(uint64, optional, tag = "1")]
+    pub sequence: Option<u64>,
+    /// The call's name.
+    #[prost(bytes = "vec", tag = "2")]
+    pub request_id: Vec<u8>,
+}
+
+/// A stream is over.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct EndStream {
+    /// Which.
+    #[prost(uint64, tag = "1")]
+    pub stream: u64,
+}
+
+/// Answers that are remembered.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Farewell {
+    /// Some of them.
+    #[prost(message, repeated, tag = "1")]
+    pub answers: Vec<Remembered>,
+}
+
+/// One remembered answer.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Remembered {
+    /// What was asked for, without contents.
+    #[prost(message, optional, tag = "1")]
+    pub call: Option<Stage>,
+    /// What came of it, if it was applied.
+    #[prost(message, optional, tag = "2")]
+    pub staged: Option<Staged>,
+    /// What came of it otherwise.
+    #[prost(message, optional, tag = "3")]
+    pub refused: Option<Refused>,
 }
 
 /// Answers [`Stage`] when the extent was applied, wholly or short of an installed page.
@@ -368,7 +437,11 @@ pub struct Finish {
 
 /// Ends the launch.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-pub struct Abort {}
+pub struct Abort {
+    /// Its lease ran out; otherwise somebody asked for it.
+    #[prost(bool, tag = "1")]
+    pub lease_expired: bool,
+}
 
 /// Nothing to add to the snapshot.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -389,14 +462,17 @@ pub struct Snapshot {
     /// Why it is aborted.
     #[prost(message, optional, tag = "4")]
     pub abort: Option<AbortCause>,
+    /// The number of the next call.
+    #[prost(uint64, tag = "5")]
+    pub next_sequence: u64,
 }
 
 /// Why a launch was aborted.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct AbortCause {
-    /// By AbortLaunch, not by the platform.
-    #[prost(bool, tag = "1")]
-    pub requested: bool,
+    /// 1 AbortLaunch, 2 the lease, 3 the platform.
+    #[prost(uint32, tag = "1")]
+    pub reason: u32,
     /// For a person.
     #[prost(string, tag = "2")]
     pub message: String,
@@ -432,4 +508,7 @@ pub struct Refused {
     /// For a digest that differs: the launch's own.
     #[prost(bytes = "vec", tag = "9")]
     pub actual_digest: Vec<u8>,
+    /// For a number out of sequence: the next one.
+    #[prost(uint64, optional, tag = "10")]
+    pub next_sequence: Option<u64>,
 }

@@ -1,24 +1,30 @@
 //! One daemon's connection: who may speak, and passing on what it says.
 
 use std::{
+    collections::HashSet,
     fs::File,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{SyncSender, TrySendError},
     },
     thread,
+    time::Duration,
 };
 
 use nix::unistd::Uid;
 
 use crate::{
-    launch::{Reason, Refusal, StopFlag},
+    launch::{AbortReason, Reason, Refusal, StopFlag},
     protocol::{
-        self, Command, Hello, Message, Outcome, Reply, Request, Response, Snapshot, Welcome,
+        self, Abort, Command, EndStream, Farewell, Hello, Message, Outcome, Remembered, Reply,
+        Request, Response, Snapshot, Stage, Welcome,
     },
     wire::{self, SeqSocket},
 };
+
+/// How long an answer waits for a daemon to read those before it. The kernel keeps some; a daemon that is this late has stopped.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Threads are many and do little.
 const STACK: usize = 128 * 1024;
@@ -51,6 +57,8 @@ pub(super) enum Job {
 #[derive(Debug, Clone)]
 pub(super) struct Connection {
     socket: Arc<SeqSocket>,
+    /// Streams of which nothing more is applied. Their numbers are this connection's.
+    stopped: Arc<Mutex<HashSet<u64>>>,
 }
 
 impl Connection {
@@ -61,8 +69,12 @@ impl Connection {
         stop: StopFlag,
         fence: Arc<Fence>,
     ) {
+        if let Err(error) = socket.set_send_timeout(ANSWER_PATIENCE) {
+            tracing::warn!(%error, "answers wait for as long as the daemon likes");
+        }
         let connection = Self {
             socket: Arc::new(socket),
+            stopped: Arc::default(),
         };
         let serve = move || {
             if let Err(error) = connection.serve(&jobs, &stop, &fence) {
@@ -92,6 +104,8 @@ impl Connection {
             return Err(ConnectionError::Stranger(peer.uid));
         }
         let mut admitted: Option<u64> = None;
+        // Streams with a request that found the queue full: nothing behind it may find room again.
+        let mut skipped = HashSet::new();
         while let Some(frame) = self.socket.recv()? {
             let request: Request = wire::decode(&frame.bytes).map_err(std::io::Error::from)?;
             match (&request.command, admitted) {
@@ -108,13 +122,40 @@ impl Connection {
                 (Some(_), Some(epoch)) if !fence.admits_still(epoch) => {
                     return Err(ConnectionError::Superseded(epoch));
                 }
-                (Some(Command::Abort(_)), Some(_)) => stop.set(),
+                (Some(Command::Abort(abort)), Some(_)) => stop.set(abort_reason(abort)),
+                (Some(Command::EndStream(EndStream { stream })), Some(_)) => {
+                    // All its requests are answered; needs no turn of the launch thread.
+                    skipped.remove(stream);
+                    self.stopped().remove(stream);
+                    continue;
+                }
+                (Some(Command::Stage(Stage { stream, .. })), Some(_))
+                    if skipped.contains(stream) =>
+                {
+                    self.answer(request.id, None, Outcome::Refused((&not_applied()).into()));
+                    continue;
+                }
                 (Some(_), Some(_)) => {}
             }
             let files = frame.fds.into_iter().map(File::from).collect();
             match jobs.try_send(Job::Request(request, files, self.clone())) {
                 Ok(()) => {}
+                // The flag is set, and the launch thread looks at it behind every job.
+                Err(TrySendError::Full(Job::Request(
+                    Request {
+                        command: Some(Command::Abort(_)),
+                        ..
+                    },
+                    ..,
+                ))) => {}
                 Err(TrySendError::Full(Job::Request(request, ..))) => {
+                    if let Some(Command::Stage(Stage {
+                        stream: stream @ 1..,
+                        ..
+                    })) = request.command
+                    {
+                        skipped.insert(stream);
+                    }
                     let refusal = Refusal::new(
                         Reason::QueueFull,
                         "too many requests wait for this launch host",
@@ -129,6 +170,20 @@ impl Connection {
         Ok(())
     }
 
+    /// Applies nothing more of this stream.
+    pub(super) fn stop(&self, stream: u64) {
+        self.stopped().insert(stream);
+    }
+
+    /// Whether nothing more of this stream is applied.
+    pub(super) fn has_stopped(&self, stream: u64) -> bool {
+        self.stopped().contains(&stream)
+    }
+
+    fn stopped(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Answers one request. A daemon that does not read loses its connection.
     pub(super) fn answer(&self, id: u64, snapshot: Option<Snapshot>, outcome: Outcome) {
         self.send(Message::Response(Response {
@@ -138,18 +193,31 @@ impl Connection {
         }));
     }
 
-    /// Tells how far a running extent is.
-    pub(super) fn progress(&self, snapshot: Snapshot) {
+    /// Tells how the launch is, unasked; it arrives.
+    pub(super) fn tell(&self, snapshot: Snapshot) {
         self.send(Message::Progress(snapshot));
     }
 
-    fn send(&self, message: Message) {
-        let frame = wire::encode(&Reply {
-            message: Some(message),
-        })
-        .map_err(std::io::Error::from);
+    /// Hands over what an ended launch remembers.
+    pub(super) fn farewell(&self, answers: Vec<Remembered>) {
+        self.send(Message::Farewell(Farewell { answers }));
+    }
+
+    /// Tells how far a running extent is; unless the daemon is behind with reading, then the next progress or the answer tells it.
+    pub(super) fn progress(&self, snapshot: Snapshot) {
+        let message = Some(Message::Progress(snapshot));
+        let frame = wire::encode(&Reply { message }).map_err(std::io::Error::from);
         if let Err(error) = frame.and_then(|frame| self.socket.try_send(&frame, &[])) {
-            tracing::debug!(%error, "a daemon does not read its answers");
+            tracing::debug!(%error, "progress is not told");
+        }
+    }
+
+    /// Waits for the daemon to read, but not for ever (see [`Connection::start`]).
+    fn send(&self, message: Message) {
+        let message = Some(message);
+        let frame = wire::encode(&Reply { message }).map_err(std::io::Error::from);
+        if let Err(error) = frame.and_then(|frame| self.socket.send(&frame, &[])) {
+            tracing::warn!(%error, "a daemon does not read its answers; its connection is closed");
             self.close();
         }
     }
@@ -161,12 +229,27 @@ impl Connection {
     }
 }
 
+/// Why an abort is asked for.
+pub(super) fn abort_reason(abort: &Abort) -> AbortReason {
+    if abort.lease_expired {
+        AbortReason::LeaseExpired
+    } else {
+        AbortReason::Requested
+    }
+}
+
 /// The answer to a `Hello` that was admitted.
 pub(super) fn welcome(hello: &Hello, record: Vec<u8>) -> Outcome {
     Outcome::Welcome(Welcome {
         version: hello.version.min(protocol::VERSION),
         record,
     })
+}
+
+/// The answer behind a stop.
+pub(super) fn not_applied() -> Refusal {
+    let text = "an earlier request of this stream stopped short; nothing behind it is applied, send this again";
+    Refusal::new(Reason::NotApplied, text)
 }
 
 fn check_version(hello: &Hello) -> Result<(), ConnectionError> {

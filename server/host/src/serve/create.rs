@@ -6,7 +6,7 @@ use stagepages_kvm::{Gfn, GfnRange, Gpa};
 
 use super::HostConfig;
 use crate::{
-    launch::{Launch, Open, Reason, Refusal, StopFlag},
+    launch::{Launch, Open, Ordering, Reason, Refusal, StopFlag},
     platform::{
         Effect, Fault, Firmware, KvmPlatform, Memory, Platform, PlatformKind, SimPlatform,
         SimScript,
@@ -83,12 +83,18 @@ pub(super) fn create(
             format!("the kernel gives no random numbers: {error}"),
         )
     })?;
+    let ordering = if create.sequenced {
+        Ordering::Sequenced
+    } else {
+        Ordering::Unordered
+    };
     Ok(Launch::Open(Open::new(
         platform,
         memory,
         key,
         stop,
         config.chunk_pages,
+        ordering,
     )))
 }
 

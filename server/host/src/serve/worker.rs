@@ -10,16 +10,16 @@ use stagepages_kvm::{GfnRange, Gpa, PageType};
 
 use super::{
     HostConfig,
-    connection::{Connection, Job, welcome},
+    connection::{Connection, Job, abort_reason, not_applied, welcome},
     create::create,
 };
 use crate::{
-    launch::{Extent, Launch, Order, Reason, Refusal, State, StopFlag},
+    launch::{CallKey, Extent, Launch, Order, Reason, Refusal, State, StopFlag},
     ledger::PageHash,
     platform::{Source, probe},
     protocol::{
-        self, Command, Create, Done, Finish, ListRuns, MAX_PAGE_RUNS, Outcome, Probed, Request,
-        Run, RunsPage, Snapshot, Stage, Staged,
+        self, Command, Create, Done, Finish, GetResult, ListRuns, MAX_FAREWELL, MAX_PAGE_RUNS,
+        Outcome, Probed, Remembered, Request, Run, RunsPage, Snapshot, Stage, Staged,
     },
 };
 
@@ -53,17 +53,30 @@ impl Worker {
             match job {
                 Job::Request(request, files, connection) => {
                     self.handle(request, files, &connection);
+                    self.obey_stop(&connection);
+                    if let Some(launch) = self
+                        .launch
+                        .as_ref()
+                        .filter(|launch| launch.snapshot().state == State::Aborted)
+                    {
+                        return farewell(launch, &connection);
+                    }
                 }
                 Job::HungUp if self.launch.is_none() => return,
                 Job::HungUp => tracing::info!("the daemon is gone; the launch stays"),
             }
-            if self
-                .launch
-                .as_ref()
-                .is_some_and(|launch| launch.snapshot().state == State::Aborted)
-            {
-                return;
-            }
+        }
+    }
+
+    /// Ends the launch if somebody asked for it and the request for it is still in the queue, or found no room there.
+    fn obey_stop(&mut self, connection: &Connection) {
+        if !self.stop.is_set() {
+            return;
+        }
+        let reason = self.stop.reason();
+        self.launch = self.launch.take().map(|launch| launch.abort(reason));
+        if let Some(launch) = &self.launch {
+            connection.tell((&launch.snapshot()).into());
         }
     }
 
@@ -97,18 +110,22 @@ impl Worker {
                 reports: probe().iter().map(Into::into).collect(),
             })),
             Some(Command::Create(create)) => self.create(create, files),
-            Some(Command::Stage(stage)) => self.stage(&stage, connection),
+            Some(Command::Stage(stage)) => self.stage_in_stream(&stage, connection),
+            Some(Command::GetResult(get)) => self.result(&get),
             Some(Command::ListRuns(list)) => self.list(&list),
             Some(Command::Verify(_)) => Ok(Outcome::Verified((&self.launch()?.verify()?).into())),
             Some(Command::Finish(finish)) => self.finish(&finish),
-            Some(Command::Abort(_)) => {
+            Some(Command::Abort(abort)) => {
                 if self.launch.is_none() {
                     return Err(no_launch());
                 }
-                self.launch = self.launch.take().map(Launch::abort);
+                let reason = abort_reason(&abort);
+                self.launch = self.launch.take().map(|launch| launch.abort(reason));
                 Ok(Outcome::Done(Done {}))
             }
-            None => Err(Refusal::new(Reason::MalformedRequest, "an empty request")),
+            Some(Command::EndStream(_)) | None => {
+                Err(Refusal::new(Reason::MalformedRequest, "an empty request"))
+            }
         }
     }
 
@@ -125,7 +142,36 @@ impl Worker {
         Ok(Outcome::Done(Done {}))
     }
 
+    /// Applies the stop rule: behind the first answer on a stream that is not a complete install, nothing of it is applied.
+    fn stage_in_stream(
+        &mut self,
+        stage: &Stage,
+        connection: &Connection,
+    ) -> Result<Outcome, Refusal> {
+        if connection.has_stopped(stage.stream) {
+            return Err(not_applied());
+        }
+        let outcome = self.stage(stage, connection);
+        let complete = matches!(&outcome, Ok(Outcome::Staged(Staged { stop: None, .. })));
+        if !complete && stage.stream != 0 {
+            connection.stop(stage.stream);
+        }
+        outcome
+    }
+
+    fn result(&self, get: &GetResult) -> Result<Outcome, Refusal> {
+        let key = CallKey {
+            sequence: get.sequence,
+            request_id: protocol::request_id(&get.request_id)?,
+        };
+        Ok(Outcome::Remembered(self.launch()?.result(&key)?.into()))
+    }
+
     fn stage(&mut self, stage: &Stage, connection: &Connection) -> Result<Outcome, Refusal> {
+        let key = CallKey {
+            sequence: stage.sequence,
+            request_id: protocol::request_id(&stage.request_id)?,
+        };
         let page_type = protocol::page_type_from_number(stage.page_type)?;
         let range = GfnRange::from_bytes(Gpa::new(stage.gpa), stage.length).map_err(|error| {
             Refusal::new(Reason::InvalidExtent, error.to_string())
@@ -154,15 +200,10 @@ impl Worker {
             source,
         };
         let launch = self.launch.take().ok_or_else(no_launch)?;
-        let (launch, result) = launch.install(&extent, &mut progress);
+        let (launch, result) = launch.stage(&key, &extent, &mut progress);
         self.launch = Some(launch);
         log_extent(range, page_type, &result);
-        let installation = result?;
-        let stop = installation.in_the_way.as_ref().map(Into::into);
-        Ok(Outcome::Staged(Staged {
-            installed_pages: installation.installed_pages,
-            stop,
-        }))
+        Ok(Outcome::Staged((&result?).into()))
     }
 
     fn finish(&mut self, finish: &Finish) -> Result<Outcome, Refusal> {
@@ -203,6 +244,14 @@ impl Worker {
 
     fn launch(&self) -> Result<&Launch, Refusal> {
         self.launch.as_ref().ok_or_else(no_launch)
+    }
+}
+
+/// Hands over what an ended launch remembers: its counts outlive it.
+fn farewell(launch: &Launch, connection: &Connection) {
+    let answers: Vec<Remembered> = launch.remembered().map(Remembered::from).collect();
+    for part in answers.chunks(MAX_FAREWELL) {
+        connection.farewell(part.to_vec());
     }
 }
 

@@ -5,6 +5,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt};
 use rustix::net::{
@@ -71,6 +72,18 @@ impl SeqSocket {
     /// `InvalidInput` for an empty frame or one over the bounds, `BrokenPipe` or `ConnectionReset` when the peer is gone. Nothing was sent then.
     pub fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         frame::send(self.as_fd(), bytes, fds, Wait::Yes)
+    }
+
+    /// Bounds how long [`Self::send`] waits for the peer; then it fails with `WouldBlock`, and nothing was sent.
+    ///
+    /// # Errors
+    /// The kernel's; none is known for a connected socket.
+    pub fn set_send_timeout(&self, timeout: Duration) -> io::Result<()> {
+        Ok(rustix::net::sockopt::set_socket_timeout(
+            &self.fd,
+            rustix::net::sockopt::Timeout::Send,
+            Some(timeout),
+        )?)
     }
 
     /// Sends one frame, or fails with `WouldBlock` when the peer leaves too much unread.

@@ -17,7 +17,7 @@ fn header_list_size(status: &Status) -> usize {
 #[test]
 fn a_status_carries_reason_domain_and_metadata() {
     let status: Status = ApiError::new(Reason::WrongState, "the launch is FINISHED")
-        .launch("launches/a")
+        .launch("a")
         .meta("launch_state", "FINISHED")
         .meta("installed_pages", 7)
         .into();

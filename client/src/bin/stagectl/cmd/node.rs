@@ -51,6 +51,10 @@ struct LimitsDocument {
     max_launches: u32,
     max_pending_calls: u32,
     chunk_pages: u32,
+    replay_window: u32,
+    max_lease_seconds: u64,
+    default_lease_seconds: u64,
+    receive_budget_bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -75,6 +79,10 @@ impl From<&v1::GetNodeInfoResponse> for NodeDocument {
                 max_launches: limits.max_launches,
                 max_pending_calls: limits.max_pending_calls,
                 chunk_pages: limits.chunk_pages,
+                replay_window: limits.replay_window,
+                max_lease_seconds: limits.max_lease_seconds,
+                default_lease_seconds: limits.default_lease_seconds,
+                receive_budget_bytes: limits.receive_budget_bytes,
             },
             usage: UsageDocument {
                 launches: usage.launches,

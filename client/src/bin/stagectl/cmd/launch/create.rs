@@ -24,6 +24,12 @@ pub(crate) struct Create {
     /// A label of your own; repeat for more.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = args::label)]
     labels: Vec<(String, String)>,
+    /// The order in which pages are taken; unordered by default.
+    #[arg(long, value_enum, value_name = "ORDER")]
+    ordering: Option<args::Ordering>,
+    /// How long the launch may stay untouched before it is aborted, for example 1h; the daemon's default if not given.
+    #[arg(long, value_name = "TIME", value_parser = args::duration)]
+    lease: Option<Duration>,
     /// sim only: the time that simulated firmware takes for one page, for example 1ms.
     #[arg(long, value_name = "TIME", value_parser = args::duration)]
     page_latency: Option<Duration>,
@@ -50,14 +56,16 @@ impl Create {
                 "give each key once",
             ));
         }
-        let page_latency = self
-            .page_latency
-            .map(prost_types::Duration::try_from)
-            .transpose();
-        let page_latency = page_latency.or(Err(Failure::usage(
+        let page_latency = wire_duration(
+            self.page_latency,
             "the page latency is too long",
             "give at most 10s",
-        )))?;
+        )?;
+        let lease = wire_duration(
+            self.lease,
+            "the lease is too long",
+            "`stagectl node` shows the longest",
+        )?;
         Ok(v1::LaunchSpec {
             platform: self
                 .platform
@@ -69,10 +77,25 @@ impl Create {
                 .map(v1::MemoryRegion::from)
                 .collect(),
             labels,
+            ordering: self
+                .ordering
+                .map_or(v1::OrderingMode::Unspecified, v1::OrderingMode::from)
+                .into(),
+            lease,
             sim: page_latency.map(|latency| v1::SimSettings {
                 page_latency: Some(latency),
                 faults: Vec::new(),
             }),
         })
     }
+}
+
+fn wire_duration(
+    time: Option<Duration>,
+    what: &str,
+    hint: &str,
+) -> Result<Option<prost_types::Duration>, Failure> {
+    time.map(prost_types::Duration::try_from)
+        .transpose()
+        .map_err(|_too_long| Failure::usage(what, hint))
 }

@@ -13,8 +13,11 @@ mod finish;
 mod get;
 mod list;
 mod pages;
+mod renew;
+mod result;
 mod show;
 mod verify;
+mod watch;
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -25,6 +28,12 @@ pub(crate) enum LaunchCommand {
     Get(get::Get),
     /// List launches, oldest first.
     List(list::List),
+    /// Follow a launch until it is over: a line for every change.
+    Watch(watch::Watch),
+    /// Begin a launch's lease anew.
+    Renew(renew::Renew),
+    /// Show the answer that a staging call got.
+    Result(result::ResultOf),
     /// End staging; no page can be installed afterwards.
     Finish(finish::Finish),
     /// Have ledger and memory checked against each other.
@@ -44,6 +53,9 @@ impl LaunchCommand {
             Self::Create(command) => command.run(context).await,
             Self::Get(command) => command.run(context).await,
             Self::List(command) => command.run(context).await,
+            Self::Watch(command) => command.run(context).await,
+            Self::Renew(command) => command.run(context).await,
+            Self::Result(command) => command.run(context).await,
             Self::Finish(command) => command.run(context).await,
             Self::Verify(command) => command.run(context).await,
             Self::Abort(command) => command.run(context).await,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use stagepages_client::{
     LaunchRef,
     addr::{PAGE_BYTES, Region, Size},
-    v1, words,
+    plain, v1, words,
 };
 
 use crate::{
@@ -58,6 +58,14 @@ impl fmt::Display for Shown<'_> {
         for (key, value) in labels {
             fact("label", format!("{key}={value}"));
         }
+        let ordering = launch.spec.as_ref().map_or(0, |spec| spec.ordering);
+        if ordering == i32::from(v1::OrderingMode::Sequenced) {
+            let next = launch.next_sequence;
+            fact(
+                "ordering",
+                format!("{}, next number {next}", words::ordering(ordering)),
+            );
+        }
         fact("installed", installed(launch));
         if !launch.launch_digest.is_empty() {
             fact("launch digest", hex(&launch.launch_digest));
@@ -68,6 +76,9 @@ impl fmt::Display for Shown<'_> {
         if let Some(time) = &launch.end_time {
             fact("ended", time.to_string());
         }
+        if let Some(time) = &launch.lease_expire_time {
+            fact("lease until", time.to_string());
+        }
         fact(
             "launch host",
             if launch.resources_released {
@@ -77,6 +88,41 @@ impl fmt::Display for Shown<'_> {
             },
         );
         write!(f, "{facts}")
+    }
+}
+
+/// A launch on one line, as it is watched.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(super) struct Change<'a> {
+    document: LaunchDocument,
+    #[serde(skip)]
+    launch: &'a v1::Launch,
+}
+
+impl<'a> Change<'a> {
+    /// This launch, as it is now.
+    pub(super) fn new(launch: &'a v1::Launch) -> Self {
+        Self {
+            document: LaunchDocument::from(launch),
+            launch,
+        }
+    }
+}
+
+impl fmt::Display for Change<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = words::launch_state(self.launch.state);
+        write!(f, "{state}  {}", installed(self.launch))?;
+        match &self.launch.abort {
+            Some(cause) => write!(
+                f,
+                "  {}: {}",
+                words::abort_reason(cause.reason),
+                plain(&cause.message)
+            ),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! `stagectl stage`: a file, or a run of pages without contents, into a launch.
 //!
+//! What is lost on the way is taken up again, by this command within `--retry-for`, and by the same command with the same `--session`
+//! after it was killed.
+//!
 //! **Invariant:** succeeds only if every page is installed as wanted, by this command or before it; what was counted is shown however
 //! it ends.
 
@@ -7,11 +10,13 @@ use std::{
     fs::Metadata,
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use stagepages_client::{
     addr::{Gpa, parse_size},
-    stage::{LengthError, Source, Stager},
+    session::{Options, Part, RetryPolicy, Session, SessionName},
+    stage::{LengthError, Source},
     v1,
 };
 use tokio::fs::File;
@@ -52,6 +57,13 @@ pub(crate) struct Stage {
     /// Fill the last page up with zeros if the file does not.
     #[arg(long, conflicts_with = "length")]
     pad: bool,
+    /// A name, 1 to 32 of A-Z a-z 0-9 . _ -, under which the same command goes on after it was killed, and counts as its own what it
+    /// installed before. One name is for one source, and for one process at a time.
+    #[arg(long, value_name = "NAME")]
+    session: Option<SessionName>,
+    /// How long to try again without a page of progress, for example 30s; 0s gives up at the first failure.
+    #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "2m")]
+    retry_for: Duration,
 }
 
 impl Stage {
@@ -59,21 +71,47 @@ impl Stage {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         self.fits_type()?;
         let source = self.source().await?;
+        let options = self.options()?;
+        let name = self.session.as_ref().map(SessionName::as_str);
         let client = context.client().await?;
-        let stager = Stager::open(&client, &self.target.launch()).await?;
+        let session = Session::open(&client, &self.target.launch(), options).await?;
+        let launch = session.launch().clone();
         let page_type = v1::PageType::from(self.page_type);
 
         let bar = Bar::new(context.output, source.pages());
-        let report = stager
-            .stage(self.gpa, page_type, source, |progress| bar.show(progress))
+        let part = Part {
+            gpa: self.gpa,
+            page_type,
+            source,
+        };
+        let outcome = session
+            .stage(vec![part], |progress| bar.show(progress))
             .await;
         bar.close();
 
-        let staged = Staged::new(stager.launch(), self.gpa, page_type, &report);
+        let staged = Staged::new(&launch, name, self.gpa, page_type, &outcome);
         context.output.document(&staged)?;
         staged
             .failure()
             .map_or(Ok(()), |failure| Err(failure.documented()))
+    }
+
+    fn options(&self) -> Result<Options, Failure> {
+        let options = match &self.session {
+            Some(name) => Options::named(name.clone()),
+            None => Options::unnamed().map_err(|error| {
+                Failure::new(
+                    format!("cannot make a name for the session: {error}"),
+                    "give one with --session",
+                )
+            })?,
+        };
+        let retry = if self.retry_for.is_zero() {
+            RetryPolicy::never()
+        } else {
+            RetryPolicy::for_outage(self.retry_for)
+        };
+        Ok(Options { retry, ..options })
     }
 
     /// Whether the page type takes what was given: a file or a length.

@@ -1,8 +1,9 @@
 //! What staging came to, as a document and as a failure.
 //!
-//! JSON: `{"launch", "uid", "gpa", "page_type", "total_pages", "installed_pages", "identical_pages", "next_gpa", "calls", "outcome",
-//! "conflict": {"gpa", "page_type"}, "in_doubt": {"gpa", "pages"}, "error": {…}}`. `outcome` is `complete`, `conflict` or `failed`; the last
-//! three are null where they do not apply, and `error` is as in a failure's document.
+//! JSON: `{"launch", "uid", "session", "gpa", "page_type", "total_pages", "installed_pages", "identical_pages", "next_gpa", "calls",
+//! "losses", "outcome", "conflict": {"gpa", "page_type"}, "in_doubt": {"gpa", "pages"}, "error": {…}}`. `outcome` is `complete`,
+//! `conflict` or `failed`; `session` is null without a name, the last three where they do not apply, and `error` is as in a failure's
+//! document.
 //!
 //! **Invariant:** the counts are shown whatever the outcome, and pages in doubt are never among them.
 
@@ -11,9 +12,10 @@ use std::fmt;
 use serde::Serialize;
 use stagepages_client::{
     LaunchRef,
-    addr::Gpa,
+    addr::{Gpa, PAGE_BYTES},
     reason,
-    stage::{Conflict, StageEnd, StageReport},
+    session::Outcome,
+    stage::{Conflict, Pages, StageEnd},
     v1, words,
 };
 
@@ -29,6 +31,7 @@ const REPEAT: &str = "repeat the command once that is mended: pages that are the
 pub(super) struct Staged {
     launch: String,
     uid: String,
+    session: Option<String>,
     gpa: String,
     page_type: String,
     total_pages: u64,
@@ -36,6 +39,7 @@ pub(super) struct Staged {
     identical_pages: u64,
     next_gpa: String,
     calls: u64,
+    losses: u64,
     outcome: &'static str,
     conflict: Option<ConflictDocument>,
     in_doubt: Option<InDoubtDocument>,
@@ -54,13 +58,26 @@ struct InDoubtDocument {
     pages: u64,
 }
 
+impl InDoubtDocument {
+    /// The pages from the first to the last in doubt: on one stream they are neighbours.
+    fn of(doubt: &[Pages]) -> Option<Self> {
+        let (first, last) = (doubt.first()?, doubt.last()?);
+        let between = last.gpa.bytes().saturating_sub(first.gpa.bytes()) / PAGE_BYTES;
+        Some(Self {
+            gpa: first.gpa.to_string(),
+            pages: between + last.count,
+        })
+    }
+}
+
 impl Staged {
     /// The document of `report`.
     pub(super) fn new(
         launch: &LaunchRef,
+        session: Option<&str>,
         gpa: Gpa,
         page_type: v1::PageType,
-        report: &StageReport,
+        report: &Outcome,
     ) -> Self {
         let (outcome, conflict, error) = match &report.end {
             StageEnd::Complete => ("complete", None, None),
@@ -85,19 +102,18 @@ impl Staged {
         Self {
             launch: launch.name().to_owned(),
             uid: launch.uid().to_owned(),
+            session: session.map(str::to_owned),
             gpa: gpa.to_string(),
             page_type: words::page_type(page_type.into()).into(),
             total_pages: report.total_pages,
-            installed_pages: report.installed_pages,
-            identical_pages: report.identical_pages,
+            installed_pages: report.mine,
+            identical_pages: report.identical,
             next_gpa: report.next_gpa.to_string(),
             calls: report.calls,
+            losses: report.losses,
             outcome,
             conflict,
-            in_doubt: report.in_doubt.map(|pages| InDoubtDocument {
-                gpa: pages.gpa.to_string(),
-                pages: pages.count,
-            }),
+            in_doubt: InDoubtDocument::of(&report.in_doubt),
             error: error.map(|document| document.error),
         }
     }
@@ -126,8 +142,13 @@ impl fmt::Display for Staged {
         match &self.in_doubt {
             Some(doubt) => write!(
                 f,
-                "\nin doubt: whether {} pages at GPA {} are installed, and how many of them",
-                doubt.pages, doubt.gpa
+                "\nin doubt: whether {} pages at GPA {} are installed, and how many of them{}",
+                doubt.pages,
+                doubt.gpa,
+                match &self.session {
+                    Some(_) => "; the same command again, with the same --session, tells",
+                    None => "",
+                }
             ),
             None => Ok(()),
         }
@@ -163,23 +184,25 @@ fn type_word(page: Conflict) -> String {
 mod tests {
     use std::io;
 
-    use stagepages_client::{StagepagesError, stage::Pages};
+    use stagepages_client::StagepagesError;
     use tonic::Status;
 
     use super::*;
 
     fn staged(end: StageEnd, in_doubt: Option<Pages>) -> Staged {
-        let report = StageReport {
+        let report = Outcome {
             total_pages: 8,
-            installed_pages: 5,
-            identical_pages: 1,
+            mine: 5,
+            identical: 1,
             next_gpa: Gpa::new(0x6000),
             calls: 2,
-            in_doubt,
+            losses: 0,
+            in_doubt: in_doubt.into_iter().collect(),
             end,
         };
         Staged::new(
             &LaunchRef::from("vm-1"),
+            Some("boot"),
             Gpa::new(0),
             v1::PageType::Normal,
             &report,
@@ -245,7 +268,7 @@ mod tests {
             }),
         );
         assert!(staged.to_string().ends_with(
-            "in doubt: whether 2 pages at GPA 0x6000 are installed, and how many of them"
+            "in doubt: whether 2 pages at GPA 0x6000 are installed, and how many of them; the same command again, with the same --session, tells"
         ));
         assert_eq!(
             serde_json::to_value(&staged).unwrap()["error"]["code"],

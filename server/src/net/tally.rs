@@ -1,0 +1,62 @@
+//! Counting what peers do wrong, and saying so seldom.
+//!
+//! **Invariant:** no peer fills the log: one line for each kind of trouble in ten seconds, with the number so far.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+const EVERY: Duration = Duration::from_secs(10);
+
+/// A number of events of one kind.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    count: AtomicU64,
+    said: Mutex<Option<Instant>>,
+}
+
+/// The kinds of trouble that peers make.
+#[derive(Debug, Default)]
+pub(super) struct Trouble {
+    /// Connections beyond the limit.
+    pub(super) turned_away: Tally,
+    /// Connections that ended because their peer flooded them.
+    pub(super) floods: Tally,
+    /// Calls that were refused for the lack of room.
+    pub(super) refused: Tally,
+    /// Calls whose peer stopped in the middle.
+    pub(super) stalled: Tally,
+}
+
+impl Tally {
+    /// Counts one more; the number so far if it is time to say it.
+    pub(super) fn one_more(&self) -> Option<u64> {
+        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_some_and(|at| at.elapsed() < EVERY) {
+            return None;
+        }
+        *said = Some(Instant::now());
+        Some(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn every_event_counts_and_few_are_said() {
+        let tally = Tally::default();
+        assert_eq!(tally.one_more(), Some(1));
+        assert_eq!(tally.one_more(), None);
+        tokio::time::advance(EVERY).await;
+        assert_eq!(tally.one_more(), Some(3));
+    }
+}
