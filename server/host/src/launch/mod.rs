@@ -19,6 +19,8 @@
 
 mod answers;
 mod compare;
+#[cfg(test)]
+mod fault_tests;
 mod finish;
 mod install;
 mod once;

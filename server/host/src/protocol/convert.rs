@@ -2,7 +2,7 @@
 
 use stagepages_kvm::{Gfn, GfnRange, Gpa, PageType};
 
-use super::messages as m;
+use super as m;
 use crate::{
     launch::{
         AbortCause, AbortReason, Answered, CallKey, Finding, FindingKind, InTheWay, Installation,

@@ -24,11 +24,13 @@
 //!
 //! **Invariant:** nothing that a peer sends is trusted: every number is converted by a function that can refuse it.
 
+mod commands;
 mod convert;
-mod messages;
+mod replies;
 
+pub use commands::*;
 pub use convert::{BadMessage, page_type_from_number, page_type_number, request_id};
-pub use messages::*;
+pub use replies::*;
 
 /// The version that this build speaks.
 pub const VERSION: u32 = 1;

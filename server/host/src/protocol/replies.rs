@@ -1,52 +1,8 @@
-//! The messages, field by field.
+//! What the host sends, field by field.
 //!
 //! Enumerations travel as numbers of this protocol (see `convert.rs`), addresses in bytes.
 
-/// What the daemon sends.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Request {
-    /// Chosen by the daemon; the answer carries it.
-    #[prost(uint64, tag = "1")]
-    pub id: u64,
-    /// What to do.
-    #[prost(oneof = "Command", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
-    pub command: Option<Command>,
-}
-
-/// The commands of a [`Request`].
-#[derive(Clone, PartialEq, prost::Oneof)]
-pub enum Command {
-    /// First on every connection.
-    #[prost(message, tag = "2")]
-    Hello(Hello),
-    /// Reports what this machine has for each platform. Needs no launch.
-    #[prost(message, tag = "3")]
-    Probe(Probe),
-    /// Makes the launch of this host; once. Carries the staging memfd.
-    #[prost(message, tag = "4")]
-    Create(Create),
-    /// Installs an extent.
-    #[prost(message, tag = "5")]
-    Stage(Stage),
-    /// Lists the ledger.
-    #[prost(message, tag = "6")]
-    ListRuns(ListRuns),
-    /// Checks ledger, existence and contents against each other.
-    #[prost(message, tag = "7")]
-    Verify(Verify),
-    /// Ends staging.
-    #[prost(message, tag = "8")]
-    Finish(Finish),
-    /// Ends the launch and then the host. Stops a running extent between two chunks.
-    #[prost(message, tag = "9")]
-    Abort(Abort),
-    /// Asks for a remembered answer.
-    #[prost(message, tag = "10")]
-    GetResult(GetResult),
-    /// A stream is over: its stop, if it had one, may be forgotten. Not answered.
-    #[prost(message, tag = "11")]
-    EndStream(EndStream),
-}
+use super::Stage;
 
 /// What the host sends.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -117,17 +73,6 @@ pub enum Outcome {
     Remembered(Remembered),
 }
 
-/// Opens a connection.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
-pub struct Hello {
-    /// The daemon's version of this protocol.
-    #[prost(uint32, tag = "1")]
-    pub version: u32,
-    /// Which daemon: a host obeys only the highest that it has seen.
-    #[prost(uint64, tag = "2")]
-    pub epoch: u64,
-}
-
 /// Accepts a connection.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Welcome {
@@ -138,10 +83,6 @@ pub struct Welcome {
     #[prost(bytes = "vec", tag = "2")]
     pub record: Vec<u8>,
 }
-
-/// Asks what platforms find here.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
-pub struct Probe {}
 
 /// Answers [`Probe`].
 #[derive(Clone, PartialEq, prost::Message)]
@@ -177,124 +118,6 @@ pub struct ProbeCheck {
     /// What an operator can do.
     #[prost(string, tag = "4")]
     pub remedy: String,
-}
-
-/// Makes the launch.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Create {
-    /// The platform's number.
-    #[prost(uint32, tag = "1")]
-    pub platform: u32,
-    /// Memory regions.
-    #[prost(message, repeated, tag = "2")]
-    pub regions: Vec<Region>,
-    /// Script of the simulator.
-    #[prost(message, optional, tag = "3")]
-    pub sim: Option<Sim>,
-    /// Opaque to the host, returned by [`Welcome`].
-    #[prost(bytes = "vec", tag = "4")]
-    pub record: Vec<u8>,
-    /// Calls are numbered and taken in order.
-    #[prost(bool, tag = "5")]
-    pub sequenced: bool,
-}
-
-/// One memory region.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
-pub struct Region {
-    /// First address.
-    #[prost(uint64, tag = "1")]
-    pub gpa: u64,
-    /// Bytes.
-    #[prost(uint64, tag = "2")]
-    pub size: u64,
-}
-
-/// Script of the simulator.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Sim {
-    /// Firmware time for one page.
-    #[prost(uint64, tag = "1")]
-    pub page_latency_nanos: u64,
-    /// Faults.
-    #[prost(message, repeated, tag = "2")]
-    pub faults: Vec<SimFault>,
-}
-
-/// One scripted fault.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
-pub struct SimFault {
-    /// The page.
-    #[prost(uint64, tag = "1")]
-    pub gpa: u64,
-    /// How often it strikes.
-    #[prost(uint32, tag = "2")]
-    pub times: u32,
-    /// What happens.
-    #[prost(oneof = "SimEffect", tags = "3, 4, 5, 6")]
-    pub effect: Option<SimEffect>,
-}
-
-/// The effects of a [`SimFault`].
-#[derive(Clone, Copy, PartialEq, prost::Oneof)]
-pub enum SimEffect {
-    /// Firmware refuses with this status.
-    #[prost(uint32, tag = "3")]
-    FirmwareStatus(u32),
-    /// The kernel refuses with this errno.
-    #[prost(uint32, tag = "4")]
-    KernelErrno(u32),
-    /// The call succeeds short of this page.
-    #[prost(bool, tag = "5")]
-    StopShort(bool),
-    /// The page exists although the ledger does not hold it.
-    #[prost(bool, tag = "6")]
-    StrayPage(bool),
-}
-
-/// Installs an extent.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Stage {
-    /// First address.
-    #[prost(uint64, tag = "1")]
-    pub gpa: u64,
-    /// Bytes.
-    #[prost(uint64, tag = "2")]
-    pub length: u64,
-    /// The page type's number.
-    #[prost(uint32, tag = "3")]
-    pub page_type: u32,
-    /// Where the contents begin in the staging memfd; unset for an extent without contents.
-    #[prost(uint64, optional, tag = "4")]
-    pub staging_offset: Option<u64>,
-    /// The call's number.
-    #[prost(uint64, optional, tag = "5")]
-    pub sequence: Option<u64>,
-    /// The call's name; empty if it has none.
-    #[prost(bytes = "vec", tag = "6")]
-    pub request_id: Vec<u8>,
-    /// The stream that it came on, not 0 and of this connection's choosing; 0 if it came alone.
-    #[prost(uint64, tag = "7")]
-    pub stream: u64,
-}
-
-/// Asks for a remembered answer, by one of the two.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct GetResult {
-    /// The call's number.
-    #[prost(uint64, optional, tag = "1")]
-    pub sequence: Option<u64>,
-    /// The call's name.
-    #[prost(bytes = "vec", tag = "2")]
-    pub request_id: Vec<u8>,
-}
-
-/// A stream is over.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
-pub struct EndStream {
-    /// Which.
-    #[prost(uint64, tag = "1")]
-    pub stream: u64,
 }
 
 /// Answers that are remembered.
@@ -344,23 +167,6 @@ pub struct Stop {
     pub identical_pages: u64,
 }
 
-/// Lists the ledger.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
-pub struct ListRuns {
-    /// By installation, not by GPA.
-    #[prost(bool, tag = "1")]
-    pub by_installation: bool,
-    /// Where to begin: an ordinal, or a frame number.
-    #[prost(uint64, tag = "2")]
-    pub from: u64,
-    /// With hashes.
-    #[prost(bool, tag = "3")]
-    pub hashes: bool,
-    /// Most runs wanted; at most [`super::MAX_PAGE_RUNS`] come.
-    #[prost(uint32, tag = "4")]
-    pub max_runs: u32,
-}
-
 /// Part of the ledger.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct RunsPage {
@@ -395,10 +201,6 @@ pub struct Run {
     pub hashes: Vec<u8>,
 }
 
-/// Checks the launch.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
-pub struct Verify {}
-
 /// Answers [`Verify`].
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct VerifyReport {
@@ -425,22 +227,6 @@ pub struct Finding {
     /// 1 missing, 2 stray, 3 contents.
     #[prost(uint32, tag = "2")]
     pub kind: u32,
-}
-
-/// Ends staging.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Finish {
-    /// The digest that the caller expects; empty for no check.
-    #[prost(bytes = "vec", tag = "1")]
-    pub expected_digest: Vec<u8>,
-}
-
-/// Ends the launch.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
-pub struct Abort {
-    /// Its lease ran out; otherwise somebody asked for it.
-    #[prost(bool, tag = "1")]
-    pub lease_expired: bool,
 }
 
 /// Nothing to add to the snapshot.
