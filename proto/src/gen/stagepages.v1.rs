@@ -1033,6 +1033,9 @@ pub mod launch_service_client {
         /// repeat of a call that was applied meets its own pages: ALREADY_INSTALLED with `identical` true. Of SECRETS and UNMEASURED
         /// pages only GPA, type and length count as content.
         ///
+        /// With both, the name decides: a name that is known gets its first answer whatever number comes with it, and consumes none; a number that
+        /// was applied under another name is a SEQUENCE_CONFLICT.
+        ///
         /// Order: a SEQUENCED launch applies calls in the order of `sequence`, 0 first. An UNORDERED one applies them in the order in which the launch
         /// host takes their chunks up, which the ledger records.
         ///
@@ -1473,6 +1476,9 @@ pub mod launch_service_server {
         /// short; a call that was refused before its first page was not applied, and a repeat of it is judged anew. Without either, a
         /// repeat of a call that was applied meets its own pages: ALREADY_INSTALLED with `identical` true. Of SECRETS and UNMEASURED
         /// pages only GPA, type and length count as content.
+        ///
+        /// With both, the name decides: a name that is known gets its first answer whatever number comes with it, and consumes none; a number that
+        /// was applied under another name is a SEQUENCE_CONFLICT.
         ///
         /// Order: a SEQUENCED launch applies calls in the order of `sequence`, 0 first. An UNORDERED one applies them in the order in which the launch
         /// host takes their chunks up, which the ledger records.

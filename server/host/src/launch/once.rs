@@ -31,7 +31,7 @@ impl Launch {
     ) -> (Self, Result<Installation, Refusal>) {
         match self.standing(key, extent) {
             Standing::Repeat(first) => {
-                let same = first.key == *key && self.same_content(&first, extent);
+                let same = same_call(key, &first.key) && self.same_content(&first, extent);
                 let answer = if same {
                     first.applied.map_err(|refusal| *refusal)
                 } else {
@@ -182,6 +182,15 @@ fn check_ordering(ordering: Ordering, key: &CallKey) -> Result<(), Refusal> {
         (Ordering::Sequenced, Some(_)) | (Ordering::Unordered, None) => return Ok(()),
     };
     Err(Refusal::new(Reason::MalformedRequest, text))
+}
+
+/// Whether a call is known by what another was known by. A name decides alone: a client that was restarted may know the name of its call
+/// and not its number. A number decides unless both calls have names that differ.
+fn same_call(key: &CallKey, first: &CallKey) -> bool {
+    match (&key.request_id, &first.request_id) {
+        (Some(id), Some(known)) => id == known,
+        (Some(_), None) | (None, _) => key.sequence == first.sequence,
+    }
 }
 
 fn other_content(key: &CallKey, first: &Answered) -> Refusal {

@@ -203,6 +203,26 @@ fn numbers_are_taken_in_order_and_only_by_what_was_applied() {
 }
 
 #[test]
+fn a_name_is_known_by_any_number_and_a_number_by_one_name() {
+    let both = |sequence, id: &str| CallKey {
+        sequence: Some(sequence),
+        ..name(id)
+    };
+    let launch = launch(Ordering::Sequenced, &[]);
+    let (launch, first) = stage(launch, &both(0, "a"), 0, PageType::Normal, &[1]);
+    let (launch, second) = stage(launch, &both(1, "b"), 1, PageType::Normal, &[2]);
+    assert_eq!(second.unwrap().installed_pages, 1);
+    // As from a client that was restarted, and counts from another number.
+    let (launch, stale) = stage(launch, &both(2, "a"), 0, PageType::Normal, &[1]);
+    assert_eq!(stale, first);
+    let (launch, unnamed) = stage(launch, &number(0), 0, PageType::Normal, &[1]);
+    assert_eq!(unnamed, first);
+    let (launch, renamed) = stage(launch, &both(0, "c"), 0, PageType::Normal, &[1]);
+    assert_eq!(reason(renamed), Reason::SequenceConflict);
+    assert_eq!(launch.snapshot().next_sequence, 2);
+}
+
+#[test]
 fn a_forgotten_answer_is_never_applied_again() {
     let mut launch = launch(Ordering::Sequenced, &[]);
     let many = REPLAY_WINDOW as u64 + 2;

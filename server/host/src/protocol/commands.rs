@@ -75,7 +75,7 @@ pub struct Create {
     /// Script of the simulator.
     #[prost(message, optional, tag = "3")]
     pub sim: Option<Sim>,
-    /// Opaque to the host, returned by [`Welcome`].
+    /// Opaque to the host, returned by [`Welcome`](super::Welcome).
     #[prost(bytes = "vec", tag = "4")]
     pub record: Vec<u8>,
     /// Calls are numbered and taken in order.

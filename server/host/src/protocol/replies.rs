@@ -30,7 +30,7 @@ pub enum Message {
     Farewell(Farewell),
 }
 
-/// The answer to one [`Request`].
+/// The answer to one [`Request`](super::Request).
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Response {
     /// The request's id.
@@ -79,12 +79,12 @@ pub struct Welcome {
     /// The version that both speak from here on.
     #[prost(uint32, tag = "1")]
     pub version: u32,
-    /// The daemon's own record as given with [`Create`]; empty while there is no launch.
+    /// The daemon's own record as given with [`Create`](super::Create); empty while there is no launch.
     #[prost(bytes = "vec", tag = "2")]
     pub record: Vec<u8>,
 }
 
-/// Answers [`Probe`].
+/// Answers [`Probe`](super::Probe).
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Probed {
     /// One for each platform.
@@ -201,7 +201,7 @@ pub struct Run {
     pub hashes: Vec<u8>,
 }
 
-/// Answers [`Verify`].
+/// Answers [`Verify`](super::Verify).
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct VerifyReport {
     /// Installed pages whose existence was checked.
