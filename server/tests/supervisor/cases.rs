@@ -225,7 +225,8 @@ fn garbage() -> Result<()> {
     let (daemon, welcome) = rig.serving_daemon()?;
     ensure!(welcome.starts_with("welcome 3 lives a"), "{welcome}");
 
-    // Killed itself, the supervisor takes its daemon along.
+    // Killed itself, the supervisor takes its daemon along. The answer shows that the daemon is past saying that it serves.
+    daemon.ask("state")?;
     rig.signal(Signal::SIGKILL)?;
     daemon.expect("supervisor gone")?;
     daemon.expect_gone()?;
