@@ -7,7 +7,7 @@ use std::{
 
 use prost_types::Timestamp;
 use stagepages_host::{
-    launch::{AbortReason, Answered, CallKey, Snapshot, State},
+    launch::{Answered, CallKey, Snapshot, State},
     platform::PlatformKind,
     protocol::{Abort, Command},
 };
@@ -15,39 +15,14 @@ use stagepages_proto::v1;
 use tokio::sync::{Semaphore, watch};
 
 use super::{
-    HostLink, Lease, Staging,
+    Ending, HostLink, Lease, Staging, Status,
+    status::abort_cause,
     supervisor_link::{HostChild, SupervisorLink},
 };
 use crate::supervisor::HostExit;
 
 /// How long AbortLaunch waits for the host to answer before it is killed, and then for it to be gone.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How a launch ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
-    /// The host ended it, and told why.
-    Told,
-    /// The host died without a word.
-    Died(HostExit),
-    /// The host did not react to AbortLaunch and was killed.
-    Killed,
-}
-
-/// How a launch is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
-    /// As its host last told. Kept when the host is gone.
-    pub snapshot: Snapshot,
-    /// Set once it is over.
-    pub ending: Option<Ending>,
-    /// When it left CREATED or STAGING.
-    pub ended: Option<SystemTime>,
-    /// The host is reaped, and its memory free.
-    pub released: bool,
-    /// The launch as it was when it came into each of its states, in order. At most one for each state.
-    pub history: Vec<Snapshot>,
-}
 
 /// A launch.
 #[derive(Debug)]
@@ -119,93 +94,6 @@ pub struct Parts {
     pub remembered: Arc<Mutex<Vec<Answered>>>,
     /// Who can kill the host.
     pub supervisor: SupervisorLink,
-}
-
-impl Status {
-    /// A launch whose host has said nothing yet.
-    #[must_use]
-    pub fn fresh() -> Self {
-        let snapshot = Snapshot {
-            state: State::Created,
-            installed_pages: 0,
-            digest: None,
-            abort: None,
-            next_sequence: 0,
-        };
-        Self {
-            history: vec![snapshot.clone()],
-            snapshot,
-            ending: None,
-            ended: None,
-            released: false,
-        }
-    }
-
-    /// Takes what the host tells, and says whether it is news. A launch that is over stays so.
-    pub fn told(&mut self, snapshot: Snapshot) -> bool {
-        // A host that was given up may still tell how it ended before it dies of that.
-        let late = self.ending == Some(Ending::Killed) && snapshot.state == State::Aborted;
-        if (self.ending.is_some() && !late) || self.snapshot == snapshot {
-            return false;
-        }
-        match snapshot.state {
-            State::Created | State::Staging => {}
-            State::Finished => self.ended = self.ended.or_else(|| Some(SystemTime::now())),
-            State::Aborted => {
-                self.ended = self.ended.or_else(|| Some(SystemTime::now()));
-                self.ending = Some(Ending::Told);
-            }
-        }
-        self.snapshot = snapshot;
-        self.passed();
-        true
-    }
-
-    /// Takes that the host is to be killed because it does not react.
-    pub fn killed(&mut self) {
-        if self.ending.is_none() {
-            self.ending = Some(Ending::Killed);
-            self.ended = self.ended.or_else(|| Some(SystemTime::now()));
-            self.snapshot.state = State::Aborted;
-            self.passed();
-        }
-    }
-
-    /// Keeps the launch as it is when its state is a new one.
-    fn passed(&mut self) {
-        // The first page and the end may come in one message; it was STAGING between.
-        let staged = self.snapshot.installed_pages > 0 && self.snapshot.state != State::Staging;
-        if staged
-            && self
-                .history
-                .last()
-                .is_some_and(|last| last.state == State::Created)
-        {
-            self.history.push(Snapshot {
-                state: State::Staging,
-                abort: None,
-                ..self.snapshot.clone()
-            });
-        }
-        if self
-            .history
-            .last()
-            .is_none_or(|last| last.state != self.snapshot.state)
-        {
-            self.history.push(self.snapshot.clone());
-        }
-    }
-
-    /// Takes that the host is gone, after everything it told.
-    pub fn gone(&mut self, exit: HostExit) {
-        self.released = true;
-        if self.ending.is_none() {
-            self.ending = Some(Ending::Died(exit));
-            self.ended = self.ended.or_else(|| Some(SystemTime::now()));
-            self.snapshot.state = State::Aborted;
-            self.passed();
-        }
-    }
 }
 
 impl Launch {
@@ -453,37 +341,5 @@ impl Launch {
                 .is_none()
                 .then(|| Timestamp::from(self.lease.expires())),
         }
-    }
-}
-
-fn abort_cause(status: &Status) -> v1::AbortCause {
-    let told = |reason: v1::AbortReason, message: String| v1::AbortCause {
-        reason: reason.into(),
-        message,
-        signal: 0,
-        exit_code: 0,
-    };
-    match (&status.ending, &status.snapshot.abort) {
-        (Some(Ending::Died(exit)), _) => v1::AbortCause {
-            signal: exit.signal().unwrap_or(0),
-            exit_code: exit.code().unwrap_or(0),
-            ..told(
-                v1::AbortReason::HostDied,
-                format!("the launch host died: {exit}; every page of the launch is gone"),
-            )
-        },
-        (Some(Ending::Killed), _) => told(
-            v1::AbortReason::Requested,
-            "aborted on request; the launch host did not react and was killed".to_owned(),
-        ),
-        (Some(Ending::Told) | None, Some(cause)) => {
-            let reason = match cause.reason {
-                AbortReason::Requested => v1::AbortReason::Requested,
-                AbortReason::LeaseExpired => v1::AbortReason::LeaseExpired,
-                AbortReason::PlatformRefused => v1::AbortReason::PlatformRefused,
-            };
-            told(reason, cause.message.clone())
-        }
-        (Some(Ending::Told) | None, None) => told(v1::AbortReason::Unspecified, String::new()),
     }
 }

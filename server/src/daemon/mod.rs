@@ -13,13 +13,15 @@ mod node;
 mod registry;
 mod run;
 mod staging;
+mod status;
 pub mod supervisor_link;
 
 pub use create::{Blueprint, Nursery};
 pub use host_link::{Answer, HostLink, LinkLost, Posted, Told};
-pub use launch::{Ending, Identity, Launch, Parts, Status};
+pub use launch::{Identity, Launch, Parts};
 pub use lease::{DEFAULT_LEASE, Lease, MAX_LEASE, MIN_LEASE};
 pub use node::Node;
 pub use registry::{Made, Registry, RegistryLimits, Reservation};
 pub use run::run;
 pub use staging::{MAX_DATA_BYTES, Slot, Staging};
+pub use status::{Ending, Status};
