@@ -93,6 +93,8 @@ impl Launch {
             })
         };
         match key.sequence {
+            // Refused when it is applied, for being numbered at all: of an unordered launch no number is early.
+            Some(_) if !self.is_sequenced() => Standing::New,
             Some(sequence) if sequence < answers.next_sequence() => match answers
                 .by_sequence(sequence)
             {
@@ -161,6 +163,16 @@ impl Launch {
                 open.submitted_again(first, extent)
             }
             // The pages are gone, and with them what could be compared.
+            Self::Aborted(_) => true,
+        }
+    }
+
+    /// Whether numbers mean anything here. What an ended launch remembers by number was numbered.
+    fn is_sequenced(&self) -> bool {
+        match self {
+            Self::Open(open) | Self::Finished(Finished { open, .. }) => {
+                open.ordering == Ordering::Sequenced
+            }
             Self::Aborted(_) => true,
         }
     }

@@ -198,6 +198,14 @@ fn numbers_are_taken_in_order_and_only_by_what_was_applied() {
         &[1],
     );
     assert_eq!(reason(numbered), Reason::MalformedRequest);
+    let (_, far) = stage(
+        self::launch(Ordering::Unordered, &[]),
+        &number(5),
+        20,
+        PageType::Normal,
+        &[1],
+    );
+    assert_eq!(reason(far), Reason::MalformedRequest);
     assert_eq!(launch.result(&number(1)).unwrap().installed_pages(), 1);
     assert_eq!(reason(launch.result(&number(2))), Reason::ResultNotFound);
 }
