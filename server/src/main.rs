@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve(&args),
         Command::Daemon(args) => daemon(*args).map(|()| ExitCode::SUCCESS),
-        Command::Host(args) => host(args).map(|()| ExitCode::SUCCESS),
+        Command::Host(args) => host(args),
         Command::Demo(args) => demo::run(&args),
     };
     done.unwrap_or_else(|error| {
@@ -54,7 +54,7 @@ fn daemon(args: ServeArgs) -> anyhow::Result<()> {
     daemon::run(config)
 }
 
-fn host(args: HostArgs) -> anyhow::Result<()> {
+fn host(args: HostArgs) -> anyhow::Result<ExitCode> {
     logging::init(Role::Host, &args.log.to_string(), args.log_format)?;
     let listener =
         SeqListener::from(take_stdin().context("the supervisor's socket on standard input")?);
@@ -63,5 +63,6 @@ fn host(args: HostArgs) -> anyhow::Result<()> {
         chunk_pages: args.chunk_pages.get().into(),
     };
     let _launch = tracing::info_span!("host", uid = %args.id).entered();
-    stagepages_host::serve::run(listener, config).context("the launch host")
+    let ended = stagepages_host::serve::run(listener, config).context("the launch host")?;
+    Ok(ended.exit_code().into())
 }

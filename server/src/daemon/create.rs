@@ -14,6 +14,7 @@ use stagepages_host::{
 };
 use std::os::fd::AsFd as _;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     HostLink, Launch, Staging, Status, Told,
@@ -150,6 +151,8 @@ impl Nursery {
         let (status, _) = watch::channel(Status::fresh());
         let (updated, remembered) = (status.clone(), Arc::new(Mutex::new(Vec::new())));
         let farewell = Arc::clone(&remembered);
+        let told_all = CancellationToken::new();
+        let end = told_all.clone();
         let link = self
             .connect(&child, move |told| match told {
                 Told::Snapshot(snapshot) => {
@@ -159,6 +162,7 @@ impl Nursery {
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .extend(answers),
+                Told::End => end.cancel(),
             })
             .await?;
         let command = Command::Create(blueprint.create);
@@ -184,6 +188,7 @@ impl Nursery {
                 child,
                 status,
                 remembered,
+                told_all,
                 supervisor: self.supervisor.clone(),
             },
         ))

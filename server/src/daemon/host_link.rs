@@ -37,8 +37,10 @@ pub struct Answer {
 pub enum Told {
     /// The launch as it is now.
     Snapshot(Snapshot),
-    /// The launch is over: answers that it remembered.
+    /// The launch is over: some of the answers that it remembered.
     Farewell(Vec<Answered>),
+    /// It has told everything, and waits for [`Command::Bye`].
+    End,
 }
 
 /// A command that was sent.
@@ -286,6 +288,9 @@ impl Shared {
                         .map(Answered::try_from)
                         .collect();
                     told(Told::Farewell(answers.map_err(io::Error::other)?));
+                    if farewell.last {
+                        told(Told::End);
+                    }
                 }
                 None => return Err(io::Error::other(BadMessage::new("message", "none"))),
             }

@@ -9,10 +9,11 @@ use prost_types::Timestamp;
 use stagepages_host::{
     launch::{Answered, CallKey, Snapshot, State},
     platform::PlatformKind,
-    protocol::{Abort, Command},
+    protocol::{Abort, Bye, Command},
 };
 use stagepages_proto::v1;
 use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Ending, HostLink, Lease, Staging, Status,
@@ -51,6 +52,7 @@ pub struct Launch {
     status: watch::Sender<Status>,
     /// What its host remembered when the launch was over.
     remembered: Arc<Mutex<Vec<Answered>>>,
+    told_all: CancellationToken,
     /// How long it may stay untouched.
     pub lease: Lease,
     max_pending_calls: usize,
@@ -92,6 +94,8 @@ pub struct Parts {
     pub status: watch::Sender<Status>,
     /// What its host remembered when the launch was over; fed by the link.
     pub remembered: Arc<Mutex<Vec<Answered>>>,
+    /// Cancelled when the host of an ended launch has told everything; by the link.
+    pub told_all: CancellationToken,
     /// Who can kill the host.
     pub supervisor: SupervisorLink,
 }
@@ -114,6 +118,7 @@ impl Launch {
             child,
             status,
             remembered,
+            told_all,
             supervisor,
         } = parts;
         let max_pending_calls =
@@ -132,6 +137,7 @@ impl Launch {
             supervisor,
             status,
             remembered,
+            told_all,
             lease: Lease::new(lease),
             max_pending_calls,
             created_answer: OnceLock::new(),
@@ -245,6 +251,10 @@ impl Launch {
         let exit = tokio::select! {
             exit = self.child.exited() => exit,
             () = self.link.lost() => self.outlive().await,
+            () = self.told_all.cancelled() => {
+                self.link.tell(Command::Bye(Bye {})).await;
+                self.outlive().await
+            }
         };
         // What it told before it died counts: the link is read to its end first.
         if tokio::time::timeout(PATIENCE, self.link.lost())

@@ -50,6 +50,7 @@ impl Checked {
             sim: self.sim.clone(),
             record: Vec::new(),
             sequenced: self.sequenced,
+            lease_millis: u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX),
         }
     }
 }

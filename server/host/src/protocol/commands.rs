@@ -9,7 +9,7 @@ pub struct Request {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     /// What to do.
-    #[prost(oneof = "Command", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "Command", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
     pub command: Option<Command>,
 }
 
@@ -46,6 +46,15 @@ pub enum Command {
     /// A stream is over: its stop, if it had one, may be forgotten. Not answered.
     #[prost(message, tag = "11")]
     EndStream(EndStream),
+    /// Carries the staging memfd of a daemon that adopts the host, for the [`Stage`]s that follow on this connection.
+    #[prost(message, tag = "12")]
+    Staging(Staging),
+    /// Asks for a sign of life. Answered beside the launch thread, whatever that does.
+    #[prost(message, tag = "13")]
+    Ping(Ping),
+    /// What the ended launch told is safe elsewhere: the host may end.
+    #[prost(message, tag = "14")]
+    Bye(Bye),
 }
 
 /// Opens a connection.
@@ -81,7 +90,22 @@ pub struct Create {
     /// Calls are numbered and taken in order.
     #[prost(bool, tag = "5")]
     pub sequenced: bool,
+    /// How long the host waits for a daemon before it ends itself; 0 for ever.
+    #[prost(uint64, tag = "6")]
+    pub lease_millis: u64,
 }
+
+/// Brings a staging memory.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Staging {}
+
+/// Asks for a sign of life.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Ping {}
+
+/// Lets the host of an ended launch go.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Bye {}
 
 /// One memory region.
 #[derive(Clone, Copy, PartialEq, prost::Message)]

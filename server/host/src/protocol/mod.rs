@@ -9,15 +9,24 @@
 //! daemon                                   host
 //!   Hello{version, epoch}      ──────▶
 //!                              ◀──────       Welcome{version, record, snapshot}
-//!   Create{spec} + staging fd  ──────▶
+//!   Create{spec} + staging fd  ──────▶         or, if there is a launch: Staging + staging fd
 //!                              ◀──────       Done{snapshot}
 //!   Stage{extent}              ──────▶
 //!                              ◀──────       Progress (now and then)
 //!                              ◀──────       Staged | Refused, each with the snapshot
+//!   Abort                      ──────▶
+//!                              ◀──────       Done{snapshot}, Farewell
+//!   Bye                        ──────▶         the host ends
 //! ```
 //!
-//! A call that carries a number or a name is applied exactly once; the host remembers the answer (see [`crate::launch::Answers`]). A launch that
-//! ends in ABORTED hands what it remembers to the daemon (`Farewell`), and the host ends.
+//! A call that carries a number or a name is applied exactly once; the host remembers the answer (see [`crate::launch::Answers`]).
+//!
+//! The end takes two: the host of a launch that is over gives back the VM's memory, tells what it remembers (`Farewell`), and stays until a
+//! daemon says that this is safe elsewhere (`Bye`). A daemon that dies between the two finds it all again when it is back.
+//!
+//! A daemon that comes back greets the host; `Welcome` gives it the record that the launch was created with, and how the launch is. It
+//! then brings a staging memory of its own (`Staging`), for its own requests: those of its predecessor that still wait keep theirs.
+//! A host that no daemon speaks to for as long as its lease ends itself.
 //!
 //! Messages are protobuf, so that fields can be added; a change that an older peer would misread raises [`VERSION`], and the host goes on
 //! accepting [`OLDEST_VERSION`].
@@ -33,10 +42,10 @@ pub use convert::{BadMessage, page_type_from_number, page_type_number, request_i
 pub use replies::*;
 
 /// The version that this build speaks.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
-/// The oldest version that this build still accepts.
-pub const OLDEST_VERSION: u32 = 1;
+/// The oldest version that this build still accepts. A host of version 1 could not be adopted: it kept no record of its daemon's.
+pub const OLDEST_VERSION: u32 = 2;
 
 /// Largest number of runs in one [`RunsPage`]; with at most [`MAX_PAGE_HASHES`] hashes it fits a frame.
 pub const MAX_PAGE_RUNS: usize = 512;

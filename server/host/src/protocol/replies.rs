@@ -25,7 +25,7 @@ pub enum Message {
     /// Progress inside a running extent: the launch as it is now. May be left out.
     #[prost(message, tag = "2")]
     Progress(Snapshot),
-    /// Last, before the host of an aborted launch ends: the answers that it remembers. May come in several parts.
+    /// When the launch is over, and again to each daemon that comes later: the answers that it remembers. May come in several parts.
     #[prost(message, tag = "3")]
     Farewell(Farewell),
 }
@@ -40,7 +40,7 @@ pub struct Response {
     #[prost(message, optional, tag = "2")]
     pub snapshot: Option<Snapshot>,
     /// What came of it.
-    #[prost(oneof = "Outcome", tags = "3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "Outcome", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub outcome: Option<Outcome>,
 }
 
@@ -53,7 +53,7 @@ pub enum Outcome {
     /// Answers `Probe`.
     #[prost(message, tag = "4")]
     Probed(Probed),
-    /// Answers `Create`, `Finish` and `Abort`.
+    /// Answers `Create`, `Staging`, `Finish`, `Abort` and `Bye`.
     #[prost(message, tag = "5")]
     Done(Done),
     /// Answers `Stage`: complete, or a short count.
@@ -71,6 +71,9 @@ pub enum Outcome {
     /// Answers `GetResult`.
     #[prost(message, tag = "10")]
     Remembered(Remembered),
+    /// Answers `Ping`.
+    #[prost(message, tag = "11")]
+    Pong(Pong),
 }
 
 /// Accepts a connection.
@@ -126,6 +129,17 @@ pub struct Farewell {
     /// Some of them.
     #[prost(message, repeated, tag = "1")]
     pub answers: Vec<Remembered>,
+    /// Nothing more follows: the host waits for [`Bye`](super::Bye).
+    #[prost(bool, tag = "2")]
+    pub last: bool,
+}
+
+/// Answers [`Ping`](super::Ping).
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Pong {
+    /// How long the launch thread has been at its request without finishing a chunk; 0 if it waits for requests.
+    #[prost(uint64, tag = "1")]
+    pub silent_millis: u64,
 }
 
 /// One remembered answer.

@@ -5,7 +5,7 @@ use std::{
     fs::File,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{SyncSender, TrySendError},
     },
     thread,
@@ -14,11 +14,12 @@ use std::{
 
 use nix::unistd::Uid;
 
+use super::{presence::Presence, pulse::Pulse};
 use crate::{
     launch::{AbortReason, Reason, Refusal, StopFlag},
     protocol::{
-        self, Abort, Command, EndStream, Farewell, Hello, Message, Outcome, Remembered, Reply,
-        Request, Response, Snapshot, Stage, Welcome,
+        self, Abort, Command, EndStream, Farewell, Hello, MAX_FAREWELL, Message, Outcome, Ping,
+        Pong, Remembered, Reply, Request, Response, Snapshot, Stage, Welcome,
     },
     wire::{self, SeqSocket},
 };
@@ -53,36 +54,54 @@ pub(super) enum Job {
     HungUp,
 }
 
+/// What all connections of a host share.
+#[derive(Debug, Clone)]
+pub(super) struct Common {
+    pub(super) jobs: SyncSender<Job>,
+    pub(super) stop: StopFlag,
+    pub(super) fence: Arc<Fence>,
+    pub(super) presence: Arc<Presence>,
+    pub(super) pulse: Arc<Pulse>,
+}
+
 /// A daemon's connection, to answer on.
 #[derive(Debug, Clone)]
 pub(super) struct Connection {
     socket: Arc<SeqSocket>,
     /// Streams of which nothing more is applied. Their numbers are this connection's.
     stopped: Arc<Mutex<HashSet<u64>>>,
+    /// Whence the contents of its requests are read. The launch thread's alone.
+    staging: Arc<Mutex<Option<Arc<File>>>>,
+    /// It knows how the launch ended.
+    told_end: Arc<AtomicBool>,
+    /// The daemon's, from its greeting on.
+    epoch: Arc<AtomicU64>,
 }
 
 impl Connection {
     /// Serves `socket` on a thread of its own.
-    pub(super) fn start(
-        socket: SeqSocket,
-        jobs: SyncSender<Job>,
-        stop: StopFlag,
-        fence: Arc<Fence>,
-    ) {
+    pub(super) fn start(socket: SeqSocket, common: Common) {
         if let Err(error) = socket.set_send_timeout(ANSWER_PATIENCE) {
             tracing::warn!(%error, "answers wait for as long as the daemon likes");
         }
         let connection = Self {
             socket: Arc::new(socket),
             stopped: Arc::default(),
+            staging: Arc::default(),
+            told_end: Arc::default(),
+            epoch: Arc::default(),
         };
         let serve = move || {
-            if let Err(error) = connection.serve(&jobs, &stop, &fence) {
+            let mut admitted = None;
+            if let Err(error) = connection.serve(&common, &mut admitted) {
                 tracing::warn!(%error, "closing a daemon's connection");
             }
             connection.close();
-            // The launch thread may be gone already; then the process is on its way out.
-            drop(jobs.send(Job::HungUp));
+            if admitted.is_some() {
+                common.presence.gone();
+                // The launch thread may be gone already; then the process is on its way out.
+                drop(common.jobs.send(Job::HungUp));
+            }
         };
         if let Err(error) = thread::Builder::new()
             .name("connection".to_owned())
@@ -93,34 +112,43 @@ impl Connection {
         }
     }
 
-    fn serve(
-        &self,
-        jobs: &SyncSender<Job>,
-        stop: &StopFlag,
-        fence: &Fence,
-    ) -> Result<(), ConnectionError> {
+    /// Passes on what the daemon says until it hangs up; `admitted` is its epoch from its greeting on.
+    fn serve(&self, common: &Common, admitted: &mut Option<u64>) -> Result<(), ConnectionError> {
+        let Common {
+            jobs,
+            stop,
+            fence,
+            presence,
+            pulse,
+        } = common;
         let peer = self.socket.peer_cred()?;
         if peer.uid != Uid::effective().as_raw() && peer.uid != 0 {
             return Err(ConnectionError::Stranger(peer.uid));
         }
-        let mut admitted: Option<u64> = None;
         // Streams with a request that found the queue full: nothing behind it may find room again.
         let mut skipped = HashSet::new();
         while let Some(frame) = self.socket.recv()? {
             let request: Request = wire::decode(&frame.bytes).map_err(std::io::Error::from)?;
-            match (&request.command, admitted) {
+            match (&request.command, *admitted) {
                 (Some(Command::Hello(hello)), None) => {
                     check_version(hello)?;
                     if !fence.admit(hello.epoch) {
                         return Err(ConnectionError::Superseded(hello.epoch));
                     }
-                    admitted = Some(hello.epoch);
+                    *admitted = Some(hello.epoch);
+                    self.epoch.store(hello.epoch, Ordering::Release);
+                    presence.came();
                 }
                 (Some(Command::Hello(_)) | None, _) | (Some(_), None) => {
                     return Err(ConnectionError::OutOfPlace);
                 }
                 (Some(_), Some(epoch)) if !fence.admits_still(epoch) => {
                     return Err(ConnectionError::Superseded(epoch));
+                }
+                (Some(Command::Ping(Ping {})), Some(_)) => {
+                    let silent_millis = pulse.silence();
+                    self.answer(request.id, None, Outcome::Pong(Pong { silent_millis }));
+                    continue;
                 }
                 (Some(Command::Abort(abort)), Some(_)) => stop.set(abort_reason(abort)),
                 (Some(Command::EndStream(EndStream { stream })), Some(_)) => {
@@ -198,9 +226,41 @@ impl Connection {
         self.send(Message::Progress(snapshot));
     }
 
-    /// Hands over what an ended launch remembers.
-    pub(super) fn farewell(&self, answers: Vec<Remembered>) {
-        self.send(Message::Farewell(Farewell { answers }));
+    /// Hands over what an ended launch remembers, once.
+    pub(super) fn farewell(&self, answers: impl Iterator<Item = Remembered>) {
+        if self.told_end.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let mut answers = answers.peekable();
+        loop {
+            let part: Vec<_> = answers.by_ref().take(MAX_FAREWELL).collect();
+            let last = answers.peek().is_none();
+            self.send(Message::Farewell(Farewell {
+                answers: part,
+                last,
+            }));
+            if last {
+                return;
+            }
+        }
+    }
+
+    /// Which daemon this is.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// From here on contents are read from `staging`.
+    pub(super) fn use_staging(&self, staging: Option<File>) {
+        *self.staging.lock().unwrap_or_else(PoisonError::into_inner) = staging.map(Arc::new);
+    }
+
+    /// Whence contents are read.
+    pub(super) fn staging(&self) -> Option<Arc<File>> {
+        self.staging
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Tells how far a running extent is; unless the daemon is behind with reading, then the next progress or the answer tells it.
@@ -222,7 +282,8 @@ impl Connection {
         }
     }
 
-    fn close(&self) {
+    /// Hangs up.
+    pub(super) fn close(&self) {
         if let Err(error) = self.socket.shutdown() {
             tracing::debug!(%error, "shutting a connection down");
         }

@@ -10,11 +10,19 @@
 //! makes the kernel's populate fail (kernel.md, section 10.5). It answers with sends that never wait: a daemon that does not read its
 //! answers loses its connection, and an install never waits for anyone.
 //!
-//! **Invariant:** once a `Stage` command is in the queue, it is carried out, whoever lives to read the answer.
+//! A daemon that comes later than another takes its place: what the earlier one had put into the queue is carried out, before the greeting of
+//! the later one is answered; of what it says afterwards, nothing.
+//!
+//! **Invariant:** a `Stage` command that is in the queue before a newer daemon's greeting is carried out, whoever lives to read the answer.
 
 mod connection;
 mod create;
+mod ended;
+mod presence;
+mod pulse;
 mod worker;
+
+pub use ended::Ended;
 
 use std::{
     io,
@@ -26,7 +34,9 @@ use std::{
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::{launch::StopFlag, wire::SeqListener};
-use connection::{Connection, Fence};
+use connection::{Common, Connection, Fence};
+use presence::Presence;
+use pulse::Pulse;
 use worker::Worker;
 
 /// Commands that may wait for the launch thread, from all connections together.
@@ -41,41 +51,44 @@ pub struct HostConfig {
     pub chunk_pages: u64,
 }
 
-/// Runs a launch host on the calling thread until its launch is over, or, while it has none, until the daemon hangs up.
+/// Runs a launch host on the calling thread until its launch is over and a daemon knows how it ended, or until nobody wants it any more.
+///
+/// The process MUST end with [`Ended::exit_code`]: its parent tells by it why the host is gone.
 ///
 /// # Errors
 /// The listener or a thread could not be set up.
-pub fn run(listener: SeqListener, config: HostConfig) -> io::Result<()> {
+pub fn run(listener: SeqListener, config: HostConfig) -> io::Result<Ended> {
     SigSet::all().thread_block()?;
-    let (commands, queue) = mpsc::sync_channel(QUEUE);
-    let stop = StopFlag::default();
-    let fence = Arc::new(Fence::default());
-    let acceptor_stop = stop.clone();
+    let (jobs, queue) = mpsc::sync_channel(QUEUE);
+    let common = Common {
+        jobs,
+        stop: StopFlag::default(),
+        fence: Arc::new(Fence::default()),
+        presence: Arc::new(Presence::new()),
+        pulse: Arc::new(Pulse::new()),
+    };
+    let worker = Worker::new(config, &common);
     thread::Builder::new()
         .name("acceptor".to_owned())
         .stack_size(128 * 1024)
-        .spawn(move || {
-            // The supervisor's SIGTERM ends the process through this thread; there is nothing to save in a host that is not wanted.
-            let mut term = SigSet::empty();
-            term.add(Signal::SIGTERM);
-            if let Err(error) = term.thread_unblock() {
-                tracing::warn!(%error, "SIGTERM stays blocked");
+        .spawn(move || accept(&listener, &common))?;
+    Ok(worker.run(&queue))
+}
+
+fn accept(listener: &SeqListener, common: &Common) {
+    // The supervisor's SIGTERM ends the process through this thread; there is nothing to save in a host that is not wanted.
+    let mut term = SigSet::empty();
+    term.add(Signal::SIGTERM);
+    if let Err(error) = term.thread_unblock() {
+        tracing::warn!(%error, "SIGTERM stays blocked");
+    }
+    loop {
+        match listener.accept() {
+            Ok(socket) => Connection::start(socket, common.clone()),
+            Err(error) => {
+                tracing::error!(%error, "no more daemons are heard");
+                return;
             }
-            loop {
-                match listener.accept() {
-                    Ok(socket) => Connection::start(
-                        socket,
-                        commands.clone(),
-                        acceptor_stop.clone(),
-                        Arc::clone(&fence),
-                    ),
-                    Err(error) => {
-                        tracing::error!(%error, "no more daemons are heard");
-                        return;
-                    }
-                }
-            }
-        })?;
-    Worker::new(config, stop).run(&queue);
-    Ok(())
+        }
+    }
 }

@@ -2,70 +2,133 @@
 
 use std::{
     fs::File,
-    sync::mpsc::Receiver,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
     time::{Duration, Instant},
 };
 
 use stagepages_kvm::{GfnRange, Gpa, PageType};
 
 use super::{
-    HostConfig,
-    connection::{Connection, Job, abort_reason, not_applied, welcome},
+    Ended, HostConfig,
+    connection::{Common, Connection, Job, abort_reason, not_applied, welcome},
     create::create,
+    presence::Presence,
+    pulse::Pulse,
 };
 use crate::{
     launch::{CallKey, Extent, Launch, Order, Reason, Refusal, State, StopFlag},
     ledger::PageHash,
     platform::{Source, probe},
     protocol::{
-        self, Command, Create, Done, Finish, GetResult, ListRuns, MAX_FAREWELL, MAX_PAGE_RUNS,
-        Outcome, Probed, Remembered, Request, Run, RunsPage, Snapshot, Stage, Staged,
+        self, Command, Create, Done, Finish, GetResult, ListRuns, MAX_PAGE_RUNS, Outcome, Probed,
+        Remembered, Request, Run, RunsPage, Snapshot, Stage, Staged,
     },
 };
 
 /// Progress inside an extent is told this often at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(10);
 
+/// How long a host without a launch waits for a daemon. Its own is there at once; another never comes for it.
+const UNWANTED: Duration = Duration::from_secs(60);
+
 /// The launch, once there is one, and the daemon's things that go with it.
 #[derive(Debug)]
 pub(super) struct Worker {
     config: HostConfig,
     stop: StopFlag,
+    presence: Arc<Presence>,
+    pulse: Arc<Pulse>,
     launch: Option<Launch>,
-    staging: Option<File>,
     record: Vec<u8>,
+    /// How long the launch outlasts its daemon.
+    lease: Option<Duration>,
+    /// Of the newest daemon whose greeting was answered.
+    epoch: u64,
 }
 
 impl Worker {
-    pub(super) fn new(config: HostConfig, stop: StopFlag) -> Self {
+    pub(super) fn new(config: HostConfig, common: &Common) -> Self {
         Self {
             config,
-            stop,
+            stop: common.stop.clone(),
+            presence: Arc::clone(&common.presence),
+            pulse: Arc::clone(&common.pulse),
             launch: None,
-            staging: None,
             record: Vec::new(),
+            lease: None,
+            epoch: 0,
         }
     }
 
-    /// Works until the launch is over, or until there is neither launch nor daemon.
-    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
-        while let Ok(job) = jobs.recv() {
+    /// Works until the host is not needed any more.
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) -> Ended {
+        loop {
+            self.pulse.rest();
+            let job = match self.next(jobs) {
+                Ok(job) => job,
+                Err(ended) => return ended,
+            };
+            self.pulse.beat();
             match job {
+                Job::Request(request, _, connection) if connection.epoch() < self.epoch => {
+                    tracing::warn!(
+                        request = request.id,
+                        "a request of a daemon that has a successor is not carried out"
+                    );
+                    connection.close();
+                }
                 Job::Request(request, files, connection) => {
+                    let bye = matches!(request.command, Some(Command::Bye(_)));
                     self.handle(request, files, &connection);
                     self.obey_stop(&connection);
-                    if let Some(launch) = self
-                        .launch
-                        .as_ref()
-                        .filter(|launch| launch.snapshot().state == State::Aborted)
-                    {
-                        return farewell(launch, &connection);
+                    if let Some(launch) = self.launch.as_ref().filter(|launch| over(launch)) {
+                        if bye {
+                            return Ended::Over;
+                        }
+                        connection.farewell(launch.remembered().map(Remembered::from));
                     }
                 }
-                Job::HungUp if self.launch.is_none() => return,
+                Job::HungUp if self.launch.is_none() && self.presence.alone_since().is_some() => {
+                    return Ended::Unwanted;
+                }
                 Job::HungUp => tracing::info!("the daemon is gone; the launch stays"),
             }
         }
+    }
+
+    /// The next job, or why there will be none.
+    fn next(&self, jobs: &Receiver<Job>) -> Result<Job, Ended> {
+        loop {
+            let Some((wait, ended)) = self.patience() else {
+                return jobs.recv().map_err(|_closed| Ended::Unwanted);
+            };
+            match jobs.recv_timeout(wait) {
+                Ok(job) => return Ok(job),
+                Err(RecvTimeoutError::Disconnected) => return Err(Ended::Unwanted),
+                Err(RecvTimeoutError::Timeout) if self.patience().is_some_and(over_now) => {
+                    tracing::info!(?ended, "no daemon speaks to this host; it ends itself");
+                    return Err(ended);
+                }
+                // One came, or went, in the meantime.
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// How much longer the host waits without a daemon, and how it ends then; `None` while there is no end to it.
+    fn patience(&self) -> Option<(Duration, Ended)> {
+        let (length, ended) = match &self.launch {
+            None => (UNWANTED, Ended::Unwanted),
+            Some(_) => (self.lease?, Ended::LeaseExpired),
+        };
+        let Some(alone) = self.presence.alone_since() else {
+            // Looked at again when it hangs up, which is a job.
+            return None;
+        };
+        Some((length.saturating_sub(alone.elapsed()), ended))
     }
 
     /// Ends the launch if somebody asked for it and the request for it is still in the queue, or found no room there.
@@ -105,11 +168,24 @@ impl Worker {
         connection: &Connection,
     ) -> Result<Outcome, Refusal> {
         match command {
-            Some(Command::Hello(hello)) => Ok(welcome(&hello, self.record.clone())),
+            Some(Command::Hello(hello)) => {
+                self.epoch = hello.epoch;
+                Ok(welcome(&hello, self.record.clone()))
+            }
+            Some(Command::Staging(_)) => {
+                connection.use_staging(files.into_iter().next());
+                Ok(Outcome::Done(Done {}))
+            }
+            Some(Command::Bye(_)) if self.launch.as_ref().is_some_and(over) => {
+                Ok(Outcome::Done(Done {}))
+            }
+            Some(Command::Bye(_)) => {
+                Err(Refusal::new(Reason::WrongState, "the launch is not over"))
+            }
             Some(Command::Probe(_)) => Ok(Outcome::Probed(Probed {
                 reports: probe().iter().map(Into::into).collect(),
             })),
-            Some(Command::Create(create)) => self.create(create, files),
+            Some(Command::Create(create)) => self.create(create, files, connection),
             Some(Command::Stage(stage)) => self.stage_in_stream(&stage, connection),
             Some(Command::GetResult(get)) => self.result(&get),
             Some(Command::ListRuns(list)) => self.list(&list),
@@ -123,13 +199,18 @@ impl Worker {
                 self.launch = self.launch.take().map(|launch| launch.abort(reason));
                 Ok(Outcome::Done(Done {}))
             }
-            Some(Command::EndStream(_)) | None => {
+            Some(Command::EndStream(_) | Command::Ping(_)) | None => {
                 Err(Refusal::new(Reason::MalformedRequest, "an empty request"))
             }
         }
     }
 
-    fn create(&mut self, request: Create, files: Vec<File>) -> Result<Outcome, Refusal> {
+    fn create(
+        &mut self,
+        request: Create,
+        files: Vec<File>,
+        connection: &Connection,
+    ) -> Result<Outcome, Refusal> {
         if self.launch.is_some() {
             return Err(Refusal::new(
                 Reason::WrongState,
@@ -137,8 +218,10 @@ impl Worker {
             ));
         }
         self.launch = Some(create(&request, &self.config, self.stop.clone())?);
-        self.staging = files.into_iter().next();
         self.record = request.record;
+        self.lease =
+            (request.lease_millis > 0).then(|| Duration::from_millis(request.lease_millis));
+        connection.use_staging(files.into_iter().next());
         Ok(Outcome::Done(Done {}))
     }
 
@@ -177,7 +260,8 @@ impl Worker {
             Refusal::new(Reason::InvalidExtent, error.to_string())
                 .at(Gpa::new(stage.gpa), page_type)
         })?;
-        let source = match (stage.staging_offset, &self.staging) {
+        let staging = connection.staging();
+        let source = match (stage.staging_offset, &staging) {
             (None, _) => Source::Blank,
             (Some(offset), Some(staging)) => Source::File(staging, offset),
             (Some(_), None) => {
@@ -188,7 +272,9 @@ impl Worker {
             }
         };
         let mut told = Instant::now();
+        let pulse = Arc::clone(&self.pulse);
         let mut progress = |snapshot: crate::launch::Snapshot| {
+            pulse.beat();
             if told.elapsed() >= PROGRESS_EVERY {
                 told = Instant::now();
                 connection.progress((&snapshot).into());
@@ -247,12 +333,13 @@ impl Worker {
     }
 }
 
-/// Hands over what an ended launch remembers: its counts outlive it.
-fn farewell(launch: &Launch, connection: &Connection) {
-    let answers: Vec<Remembered> = launch.remembered().map(Remembered::from).collect();
-    for part in answers.chunks(MAX_FAREWELL) {
-        connection.farewell(part.to_vec());
-    }
+/// Nothing is left of the launch but what it remembers.
+fn over(launch: &Launch) -> bool {
+    launch.snapshot().state == State::Aborted
+}
+
+fn over_now((wait, _): (Duration, Ended)) -> bool {
+    wait.is_zero()
 }
 
 fn no_launch() -> Refusal {
