@@ -7,7 +7,7 @@
 
 use std::mem::{offset_of, size_of};
 
-use kvm_bindings::{kvm_create_guest_memfd, kvm_userspace_memory_region2};
+use kvm_bindings::{kvm_create_guest_memfd, kvm_signal_mask, kvm_userspace_memory_region2};
 
 /// `KVM_CAP_GUEST_MEMFD_FLAGS`, Linux 6.18: on a VM descriptor, the flags that its guest_memfds may have.
 pub(crate) const KVM_CAP_GUEST_MEMFD_FLAGS: u32 = 244;
@@ -17,6 +17,24 @@ pub(crate) const GUEST_MEMFD_FLAG_MMAP: u64 = 1 << 0;
 
 /// `GUEST_MEMFD_FLAG_INIT_SHARED`, Linux 6.18.
 pub(crate) const GUEST_MEMFD_FLAG_INIT_SHARED: u64 = 1 << 1;
+
+/// `KVM_RUN`: `_IO(KVMIO, 0x80)`.
+pub(crate) const KVM_RUN: libc::c_ulong = 0xae80;
+
+/// `KVM_SET_SIGNAL_MASK`: `_IOW(KVMIO, 0x8b, struct kvm_signal_mask)`, whose array counts nothing.
+pub(crate) const KVM_SET_SIGNAL_MASK: libc::c_ulong = 0x4004_ae8b;
+
+/// `struct kvm_signal_mask` with its array, whose length must be that of the kernel's own signal set.
+#[repr(C)]
+pub(crate) struct SignalMask {
+    pub(crate) len: u32,
+    pub(crate) sigset: [u8; 8],
+}
+
+const _: () = {
+    assert!(size_of::<SignalMask>() == 12);
+    assert!(offset_of!(SignalMask, sigset) == offset_of!(kvm_signal_mask, sigset));
+};
 
 const _: () = {
     assert!(size_of::<kvm_create_guest_memfd>() == 64);

@@ -33,6 +33,16 @@ pub enum KvmError {
         /// How many pages the mapping has.
         total: u64,
     },
+    /// The vCPU does not take this value. The kernel says so by how many MSRs it set, and gives no errno.
+    #[error(
+        "KVM_SET_MSRS: the vCPU refuses {value:#x} in MSR {index:#x}; use a value that its CPUID allows"
+    )]
+    MsrRefused {
+        /// The number of the MSR.
+        index: u32,
+        /// The value.
+        value: u64,
+    },
 }
 
 impl KvmError {
@@ -48,7 +58,7 @@ impl KvmError {
     pub fn errno(&self) -> Option<i32> {
         match self {
             Self::Kernel { os, .. } => os.raw_os_error(),
-            Self::OutOfBounds { .. } => None,
+            Self::OutOfBounds { .. } | Self::MsrRefused { .. } => None,
         }
     }
 
@@ -73,7 +83,9 @@ impl From<KvmError> for io::Error {
     fn from(error: KvmError) -> Self {
         match error {
             KvmError::Kernel { os, .. } => os,
-            KvmError::OutOfBounds { .. } => Self::new(io::ErrorKind::InvalidInput, error),
+            KvmError::OutOfBounds { .. } | KvmError::MsrRefused { .. } => {
+                Self::new(io::ErrorKind::InvalidInput, error)
+            }
         }
     }
 }

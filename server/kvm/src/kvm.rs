@@ -5,8 +5,10 @@
 use std::ffi::CStr;
 use std::io;
 
+use kvm_bindings::KVM_MAX_CPUID_ENTRIES;
+
 use crate::caps::{Cap, VmType, VmTypes};
-use crate::{KvmError, Vm};
+use crate::{CpuidTable, KvmError, Vm};
 
 /// The path of the device.
 pub const DEV_KVM: &CStr = c"/dev/kvm";
@@ -57,6 +59,19 @@ impl Kvm {
     /// As [`check_extension`](Self::check_extension).
     pub fn vm_types(&self) -> Result<VmTypes, KvmError> {
         self.check_extension(Cap::VmTypes).map(VmTypes::from_bits)
+    }
+
+    /// The processor that KVM can show to a guest here (`KVM_GET_SUPPORTED_CPUID`): what a [`Vcpu`](crate::Vcpu) may be given, after
+    /// [`for_vcpu`](CpuidTable::for_vcpu).
+    ///
+    /// # Errors
+    ///
+    /// `E2BIG` if the kernel has more than 256 entries to say, which is its own limit; `ENOMEM`.
+    pub fn supported_cpuid(&self) -> Result<CpuidTable, KvmError> {
+        self.0
+            .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
+            .map(|table| CpuidTable::from_abi(table.as_slice()))
+            .map_err(|error| KvmError::ioctl("KVM_GET_SUPPORTED_CPUID", error))
     }
 
     /// Creates a VM, which belongs to this process's address space for good.

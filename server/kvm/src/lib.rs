@@ -6,7 +6,12 @@
 //! ```text
 //!  Kvm ──create_vm──▶ Vm ──create_guest_memfd──▶ GuestMemfd ──map(self)──▶ Mapping<Guest>
 //!                      │                                                         │
-//!                      └───────────── set_memory_region(&mapping) ◀──────────────┘
+//!                      ├───────────── set_memory_region(&mapping) ◀──────────────┤
+//!                      ├───────────── into_running(self, mappings) ◀─────────────┘
+//!                      │                   ▼
+//!                      │               RunningVm
+//!                      │                   ▼
+//!                      └──create_vcpu──▶ Vcpu::attach(self, &running) ──▶ RunnableVcpu ──run──▶ Exit
 //! ```
 //!
 //! # Why it is sound
@@ -15,13 +20,16 @@
 //!    [`Mapping`], [`PageBuf`] or slice that is borrowed for the call; offsets into them are checked against their size first.
 //! 2. **No address range outlives its use.** A memslot makes KVM remember a user address for as long as the slot exists. The
 //!    `Vm` therefore shares ownership of the mapped span until the slot is deleted or the VM descriptor is closed, whatever
-//!    becomes of the [`Mapping`]. A span is unmapped when its last owner is dropped, and never remapped.
+//!    becomes of the [`Mapping`], and every [`RunnableVcpu`] shares the VM. A span is unmapped when its last owner is dropped, and never remapped.
 //! 3. **A borrowed page does not change.** Mapped memory is written in four ways, and each is excluded while a slice is lent:
 //!    * by this process through the mapping: needs `&mut Mapping`;
 //!    * by this process through another mapping or descriptor of the same memory: [`GuestMemfd::map`] consumes the handle,
 //!      and no descriptor of mapped memory is ever lent;
 //!    * by another process: the descriptors are close-on-exec and never sent, and a host neither forks nor execs;
-//!    * by a guest: this crate creates no vCPU. Code that adds one has to take the [`Mapping`] away from its owner first.
+//!    * by a guest, or by the kernel on its behalf: only a [`RunnableVcpu`] makes either happen. It exists only together with a
+//!      [`RunningVm`], which has taken every [`Mapping`] that the guest can reach, and never gives one back.
+//!
+//!    The area that a vCPU shares with the kernel is lent by [`RunnableVcpu::run`], and written by the kernel only in its next call.
 //! 4. **Descriptors have one owner.** They are `OwnedFd` from the system call that made them on, and lent as `BorrowedFd`.
 //! 5. **A failure of memory is an errno where it can be.** [`Mapping::populate`] and [`Mapping::read_from`] let the kernel meet
 //!    a missing, exhausted or poisoned page; only a plain access to a page that was not populated can raise SIGBUS, which
@@ -43,24 +51,34 @@ mod abi;
 mod addr;
 mod buf;
 mod caps;
+mod cpuid;
 mod error;
 mod guest_memfd;
+pub mod kick;
 mod kvm;
 mod mapping;
 mod page;
 mod range;
+mod running;
 mod span;
 #[cfg(test)]
 mod tests;
+mod vcpu;
 mod vm;
 
 pub use addr::{Gfn, Gpa};
 pub use buf::PageBuf;
 pub use caps::{Cap, GuestMemfdFlags, VmType, VmTypes};
+pub use cpuid::{CpuidLeaf, CpuidTable};
 pub use error::{KvmError, errno_name};
 pub use guest_memfd::GuestMemfd;
 pub use kvm::{DEV_KVM, Kvm};
 pub use mapping::{Anonymous, Guest, Mapping};
 pub use page::{PAGE_BYTES, PAGE_SIZE, Page, PageType};
 pub use range::{GfnRange, RangeError};
+pub use running::{MemoryWithheld, RunningVm};
+pub use vcpu::{
+    DescriptorTable, Exit, GeneralRegisters, NotAttached, RunnableVcpu, Segment, SystemRegisters,
+    Vcpu,
+};
 pub use vm::Vm;

@@ -17,21 +17,33 @@ use crate::guest_memfd::GuestMemfd;
 use crate::kvm::not_negative;
 use crate::mapping::{Guest, Mapping};
 use crate::span::Span;
-use crate::{GfnRange, KvmError, PAGE_SIZE};
+use crate::{GfnRange, KvmError, PAGE_SIZE, Vcpu};
 
-/// A VM without vCPUs.
+/// A VM of which no vCPU runs. [`into_running`](Self::into_running) makes it one of which they can.
 #[derive(Debug)]
 pub struct Vm {
-    // Declared first, so closed first. An open guest_memfd keeps KVM's side and its memslots alive even then, but without this
-    // descriptor no vCPU can be made, and nothing else makes KVM use their addresses.
+    // Declared first, so closed first. An open guest_memfd or vCPU keeps KVM's side and its memslots alive even then, but only a vCPU that
+    // runs makes KVM use their addresses, and those share in a `RunningVm`.
     fd: VmFd,
+    id: VmId,
     slots: BTreeMap<u32, Arc<Span>>,
+}
+
+/// Which VM something belongs to.
+#[derive(Clone, Debug)]
+pub(crate) struct VmId(Arc<()>);
+
+impl PartialEq for VmId {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 impl Vm {
     pub(crate) fn new(fd: VmFd) -> Self {
         Self {
             fd,
+            id: VmId(Arc::new(())),
             slots: BTreeMap::new(),
         }
     }
@@ -56,6 +68,19 @@ impl Vm {
     pub fn guest_memfd_flags(&self) -> Result<GuestMemfdFlags, KvmError> {
         self.check_extension(Cap::GuestMemfdFlags)
             .map(|bits| GuestMemfdFlags::from_bits(bits.into()))
+    }
+
+    /// Creates a vCPU (`KVM_CREATE_VCPU`). It is runnable at once, whatever its index: this crate makes no interrupt controller in the
+    /// kernel, so none waits to be started by another, and HLT comes back as [`Exit::Halt`](crate::Exit::Halt).
+    ///
+    /// `index` is its APIC id too, which [`CpuidTable::for_vcpu`](crate::CpuidTable::for_vcpu) has to say as well.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if there is one with this index, also if it was dropped: a vCPU lives as long as its VM. `EINVAL` for an index beyond the
+    /// kernel's limit, `EMFILE`, `ENOMEM`; `EIO` outside the creating process.
+    pub fn create_vcpu(&self, index: u32) -> Result<Vcpu, KvmError> {
+        Vcpu::create(&self.fd, self.id.clone(), index)
     }
 
     /// Creates memory for this VM, of `bytes` bytes. Costs no memory until pages are allocated or touched.
@@ -133,5 +158,34 @@ impl Vm {
             .map_err(|error| KvmError::ioctl("KVM_SET_USER_MEMORY_REGION2", error))?;
         self.slots.remove(&slot);
         Ok(())
+    }
+
+    /// The identity of this VM.
+    pub(crate) fn id(&self) -> &VmId {
+        &self.id
+    }
+
+    /// The first memslot to whose memory there may be another way than through `given`.
+    pub(crate) fn slot_withheld(&self, given: &[Mapping<Guest>]) -> Option<u32> {
+        let is_given = |span: &Arc<Span>| {
+            given
+                .iter()
+                .any(|mapping| Arc::ptr_eq(mapping.span(), span))
+        };
+        // Where all owners of a span are slots, its mapping was dropped. No owner can appear meanwhile: that takes the mapping.
+        let is_dropped = |span: &Arc<Span>| {
+            let slots = self.slots.values().filter(|slot| Arc::ptr_eq(slot, span));
+            slots.count() == Arc::strong_count(span)
+        };
+        self.slots
+            .iter()
+            .find(|(_, span)| !is_given(span) && !is_dropped(span))
+            .map(|(slot, _)| *slot)
+    }
+
+    /// The descriptor's number, for tests of what another process may do with it.
+    #[cfg(test)]
+    pub(crate) fn fd_number(&self) -> libc::c_int {
+        std::os::fd::AsRawFd::as_raw_fd(&self.fd)
     }
 }

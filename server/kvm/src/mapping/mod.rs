@@ -126,7 +126,8 @@ impl<K> Mapping<K> {
     pub fn pages(&self, first: u64, pages: u64) -> Result<&[u8], KvmError> {
         let (addr, length) = self.locate("read", first, pages)?;
         // SAFETY: `length` bytes at `addr` are mapped readable as long as `self` lives. Nothing writes them while the slice is borrowed:
-        // through `self` that takes `&mut self`, the memory has no other mapping and its descriptor is never lent, and no vCPU runs.
+        // through `self` that takes `&mut self`, the memory has no other mapping and its descriptor is never lent, and a vCPU runs
+        // only once `self` was given up.
         Ok(unsafe { slice::from_raw_parts(addr.as_ptr(), length) })
     }
 

@@ -8,6 +8,7 @@
 mod guest_memfd;
 mod mapping;
 mod memslot;
+mod vcpu;
 
 use std::io::{self, Write};
 
