@@ -4,7 +4,12 @@ use std::{fs, path::Path};
 
 use prost::Message as _;
 
-const FILES: [&str; 2] = ["stagepages/v1/launch.proto", "stagepages/v1/node.proto"];
+const FILES: [&str; 4] = [
+    "stagepages/v1/guest.proto",
+    "stagepages/v1/launch.proto",
+    "stagepages/v1/node.proto",
+    "stagepages/v1/vcpu.proto",
+];
 
 #[test]
 fn generated_code_is_current() {

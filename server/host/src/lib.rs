@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod digest;
+pub mod guest;
 pub mod launch;
 pub mod ledger;
 pub mod platform;

@@ -162,6 +162,7 @@ impl Nursery {
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .extend(answers),
+                Told::Console(_) => {}
                 Told::End => end.cancel(),
             })
             .await?;

@@ -15,7 +15,7 @@ use std::{
 
 use stagepages_host::{
     launch::{Answered, Refusal, Snapshot},
-    protocol::{BadMessage, Command, Message, Outcome, Reply, Request, Response},
+    protocol::{self, BadMessage, Command, Message, Outcome, Reply, Request, Response},
     wire::{self, SeqSocket},
 };
 use tokio::sync::oneshot;
@@ -39,6 +39,8 @@ pub enum Told {
     Snapshot(Snapshot),
     /// The launch is over: some of the answers that it remembered.
     Farewell(Vec<Answered>),
+    /// The guest wrote, or took input.
+    Console(protocol::Console),
     /// It has told everything, and waits for [`Command::Bye`].
     End,
 }
@@ -292,6 +294,7 @@ impl Shared {
                         told(Told::End);
                     }
                 }
+                Some(Message::Console(console)) => told(Told::Console(console)),
                 None => return Err(io::Error::other(BadMessage::new("message", "none"))),
             }
         }

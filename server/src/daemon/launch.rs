@@ -350,6 +350,10 @@ impl Launch {
                 .ending
                 .is_none()
                 .then(|| Timestamp::from(self.lease.expires())),
+            stop: None,
+            start_time: None,
+            stop_time: None,
+            host_unresponsive_since: None,
         }
     }
 }

@@ -44,6 +44,7 @@ impl Status {
             installed_pages: 0,
             digest: None,
             abort: None,
+            stop: None,
             next_sequence: 0,
         };
         Self {
@@ -63,9 +64,9 @@ impl Status {
             return false;
         }
         match snapshot.state {
-            State::Created | State::Staging => {}
+            State::Created | State::Staging | State::Running => {}
             State::Finished => self.ended = self.ended.or_else(|| Some(SystemTime::now())),
-            State::Aborted => {
+            State::Aborted | State::Stopped => {
                 self.ended = self.ended.or_else(|| Some(SystemTime::now()));
                 self.ending = Some(Ending::Told);
             }

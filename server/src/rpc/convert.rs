@@ -17,6 +17,8 @@ pub fn state(state: State) -> v1::LaunchState {
         State::Staging => v1::LaunchState::Staging,
         State::Finished => v1::LaunchState::Finished,
         State::Aborted => v1::LaunchState::Aborted,
+        State::Running => v1::LaunchState::Running,
+        State::Stopped => v1::LaunchState::Stopped,
     }
 }
 
@@ -104,6 +106,8 @@ pub fn refusal(refusal: &Refusal) -> ApiError {
         Told::RequestIdReused => Reason::RequestIdReused,
         Told::ResultNotFound => Reason::ResultNotFound,
         Told::NotApplied => Reason::NotApplied,
+        Told::InvalidVcpuState => Reason::InvalidVcpuState,
+        Told::UnsupportedOperation => Reason::UnsupportedOperation,
     };
     let mut error = ApiError::new(reason, refusal.message.as_str());
     if let Some(gpa) = refusal.gpa {

@@ -50,6 +50,8 @@ impl Checked {
             sim: self.sim.clone(),
             record: Vec::new(),
             sequenced: self.sequenced,
+            vcpus: 0,
+            vcpu_states: Vec::new(),
             lease_millis: u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX),
         }
     }

@@ -385,6 +385,36 @@ impl LaunchService for LaunchApi {
         }))
     }
 
+    async fn set_vcpu_state(
+        &self,
+        _request: Request<v1::SetVcpuStateRequest>,
+    ) -> Result<Response<v1::SetVcpuStateResponse>, Status> {
+        Err(no_guests().into())
+    }
+
+    async fn start_launch(
+        &self,
+        _request: Request<v1::StartLaunchRequest>,
+    ) -> Result<Response<v1::StartLaunchResponse>, Status> {
+        Err(no_guests().into())
+    }
+
+    async fn stop_launch(
+        &self,
+        _request: Request<v1::StopLaunchRequest>,
+    ) -> Result<Response<v1::StopLaunchResponse>, Status> {
+        Err(no_guests().into())
+    }
+
+    type AttachConsoleStream = ReceiverStream<Result<v1::AttachConsoleResponse, Status>>;
+
+    async fn attach_console(
+        &self,
+        _request: Request<Streaming<v1::AttachConsoleRequest>>,
+    ) -> Result<Response<Self::AttachConsoleStream>, Status> {
+        Err(no_guests().into())
+    }
+
     async fn abort_launch(
         &self,
         request: Request<v1::AbortLaunchRequest>,
@@ -413,4 +443,11 @@ impl LaunchService for LaunchApi {
         self.delete(request.get_ref())?;
         Ok(Response::new(v1::DeleteLaunchResponse {}))
     }
+}
+
+fn no_guests() -> ApiError {
+    ApiError::new(
+        Reason::UnsupportedOperation,
+        "the launch hosts of this version run no guests",
+    )
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use stagepages_host::{
     launch::REPLAY_WINDOW,
     platform::{Check, Report},
+    protocol::{CONSOLE_BUFFER, MAX_VCPUS},
 };
 use stagepages_kvm::PageType;
 use stagepages_proto::v1::{self, node_service_server::NodeService};
@@ -41,6 +42,8 @@ impl NodeApi {
             max_lease_seconds: MAX_LEASE.as_secs(),
             default_lease_seconds: DEFAULT_LEASE.as_secs(),
             receive_budget_bytes: config.receive_budget_bytes,
+            max_vcpus: MAX_VCPUS,
+            console_buffer_bytes: u32::try_from(CONSOLE_BUFFER).unwrap_or(u32::MAX),
         };
         Self {
             node,
@@ -70,6 +73,8 @@ fn platform(report: &Report) -> v1::PlatformInfo {
         launch_digest_bytes: kind.digest_bytes(),
         verifies_contents: kind.reads_pages(),
         checks: report.checks.iter().map(check).collect(),
+        runs_guests: false,
+        host_program: String::new(),
     }
 }
 

@@ -19,6 +19,8 @@ pub enum Reason {
     UnsupportedPageType,
     /// The id, the spec or the digest of a launch.
     InvalidLaunch,
+    /// A register that the vCPU does not allow.
+    InvalidVcpuState,
     /// Part of the extent lies in no memory region.
     OutsideMemory,
     /// The first page of the extent exists.
@@ -91,6 +93,7 @@ impl Reason {
             Self::InvalidExtent => ("INVALID_EXTENT", Code::InvalidArgument),
             Self::UnsupportedPageType => ("UNSUPPORTED_PAGE_TYPE", Code::InvalidArgument),
             Self::InvalidLaunch => ("INVALID_LAUNCH", Code::InvalidArgument),
+            Self::InvalidVcpuState => ("INVALID_VCPU_STATE", Code::InvalidArgument),
             Self::OutsideMemory => ("OUTSIDE_MEMORY", Code::OutOfRange),
             Self::AlreadyInstalled => ("ALREADY_INSTALLED", Code::AlreadyExists),
             Self::LaunchExists => ("LAUNCH_EXISTS", Code::AlreadyExists),
@@ -132,12 +135,13 @@ mod tests {
 
     const PROTO: &str = include_str!("../../../proto/stagepages/v1/launch.proto");
 
-    const ALL: [Reason; 30] = [
+    const ALL: [Reason; 31] = [
         Reason::MalformedRequest,
         Reason::MessageTooLarge,
         Reason::InvalidExtent,
         Reason::UnsupportedPageType,
         Reason::InvalidLaunch,
+        Reason::InvalidVcpuState,
         Reason::OutsideMemory,
         Reason::AlreadyInstalled,
         Reason::LaunchExists,

@@ -37,6 +37,8 @@ mod verify;
 
 use stagepages_kvm::GfnRange;
 
+use crate::guest::GuestStop;
+
 pub use answers::{Answered, Answers, Applied, CallKey, MAX_REQUEST_ID, REPLAY_WINDOW, RequestId};
 pub use compare::InTheWay;
 pub use install::{AfterInstall, Extent, Installation};
@@ -57,6 +59,10 @@ pub enum State {
     Finished,
     /// The launch is over.
     Aborted,
+    /// The guest runs.
+    Running,
+    /// The guest ran, and has stopped.
+    Stopped,
 }
 
 /// In which order a launch takes calls.
@@ -102,6 +108,8 @@ pub struct Snapshot {
     pub abort: Option<AbortCause>,
     /// The number of the next call, if calls are numbered.
     pub next_sequence: u64,
+    /// Why the guest stopped, in `Stopped`.
+    pub stop: Option<GuestStop>,
 }
 
 /// What an aborted launch leaves behind.
@@ -262,6 +270,8 @@ impl std::fmt::Display for State {
             Self::Staging => "STAGING",
             Self::Finished => "FINISHED",
             Self::Aborted => "ABORTED",
+            Self::Running => "RUNNING",
+            Self::Stopped => "STOPPED",
         })
     }
 }

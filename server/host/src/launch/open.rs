@@ -74,6 +74,7 @@ impl Open {
             installed_pages,
             digest: self.digest(),
             abort: None,
+            stop: None,
             next_sequence: self.answers.next_sequence(),
         }
     }

@@ -47,6 +47,10 @@ pub enum Reason {
     ResultNotFound,
     /// Behind a stop on its stream.
     NotApplied,
+    /// A register that the vCPU does not allow.
+    InvalidVcpuState,
+    /// This host cannot do that.
+    UnsupportedOperation,
 }
 
 /// A refused request.
@@ -72,6 +76,8 @@ pub struct Refusal {
     pub actual_digest: Option<[u8; 48]>,
     /// The number that comes next, for `OutOfSequence`.
     pub next_sequence: Option<u64>,
+    /// The wrong field, for `InvalidVcpuState`: its path in the vCPU's state, for example `long_mode.cr3`; else empty.
+    pub field: String,
 }
 
 impl Refusal {
@@ -88,6 +94,7 @@ impl Refusal {
             in_the_way: None,
             actual_digest: None,
             next_sequence: None,
+            field: String::new(),
         }
     }
 

@@ -257,7 +257,7 @@ fn apply(launch: Launch, model: &mut Model, step: &Step) -> Result<Launch, TestC
             };
             let (launch, answer) = launch.finish(&expected);
             let wanted = match (model.state(), right) {
-                (State::Aborted, _) => Some(Reason::WrongState),
+                (State::Aborted | State::Running | State::Stopped, _) => Some(Reason::WrongState),
                 (State::Finished, _) if model.finished_with == expected => None,
                 (State::Finished, _) => Some(Reason::WrongState),
                 (State::Created | State::Staging, Some(false)) => Some(Reason::DigestMismatch),

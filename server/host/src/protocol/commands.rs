@@ -2,6 +2,8 @@
 //!
 //! Enumerations travel as numbers of this protocol (see `convert.rs`), addresses in bytes.
 
+use super::Vcpu;
+
 /// What the daemon sends.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Request {
@@ -9,7 +11,10 @@ pub struct Request {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     /// What to do.
-    #[prost(oneof = "Command", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
+    #[prost(
+        oneof = "Command",
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19"
+    )]
     pub command: Option<Command>,
 }
 
@@ -55,6 +60,21 @@ pub enum Command {
     /// What the ended launch told is safe elsewhere: the host may end.
     #[prost(message, tag = "14")]
     Bye(Bye),
+    /// Sets how a vCPU begins. From version 3 on, as all that follow.
+    #[prost(message, tag = "15")]
+    SetVcpu(Vcpu),
+    /// Runs the guest.
+    #[prost(message, tag = "16")]
+    Start(Start),
+    /// Stops the guest.
+    #[prost(message, tag = "17")]
+    Stop(StopGuest),
+    /// Wants to be told what the guest writes, from an offset on, for as long as the connection lasts.
+    #[prost(message, tag = "18")]
+    ListenConsole(ListenConsole),
+    /// Input for the guest's serial port. Not answered: `Console` tells what the guest has taken.
+    #[prost(message, tag = "19")]
+    ConsoleInput(ConsoleInput),
 }
 
 /// Opens a connection.
@@ -93,6 +113,12 @@ pub struct Create {
     /// How long the host waits for a daemon before it ends itself; 0 for ever.
     #[prost(uint64, tag = "6")]
     pub lease_millis: u64,
+    /// How many vCPUs the guest has; 0 for 1. From version 3 on.
+    #[prost(uint32, tag = "7")]
+    pub vcpus: u32,
+    /// How they begin; as the architecture resets them where nothing is said.
+    #[prost(message, repeated, tag = "8")]
+    pub vcpu_states: Vec<Vcpu>,
 }
 
 /// Brings a staging memory.
@@ -106,6 +132,30 @@ pub struct Ping {}
 /// Lets the host of an ended launch go.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub struct Bye {}
+
+/// Runs the guest.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Start {}
+
+/// Stops the guest.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct StopGuest {}
+
+/// Listens to the console.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct ListenConsole {
+    /// Bytes of output that the daemon has already, from the first that the guest ever wrote.
+    #[prost(uint64, tag = "1")]
+    pub offset: u64,
+}
+
+/// Input for the serial port.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ConsoleInput {
+    /// At most so many that no more than [`super::CONSOLE_INPUT`] are sent and not taken.
+    #[prost(bytes = "vec", tag = "1")]
+    pub data: Vec<u8>,
+}
 
 /// One memory region.
 #[derive(Clone, Copy, PartialEq, prost::Message)]

@@ -4,6 +4,7 @@ use stagepages_kvm::{Gfn, GfnRange, Gpa, PageType};
 
 use super as m;
 use crate::{
+    guest::{ConsolePort, GuestStop, StopReason},
     launch::{
         AbortCause, AbortReason, Answered, CallKey, Finding, FindingKind, InTheWay, Installation,
         Reason, Refusal, RequestId, Snapshot, State, VerifyReport,
@@ -81,8 +82,28 @@ numbered!(
         State::Created,
         State::Staging,
         State::Finished,
-        State::Aborted
+        State::Aborted,
+        State::Running,
+        State::Stopped
     ]
+);
+numbered!(
+    StopReason,
+    "stop reason",
+    [
+        StopReason::Requested,
+        StopReason::Halted,
+        StopReason::ExitCode,
+        StopReason::Shutdown,
+        StopReason::TripleFault,
+        StopReason::InternalError,
+        StopReason::MemoryFault
+    ]
+);
+numbered!(
+    ConsolePort,
+    "console port",
+    [ConsolePort::Serial, ConsolePort::Debug]
 );
 numbered!(
     AbortReason,
@@ -126,6 +147,8 @@ numbered!(
         Reason::RequestIdReused,
         Reason::ResultNotFound,
         Reason::NotApplied,
+        Reason::InvalidVcpuState,
+        Reason::UnsupportedOperation,
     ]
 );
 
@@ -179,6 +202,7 @@ impl From<&Snapshot> for m::Snapshot {
                 message: cause.message.clone(),
             }),
             next_sequence: snapshot.next_sequence,
+            stop: snapshot.stop.as_ref().map(m::GuestStop::from),
         }
     }
 }
@@ -193,6 +217,33 @@ impl TryFrom<m::Snapshot> for Snapshot {
             digest: digest(&snapshot.digest)?,
             abort: snapshot.abort.map(AbortCause::try_from).transpose()?,
             next_sequence: snapshot.next_sequence,
+            stop: snapshot.stop.map(GuestStop::try_from).transpose()?,
+        })
+    }
+}
+
+impl From<&GuestStop> for m::GuestStop {
+    fn from(stop: &GuestStop) -> Self {
+        Self {
+            reason: stop.reason.number(),
+            message: stop.message.clone(),
+            vcpu: stop.vcpu,
+            exit_code: stop.exit_code,
+            gpa: stop.gpa.map(Gpa::get),
+        }
+    }
+}
+
+impl TryFrom<m::GuestStop> for GuestStop {
+    type Error = BadMessage;
+
+    fn try_from(stop: m::GuestStop) -> Result<Self, BadMessage> {
+        Ok(Self {
+            reason: StopReason::from_number(stop.reason)?,
+            message: stop.message,
+            vcpu: stop.vcpu,
+            exit_code: stop.exit_code,
+            gpa: stop.gpa.map(Gpa::new),
         })
     }
 }
@@ -338,6 +389,7 @@ impl From<&Refusal> for m::Refused {
             stop: refusal.in_the_way.as_ref().map(m::Stop::from),
             actual_digest: refusal.actual_digest.map(Vec::from).unwrap_or_default(),
             next_sequence: refusal.next_sequence,
+            field: refusal.field.clone(),
         }
     }
 }
@@ -357,6 +409,7 @@ impl TryFrom<m::Refused> for Refusal {
             in_the_way: refused.stop.map(InTheWay::try_from).transpose()?,
             actual_digest: digest(&refused.actual_digest)?,
             next_sequence: refused.next_sequence,
+            field: refused.field,
         })
     }
 }
@@ -410,6 +463,7 @@ impl From<&Report> for m::ProbeReport {
         Self {
             platform: report.platform.number(),
             checks: report.checks.iter().map(check).collect(),
+            runs_guests: false,
         }
     }
 }

@@ -24,6 +24,10 @@
 //! The end takes two: the host of a launch that is over gives back the VM's memory, tells what it remembers (`Farewell`), and stays until a
 //! daemon says that this is safe elsewhere (`Bye`). A daemon that dies between the two finds it all again when it is back.
 //!
+//! From version 3 on, the host can run the guest (`Start`, `Stop`, the console). A host of version 2 is not sent these commands: it would hang up.
+//! What the guest writes goes to every daemon that listens (`ListenConsole`), from a buffer of the newest [`CONSOLE_BUFFER`] bytes, so that a daemon
+//! that reads slowly misses something rather than hold up the guest. Input has credit: at most [`CONSOLE_INPUT`] bytes are on their way.
+//!
 //! A daemon that comes back greets the host; `Welcome` gives it the record that the launch was created with, and how the launch is. It
 //! then brings a staging memory of its own (`Staging`), for its own requests: those of its predecessor that still wait keep theirs.
 //! A host that no daemon speaks to for as long as its lease ends itself.
@@ -35,14 +39,16 @@
 
 mod commands;
 mod convert;
+mod guest;
 mod replies;
 
 pub use commands::*;
 pub use convert::{BadMessage, page_type_from_number, page_type_number, request_id};
+pub use guest::*;
 pub use replies::*;
 
 /// The version that this build speaks.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The oldest version that this build still accepts. A host of version 1 could not be adopted: it kept no record of its daemon's.
 pub const OLDEST_VERSION: u32 = 2;
@@ -52,6 +58,18 @@ pub const MAX_PAGE_RUNS: usize = 512;
 
 /// Largest number of hashes in one [`RunsPage`].
 pub const MAX_PAGE_HASHES: usize = 1024;
+
+/// Input that may be sent to a guest and not yet be taken by it, in bytes.
+pub const CONSOLE_INPUT: usize = 4096;
+
+/// The newest output of a guest that is kept, in bytes.
+pub const CONSOLE_BUFFER: usize = 64 * 1024;
+
+/// Largest number of output bytes in one [`Console`].
+pub const MAX_CONSOLE_OUTPUT: usize = 16 * 1024;
+
+/// vCPUs of one launch.
+pub const MAX_VCPUS: u32 = 64;
 
 /// Largest number of answers in one [`Farewell`].
 pub const MAX_FAREWELL: usize = 64;

@@ -2,13 +2,13 @@
 //!
 //! Enumerations travel as numbers of this protocol (see `convert.rs`), addresses in bytes.
 
-use super::Stage;
+use super::{ConsoleRun, Stage};
 
 /// What the host sends.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Reply {
     /// Answer or event.
-    #[prost(oneof = "Message", tags = "1, 2, 3")]
+    #[prost(oneof = "Message", tags = "1, 2, 3, 4")]
     pub message: Option<Message>,
 }
 
@@ -28,6 +28,23 @@ pub enum Message {
     /// When the launch is over, and again to each daemon that comes later: the answers that it remembers. May come in several parts.
     #[prost(message, tag = "3")]
     Farewell(Farewell),
+    /// What the guest wrote, to a daemon that listens; all of it comes before the snapshot that says that the guest has stopped.
+    #[prost(message, tag = "4")]
+    Console(Console),
+}
+
+/// What a guest wrote, and what it read.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Console {
+    /// Bytes that it wrote before these, kept or not.
+    #[prost(uint64, tag = "1")]
+    pub offset: u64,
+    /// What it wrote next; may be empty.
+    #[prost(message, repeated, tag = "2")]
+    pub runs: Vec<ConsoleRun>,
+    /// Bytes of input that it has taken, ever.
+    #[prost(uint64, tag = "3")]
+    pub input_taken: u64,
 }
 
 /// The answer to one [`Request`](super::Request).
@@ -53,7 +70,7 @@ pub enum Outcome {
     /// Answers `Probe`.
     #[prost(message, tag = "4")]
     Probed(Probed),
-    /// Answers `Create`, `Staging`, `Finish`, `Abort` and `Bye`.
+    /// Answers `Create`, `Staging`, `SetVcpu`, `Finish`, `Start`, `Stop`, `Abort`, `ListenConsole` and `Bye`.
     #[prost(message, tag = "5")]
     Done(Done),
     /// Answers `Stage`: complete, or a short count.
@@ -104,6 +121,9 @@ pub struct ProbeReport {
     /// Each thing looked at.
     #[prost(message, repeated, tag = "2")]
     pub checks: Vec<ProbeCheck>,
+    /// This program can run its guests. From version 3 on.
+    #[prost(bool, tag = "3")]
+    pub runs_guests: bool,
 }
 
 /// One thing that a platform needs.
@@ -265,12 +285,35 @@ pub struct Snapshot {
     /// The number of the next call.
     #[prost(uint64, tag = "5")]
     pub next_sequence: u64,
+    /// Why the guest stopped.
+    #[prost(message, optional, tag = "6")]
+    pub stop: Option<GuestStop>,
+}
+
+/// Why a guest stopped.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct GuestStop {
+    /// The reason's number.
+    #[prost(uint32, tag = "1")]
+    pub reason: u32,
+    /// For a person.
+    #[prost(string, tag = "2")]
+    pub message: String,
+    /// The vCPU that did it.
+    #[prost(uint32, optional, tag = "3")]
+    pub vcpu: Option<u32>,
+    /// What it wrote to isa-debug-exit.
+    #[prost(uint32, optional, tag = "4")]
+    pub exit_code: Option<u32>,
+    /// The address of a memory fault.
+    #[prost(uint64, optional, tag = "5")]
+    pub gpa: Option<u64>,
 }
 
 /// Why a launch was aborted.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct AbortCause {
-    /// 1 AbortLaunch, 2 the lease, 3 the platform.
+    /// The reason's number.
     #[prost(uint32, tag = "1")]
     pub reason: u32,
     /// For a person.
@@ -311,4 +354,7 @@ pub struct Refused {
     /// For a number out of sequence: the next one.
     #[prost(uint64, optional, tag = "10")]
     pub next_sequence: Option<u64>,
+    /// For a vCPU state: the field that is wrong, as its path in the request, for example `long_mode.cr3`.
+    #[prost(string, tag = "11")]
+    pub field: String,
 }

@@ -199,6 +199,16 @@ impl Worker {
                 self.launch = self.launch.take().map(|launch| launch.abort(reason));
                 Ok(Outcome::Done(Done {}))
             }
+            Some(
+                Command::SetVcpu(_)
+                | Command::Start(_)
+                | Command::Stop(_)
+                | Command::ListenConsole(_)
+                | Command::ConsoleInput(_),
+            ) => Err(Refusal::new(
+                Reason::UnsupportedOperation,
+                "this host runs no guests",
+            )),
             Some(Command::EndStream(_) | Command::Ping(_)) | None => {
                 Err(Refusal::new(Reason::MalformedRequest, "an empty request"))
             }

@@ -82,6 +82,8 @@ impl Create {
                 .map_or(v1::OrderingMode::Unspecified, v1::OrderingMode::from)
                 .into(),
             lease,
+            vcpus: 0,
+            vcpu_states: Vec::new(),
             sim: page_latency.map(|latency| v1::SimSettings {
                 page_latency: Some(latency),
                 faults: Vec::new(),
