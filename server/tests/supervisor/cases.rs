@@ -175,27 +175,19 @@ fn unacknowledged() -> Result<()> {
     let refused = daemon.ask("spawn a exit 3")?;
     let exists = Errno::EEXIST as i32;
     ensure!(refused == format!("refused a {exists}"), "{refused}");
-    for epoch in [2, 3] {
-        daemon_dies(&rig, epoch, "link-forgetful")?;
+    daemon.say("die")?;
+    daemon.expect_gone()?;
+    for (epoch, link) in [(2, "link-forgetful"), (3, "link-forgetful"), (4, "link")] {
+        let daemon = rig.daemon()?;
+        let welcome = daemon.ask(link)?;
+        let told = format!("welcome {epoch} exited a exited with code 3");
+        ensure!(welcome == told, "{welcome}");
+        daemon.say("ready")?;
+        daemon.say("die")?;
+        daemon.expect_gone()?;
     }
-    daemon_dies(&rig, 4, "link")?;
     let (_, welcome) = rig.serving_daemon()?;
     ensure!(welcome == "welcome 5", "{welcome}");
-    Ok(())
-}
-
-/// One daemon after another is told the same, and killed.
-fn daemon_dies(rig: &Rig, epoch: u64, link: &str) -> Result<()> {
-    kill_daemon_of(rig)?;
-    let daemon = rig.daemon()?;
-    let welcome = daemon.ask(link)?;
-    let told = format!("welcome {epoch} exited a exited with code 3");
-    ensure!(welcome == told, "{welcome}");
-    daemon.say("ready")?;
-    daemon.ask("state")?;
-    if link == "link" {
-        kill_daemon_of(rig)?;
-    }
     Ok(())
 }
 

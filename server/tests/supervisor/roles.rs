@@ -254,13 +254,15 @@ impl Daemon {
             ["adopt", id, pid] => {
                 let pid = rustix::process::Pid::from_raw(pid.parse()?).context("no pid")?;
                 let fd = pidfd_open(pid, PidfdFlags::empty())?;
-                let adopted = link.adopt(&id.parse()?, HostKind::Launch, fd.as_fd());
-                self.tell("adopted", id, adopted.await).await?;
+                let name = id.parse()?;
+                let adopted = link.adopt(&name, HostKind::Launch, fd.as_fd()).await;
+                self.tell("adopted", id, adopted).await?;
             }
             ["adopt-file", id] => {
                 let file = fs::File::open("/dev/null")?;
-                let adopted = link.adopt(&id.parse()?, HostKind::Launch, file.as_fd());
-                self.tell("adopted", id, adopted.await).await?;
+                let name = id.parse()?;
+                let adopted = link.adopt(&name, HostKind::Launch, file.as_fd()).await;
+                self.tell("adopted", id, adopted).await?;
             }
             ["pids"] => {
                 let pid = link.supervisor_pid();

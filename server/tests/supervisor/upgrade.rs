@@ -1,5 +1,6 @@
 //! The supervisor replaces itself.
 
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
@@ -9,7 +10,6 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use rustix::process::{PidfdFlags, pidfd_open};
-use std::os::fd::AsFd;
 
 use crate::cases::Case;
 use crate::rig::{Rig, Setup, Talk};
@@ -51,8 +51,8 @@ fn as_init() -> Result<()> {
 }
 
 fn keeps_everything(rig: &Rig) -> Result<()> {
-    let (old, before) = (rig.pid()?, runs(rig)?);
     let daemon = rig.daemon()?;
+    let (old, before) = (rig.pid()?, runs(rig)?);
     daemon.ask("link-forgetful")?;
     daemon.say("ready")?;
     let spawned = daemon.ask("spawn a serve")?;
@@ -165,8 +165,8 @@ fn nothing_changed(rig: &Rig, daemon: &Talk, before: (u32, u64)) -> Result<()> {
 
 fn bad_candidates() -> Result<()> {
     let rig = rig(false)?;
-    let before = (rig.pid()?, runs(&rig)?);
     let (daemon, _) = rig.serving_daemon()?;
+    let before = (rig.pid()?, runs(&rig)?);
     daemon.ask("spawn a serve")?;
     let (host, _) = meet(&rig.socket("a"))?;
     let good = new_build(&rig)?;
@@ -197,8 +197,8 @@ fn bad_candidates() -> Result<()> {
 
 fn hanging_candidate() -> Result<()> {
     let rig = rig(false)?;
-    let before = (rig.pid()?, runs(&rig)?);
     let (daemon, _) = rig.serving_daemon()?;
+    let before = (rig.pid()?, runs(&rig)?);
     rig.replace_program(&script(&rig, "exec tail -f /dev/null")?)?;
     rig.signal(Signal::SIGUSR2)?;
     candidate_ended(&rig)?;
