@@ -196,6 +196,8 @@ mod tests {
         nix::poll::poll(&mut fds, nix::poll::PollTimeout::NONE).unwrap();
         assert_eq!(held.status(), ExitStatus::Code(3));
         assert_eq!(held.status(), ExitStatus::Unknown, "somebody took it");
+        child.wait().unwrap_err();
+        // Nobody is there any more, and nobody is hit.
         Process::Adopted(&held).signal(Signal::SIGKILL);
     }
 

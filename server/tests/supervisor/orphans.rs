@@ -33,11 +33,10 @@ fn successor<const N: usize>(ids: [&str; N]) -> Result<(Rig, Talk, [String; N])>
     rig.start_again()?;
     let (daemon, welcome) = rig.serving_daemon()?;
     ensure!(welcome == "welcome 1", "{welcome}");
-    let mut pids = Vec::new();
-    for id in ids {
-        pids.push(meet(&rig.socket(id))?.1);
+    let mut pids = ids.map(|_| String::new());
+    for (id, pid) in ids.into_iter().zip(&mut pids) {
+        *pid = meet(&rig.socket(id))?.1;
     }
-    let pids = pids.try_into().map_err(|_| anyhow::anyhow!("lost count"))?;
     Ok((rig, daemon, pids))
 }
 

@@ -1,11 +1,9 @@
 //! Hosts that run a platform's own program.
 
-use std::os::unix::fs::PermissionsExt;
-
 use anyhow::{Result, ensure};
 
 use crate::cases::Case;
-use crate::rig::{Rig, Setup};
+use crate::rig::{Rig, Setup, install};
 
 pub(crate) const ALL: [(&str, Case); 2] = [
     ("a_platform_runs_its_own_program", own_program),
@@ -15,11 +13,12 @@ pub(crate) const ALL: [(&str, Case); 2] = [
 fn own_program() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let program = dir.path().join("vmm");
+    let source = dir.path().join("source");
     std::fs::write(
-        &program,
+        &source,
         "#!/bin/sh\n[ \"$*\" = 'host --id=x y' ] && exit 77\n",
     )?;
-    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o700))?;
+    install(&source, &program)?;
     let rig = Rig::with(Setup {
         host_programs: vec![format!("kvm={}", program.display())],
         ..Setup::default()

@@ -50,7 +50,7 @@ impl Rig {
         let dir = tempfile::tempdir()?;
         let control = SeqListener::bind(&dir.path().join("control"))?;
         if setup.own_copy {
-            std::fs::copy(std::env::current_exe()?, dir.path().join("program"))?;
+            install(&std::env::current_exe()?, &dir.path().join("program"))?;
         }
         let supervisor = start(dir.path(), &setup)?;
         Ok(Self {
@@ -169,6 +169,17 @@ impl Drop for Rig {
             drop(self.supervisor.wait());
         }
     }
+}
+
+/// Makes an executable copy. Another process writes it: a descriptor of ours would be in every child that some thread forks just then, and whoever
+/// execs the file meanwhile gets ETXTBSY.
+pub(crate) fn install(from: &Path, to: &Path) -> Result<()> {
+    let done = Command::new("install")
+        .arg("-m700")
+        .args([from, to])
+        .status()?;
+    ensure!(done.success(), "install: {done}");
+    Ok(())
 }
 
 /// A control socket.

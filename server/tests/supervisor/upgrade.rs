@@ -1,7 +1,6 @@
 //! The supervisor replaces itself.
 
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -12,7 +11,7 @@ use nix::unistd::mkfifo;
 use rustix::process::{PidfdFlags, pidfd_open};
 
 use crate::cases::Case;
-use crate::rig::{Rig, Setup, Talk};
+use crate::rig::{Rig, Setup, Talk, install};
 use crate::roles::meet;
 
 pub(crate) const ALL: [(&str, Case); 5] = [
@@ -34,7 +33,7 @@ fn rig(init: bool) -> Result<Rig> {
 /// Another file with the same build in it.
 fn new_build(rig: &Rig) -> Result<PathBuf> {
     let build = rig.file("new");
-    std::fs::copy(rig.program(), &build)?;
+    install(&rig.program(), &build)?;
     Ok(build)
 }
 
@@ -133,8 +132,9 @@ fn script(rig: &Rig, body: &str) -> Result<PathBuf> {
         mkfifo(&asked, Mode::S_IRWXU)?;
     }
     let text = format!("#!/bin/sh\necho $$ > {}\n{body}\n", asked.display());
-    std::fs::write(&candidate, text)?;
-    std::fs::set_permissions(&candidate, PermissionsExt::from_mode(0o700))?;
+    let source = rig.file("source");
+    std::fs::write(&source, text)?;
+    install(&source, &candidate)?;
     Ok(candidate)
 }
 
