@@ -41,6 +41,10 @@ fn runs(rig: &Rig) -> Result<u64> {
     Rig::inode_of(&PathBuf::from(format!("/proc/{}/exe", rig.pid()?)))
 }
 
+fn open_files(rig: &Rig) -> Result<usize> {
+    Ok(std::fs::read_dir(format!("/proc/{}/fd", rig.pid()?))?.count())
+}
+
 fn upgrade() -> Result<()> {
     keeps_everything(&rig(false)?)
 }
@@ -54,6 +58,7 @@ fn keeps_everything(rig: &Rig) -> Result<()> {
     let (old, before) = (rig.pid()?, runs(rig)?);
     daemon.ask("link-forgetful")?;
     daemon.say("ready")?;
+    let (slate, open) = (daemon.ask("state")?, open_files(rig)?);
     let spawned = daemon.ask("spawn a serve")?;
     let pid = spawned.rsplit(' ').next().context("no pid")?.to_owned();
     let (host, _) = meet(&rig.socket("a"))?;
@@ -94,6 +99,11 @@ fn keeps_everything(rig: &Rig) -> Result<()> {
     let (daemon, welcome) = rig.serving_daemon()?;
     ensure!(welcome.starts_with("welcome 3 lives b "), "{welcome}");
     ensure!(rig.pid()? == old);
+    // What a child starts with is as ever, and nothing has piled up here.
+    let state = daemon.ask("state")?;
+    ensure!(state == slate, "{state}, not {slate}");
+    let now = open_files(rig)?;
+    ensure!(now == open, "{now} open files, not {open}");
     rig.signal(Signal::SIGHUP)?;
     daemon.expect("sighup")?;
     rig.signal(Signal::SIGTERM)?;
