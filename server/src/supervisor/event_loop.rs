@@ -12,6 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+use super::candidate::Candidate;
 use super::connection::{Asked, Connection, Fault};
 use super::exit::ExitStatus;
 use super::hosts::{HostTable, to_wire};
@@ -22,7 +23,6 @@ use super::restart::RestartPolicy;
 use super::runtime_dir::RuntimeDir;
 use super::signals::Signals;
 use super::spawn::Launcher;
-use super::upgrade::Candidate;
 use super::{SupervisorConfig, SupervisorError};
 
 /// Beyond its grace, before a draining daemon is killed.

@@ -18,13 +18,14 @@
 //! Fit to be PID 1 of a container: it reaps orphans that it never started, and forwards SIGHUP to the daemon. Not a subreaper
 //! (`PR_SET_CHILD_SUBREAPER`): nothing it starts starts processes of its own, and strangers' orphans belong to init. No `PR_SET_PDEATHSIG` for
 //! its children: a launch must survive an upgrade of the supervisor. Where the supervisor is killed, the daemon sees its socket close and ends; hosts
-//! live on, until a daemon of the next supervisor finds them and hands them over ([`process`]), or until their leases end.
+//! live on, until a daemon of the next supervisor finds them and hands them over (`process.rs`), or until their leases end.
 //!
-//! SIGUSR2 replaces it by the build that its program path names then ([`upgrade`]): same process, same children, and a new daemon.
+//! SIGUSR2 replaces it by the build that its program path names then (`candidate.rs`, `upgrade.rs`): same process, same children, and a new daemon.
 //!
 //! **Invariant:** it opens no network, reads no file of anybody's making, and never waits for a peer. A host's exit status is never lost and
 //! never guessed: it is kept until a daemon says that it knows.
 
+mod candidate;
 mod connection;
 mod event_loop;
 mod exit;
@@ -51,6 +52,7 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+pub use candidate::{UpgradeError, check_upgrade};
 pub use exit::{ExitStatus, HostExit};
 pub use handover::HandoverError;
 pub use id::{BadHostId, HostId};
@@ -58,7 +60,6 @@ pub use programs::{HostProgramError, check_host_programs};
 pub use proto::HostKind;
 pub use runtime_dir::{RuntimeDirError, socket_path};
 pub use spawn::own_program;
-pub use upgrade::{UpgradeError, check_upgrade};
 
 use event_loop::Supervisor;
 use runtime_dir::RuntimeDir;
