@@ -170,3 +170,37 @@ fn with_value(flag: &str, value: &Path) -> OsString {
     arg.push(value);
     arg
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_build_refuses_what_it_could_not_go_on_with() {
+        let mut config = SupervisorConfig {
+            program: PathBuf::from("/bin/true"),
+            host_programs: BTreeMap::new(),
+            daemon_args: Vec::new(),
+            serve_args: Vec::new(),
+            runtime_dir: PathBuf::from("/run/a"),
+            grace: Duration::ZERO,
+            max_hosts: 1,
+        };
+        let here = Path::new("/run/a");
+        check_upgrade(&config, STATE_VERSION, here).unwrap();
+        let future = check_upgrade(&config, STATE_VERSION + 1, here).unwrap_err();
+        assert!(matches!(
+            future,
+            UpgradeError::State(HandoverError::Version { .. })
+        ));
+        let moved = check_upgrade(&config, STATE_VERSION, Path::new("/run/b")).unwrap_err();
+        assert!(matches!(moved, UpgradeError::Moved { .. }));
+        config
+            .host_programs
+            .insert("kvm".to_owned(), PathBuf::from("/nowhere"));
+        let missing = check_upgrade(&config, STATE_VERSION, here).unwrap_err();
+        assert!(matches!(missing, UpgradeError::HostProgram(_)));
+    }
+}
