@@ -83,7 +83,7 @@ impl Nursery {
         let mut args = self.host_args.clone();
         args.push(format!("--id={uid}"));
         self.supervisor
-            .spawn_host(uid, kind, args)
+            .spawn_host(uid, kind, "", args)
             .await
             .map_err(|error| {
                 ApiError::new(

@@ -268,6 +268,9 @@ impl Launch {
         }
         self.link.release();
         self.status.send_modify(|status| status.gone(exit));
+        if let Err(error) = self.supervisor.acknowledge(&self.child.id).await {
+            tracing::debug!(launch = self.id, %error, "the next daemon is told of this end again");
+        }
         let status = self.status();
         match status.ending {
             Some(Ending::Died(exit)) => {

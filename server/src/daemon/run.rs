@@ -90,6 +90,11 @@ async fn serve(config: Config, socket: SeqSocket) -> anyhow::Result<()> {
             .await?;
     }
 
+    for (id, exit) in welcome.exits {
+        tracing::warn!(host = %id, %exit, "a host of an earlier daemon ended");
+        supervisor.acknowledge(&id).await?;
+    }
+
     let nursery = Nursery {
         supervisor: supervisor.clone(),
         epoch: welcome.epoch,
@@ -119,18 +124,24 @@ async fn serve(config: Config, socket: SeqSocket) -> anyhow::Result<()> {
         "ready"
     );
 
+    let mut replaced = false;
     loop {
         tokio::select! {
             _ = term.recv() => break,
             _ = int.recv() => break,
             _ = hup.recv() => tracing::info!("SIGHUP: nothing to read again"),
+            () = supervisor.retired() => {
+                replaced = true;
+                break;
+            }
             () = supervisor.closed() => bail!("the supervisor is gone"),
             _ = &mut serving => bail!("the server ended by itself"),
         }
     }
 
-    tracing::info!(grace = ?config.grace, "draining: no new launches, calls in progress finish");
-    if let Err(error) = net::notify::stopping() {
+    tracing::info!(grace = ?config.grace, replaced, "draining: no new launches, calls in progress finish");
+    // A service manager that hears of an end holds the service to it; a successor is none.
+    if !replaced && let Err(error) = net::notify::stopping() {
         tracing::debug!(%error, "whoever started this is not told that it stops");
     }
     registry.drain();
