@@ -130,6 +130,7 @@ pub struct VcpuState {
 /// Nested message and enum types in `VcpuState`.
 pub mod vcpu_state {
     /// Its registers. Required.
+    #[allow(clippy::large_enum_variant)]
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum State {
         /// As the architecture resets it. vCPU 0 begins at the reset vector, 0xfffffff0; any other waits to be started by it, which needs an

@@ -160,7 +160,8 @@ impl Aborted {
 
 impl AbortCause {
     /// A cause that needs no more words than its reason.
-    fn told(reason: AbortReason) -> Self {
+    #[must_use]
+    pub fn told(reason: AbortReason) -> Self {
         let message = match reason {
             AbortReason::Requested => "aborted on request",
             AbortReason::LeaseExpired => "nobody touched the launch for as long as its lease",

@@ -46,6 +46,10 @@ impl Fence {
 }
 
 /// What the launch thread is asked.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the queue has room for 64 and holds none for long"
+)]
 #[derive(Debug)]
 pub(super) enum Job {
     /// A request, the descriptors that came with it, and where to answer.
