@@ -206,6 +206,7 @@ impl Nursery {
         wires.status.send_modify(|status| status.adopted(ended));
         let mut parts = wires.parts(self, link, Some(staging), Some(child));
         parts.finish = record.finish;
+        parts.inherited = true;
         let launch = Launch::new(identity, parts);
         if let Err(error) = self
             .records
@@ -237,6 +238,7 @@ impl Nursery {
         wires.remember(record.remembered()?);
         let mut parts = wires.parts(self, HostLink::gone(), None, None);
         parts.finish.clone_from(&record.finish);
+        parts.inherited = true;
         let launch = Launch::new(identity, parts);
         if news {
             if let Some(Ending::Died(exit)) = launch.status().ending {

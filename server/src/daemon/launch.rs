@@ -105,6 +105,8 @@ pub struct Parts {
     pub told_all: CancellationToken,
     /// The first answer of FinishLaunch, if it was given.
     pub finish: Option<Finish>,
+    /// An earlier daemon created it.
+    pub inherited: bool,
     /// Who can kill the host.
     pub supervisor: SupervisorLink,
     /// Where it is kept.
@@ -142,8 +144,11 @@ impl Launch {
             finished: Mutex::new(finished),
         });
         launch.created_answer.get_or_init(|| {
-            let fresh = Status::fresh();
-            launch.describe_as(&fresh, &fresh.snapshot)
+            if parts.inherited {
+                launch.created_as()
+            } else {
+                launch.describe()
+            }
         });
         if let Some(child) = &launch.child {
             tokio::spawn(Arc::clone(&launch).watch_host(child.clone()));
@@ -271,6 +276,19 @@ impl Launch {
     /// The launch as the API showed it when it was created.
     pub fn describe_created(&self) -> v1::Launch {
         self.created_answer.get_or_init(|| self.describe()).clone()
+    }
+
+    /// The same of a launch that an earlier daemon created, put together from what it was created with.
+    fn created_as(&self) -> v1::Launch {
+        let fresh = Status::fresh();
+        let snapshot = Snapshot {
+            digest: (self.platform.digest_bytes() == 48).then_some([0; 48]),
+            ..fresh.snapshot.clone()
+        };
+        v1::Launch {
+            lease_expire_time: Some(Timestamp::from(self.created + self.lease.length())),
+            ..self.describe_as(&fresh, &snapshot)
+        }
     }
 
     /// The launch as the API shows it when it is so.

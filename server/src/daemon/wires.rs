@@ -68,6 +68,7 @@ impl Wires {
             remembered: self.remembered,
             told_all: self.told_all,
             finish: None,
+            inherited: false,
             supervisor: nursery.supervisor.clone(),
             records: nursery.records.clone(),
         }
