@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    HostLink, Launch, Staging, Status, Told,
+    Console, HostLink, Launch, Staging, Status, Told, guest,
     launch::{Identity, Parts},
     supervisor_link::{HostChild, SupervisorLink},
 };
@@ -123,6 +123,7 @@ impl Nursery {
             Ok(Outcome::Welcome(welcome))
                 if (protocol::OLDEST_VERSION..=protocol::VERSION).contains(&welcome.version) =>
             {
+                link.agreed(welcome.version);
                 Ok(link)
             }
             other => Err(died(&format!("it answers a greeting with {other:?}"))),
@@ -151,6 +152,8 @@ impl Nursery {
         let (status, _) = watch::channel(Status::fresh());
         let (updated, remembered) = (status.clone(), Arc::new(Mutex::new(Vec::new())));
         let farewell = Arc::clone(&remembered);
+        let console = Arc::new(Console::default());
+        let output = Arc::clone(&console);
         let told_all = CancellationToken::new();
         let end = told_all.clone();
         let link = self
@@ -162,10 +165,11 @@ impl Nursery {
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .extend(answers),
-                Told::Console(_) => {}
+                Told::Console(console) => output.told(&console),
                 Told::End => end.cancel(),
             })
             .await?;
+        guest::fits(&blueprint.create, link.version())?;
         let command = Command::Create(blueprint.create);
         let answer = link.call(command, &[staging.file().as_fd()], None).await;
         match answer {
@@ -188,6 +192,7 @@ impl Nursery {
                 link,
                 child,
                 status,
+                console,
                 remembered,
                 told_all,
                 supervisor: self.supervisor.clone(),

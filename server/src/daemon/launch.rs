@@ -16,14 +16,14 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Ending, HostLink, Lease, Staging, Status,
+    Console, Ending, HostLink, Lease, Staging, Status,
     status::abort_cause,
     supervisor_link::{HostChild, SupervisorLink},
 };
 use crate::supervisor::HostExit;
 
 /// How long AbortLaunch waits for the host to answer before it is killed, and then for it to be gone.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A launch.
 #[derive(Debug)]
@@ -49,7 +49,9 @@ pub struct Launch {
     /// The host's process.
     pub child: HostChild,
     supervisor: SupervisorLink,
-    status: watch::Sender<Status>,
+    pub(super) status: watch::Sender<Status>,
+    /// What its guest writes and reads.
+    pub console: Arc<Console>,
     /// What its host remembered when the launch was over.
     remembered: Arc<Mutex<Vec<Answered>>>,
     told_all: CancellationToken,
@@ -92,6 +94,8 @@ pub struct Parts {
     pub child: HostChild,
     /// How it is; fed by the link.
     pub status: watch::Sender<Status>,
+    /// What its guest writes and reads; fed by the link.
+    pub console: Arc<Console>,
     /// What its host remembered when the launch was over; fed by the link.
     pub remembered: Arc<Mutex<Vec<Answered>>>,
     /// Cancelled when the host of an ended launch has told everything; by the link.
@@ -117,6 +121,7 @@ impl Launch {
             link,
             child,
             status,
+            console,
             remembered,
             told_all,
             supervisor,
@@ -136,6 +141,7 @@ impl Launch {
             child,
             supervisor,
             status,
+            console,
             remembered,
             told_all,
             lease: Lease::new(lease),
@@ -204,7 +210,7 @@ impl Launch {
         }
     }
 
-    async fn kill(&self) {
+    pub(super) async fn kill(&self) {
         if let Err(error) = self
             .supervisor
             .kill_host(&self.uid, nix::sys::signal::Signal::SIGKILL)
@@ -216,7 +222,9 @@ impl Launch {
 
     /// Ends it when its lease runs out.
     async fn watch_lease(self: Arc<Self>) {
-        let busy = || self.calls.available_permits() < self.max_pending_calls;
+        let busy = || {
+            self.status.borrow().runs() || self.calls.available_permits() < self.max_pending_calls
+        };
         tokio::select! {
             () = self.released() => {}
             () = self.lease.expired(busy) => {
@@ -346,13 +354,11 @@ impl Launch {
             resources_released: status.released,
             host_pid: if status.released { 0 } else { self.child.pid },
             next_sequence: snapshot.next_sequence,
-            lease_expire_time: status
-                .ending
-                .is_none()
+            lease_expire_time: (status.ending.is_none() && !status.runs())
                 .then(|| Timestamp::from(self.lease.expires())),
-            stop: None,
-            start_time: None,
-            stop_time: None,
+            stop: snapshot.stop.as_ref().map(crate::rpc::convert::guest_stop),
+            start_time: status.start_time(snapshot.state).map(Timestamp::from),
+            stop_time: status.stop_time(snapshot.state).map(Timestamp::from),
             host_unresponsive_since: None,
         }
     }

@@ -5,7 +5,9 @@
 //! **Invariant:** a call whose extent was handed to a host is never taken back, whatever becomes of the call.
 
 pub mod aio;
+mod console;
 mod create;
+mod guest;
 pub mod host_link;
 mod launch;
 mod lease;
@@ -16,6 +18,7 @@ mod staging;
 mod status;
 pub mod supervisor_link;
 
+pub use console::{Console, Granted, Piece, Tape};
 pub use create::{Blueprint, Nursery};
 pub use host_link::{Answer, HostLink, LinkLost, Posted, Told};
 pub use launch::{Identity, Launch, Parts};
