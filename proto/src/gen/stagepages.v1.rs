@@ -1930,7 +1930,7 @@ pub mod launch_service_client {
                 .insert(GrpcMethod::new("stagepages.v1.LaunchService", "AbortLaunch"));
             self.inner.unary(req, path, codec).await
         }
-        /// Deletes the record of an ended launch; its id can then be used again.
+        /// Deletes the record of an ended launch; its id can then be used again. A record that nobody deletes is kept for seven days.
         ///
         /// The launch MUST be ABORTED or STOPPED, and its resources released.
         ///
@@ -2308,7 +2308,7 @@ pub mod launch_service_server {
             tonic::Response<super::AbortLaunchResponse>,
             tonic::Status,
         >;
-        /// Deletes the record of an ended launch; its id can then be used again.
+        /// Deletes the record of an ended launch; its id can then be used again. A record that nobody deletes is kept for seven days.
         ///
         /// The launch MUST be ABORTED or STOPPED, and its resources released.
         ///

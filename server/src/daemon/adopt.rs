@@ -27,9 +27,10 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use stagepages_host::protocol::{self, Command, Ping};
 
 use super::{
-    Answer, Ending, HostLink, Launch, LinkLost, Nursery, Record, Staging, Withstands,
+    Answer, Ending, HostLink, Launch, LinkLost, Nursery, Record, Staging,
     greeting::{Greeting, dial},
     pulse::gets_on,
+    record::time,
     supervisor_link::HostChild,
     wires::Wires,
 };
@@ -122,6 +123,7 @@ impl Nursery {
             link.close();
             return Err(NotAdopted::Empty);
         }
+        link.agreed(greeting.version);
         let told = Record::decode(&*greeting.record).map_err(|error| unusable(&error))?;
         if told.uid != found.id().as_str() {
             return Err(unusable(&format!("it holds launch {}", told.uid)));
@@ -203,18 +205,18 @@ impl Nursery {
             .as_ref()
             .and_then(|finish| finish.answer.as_ref()?.end_time)
             .and_then(|time| SystemTime::try_from(time).ok());
-        wires.status.send_modify(|status| status.adopted(ended));
+        let started = time(record.started);
+        wires
+            .status
+            .send_modify(|status| status.adopted(ended, started));
         let mut parts = wires.parts(self, link, Some(staging), Some(child));
         parts.finish = record.finish;
         parts.inherited = true;
         let launch = Launch::new(identity, parts);
-        if let Err(error) = self
-            .records
-            .save(launch.record(), Withstands::Process)
-            .await
-        {
-            tracing::error!(launch = launch.id, %error, "an adopted launch is not on record");
+        if launch.status().started.is_some() {
+            launch.listen_console().await;
         }
+        launch.keep().await;
         Ok(launch)
     }
 
@@ -236,6 +238,9 @@ impl Nursery {
             None => status.lost(record, exit),
         });
         wires.remember(record.remembered()?);
+        if let Some(console) = record.end.as_ref().and_then(|end| end.console.as_ref()) {
+            wires.console.told(console);
+        }
         let mut parts = wires.parts(self, HostLink::gone(), None, None);
         parts.finish.clone_from(&record.finish);
         parts.inherited = true;

@@ -13,6 +13,7 @@ use stagepages_host::{
 use super::{
     HostLink, Launch, Record, Records, Staging, Told, Withstands,
     greeting::{Greeting, dial},
+    guest,
     launch::Identity,
     supervisor_link::{HostChild, SupervisorLink},
     wires::Wires,
@@ -123,7 +124,8 @@ impl Nursery {
             .await
             .map_err(|error| died(&error))?;
         let greeting = Greeting::from_answer(answer, Some(child.pid)).map_err(|error| died(&error));
-        greeting.map(|_greeting| link)
+        link.agreed(greeting?.version);
+        Ok(link)
     }
 
     pub(super) fn hello(&self) -> Hello {
@@ -155,6 +157,7 @@ impl Nursery {
         let wires = Wires::new();
         let link = self.connect(&child, wires.told()).await?;
         let mut create = blueprint.create;
+        guest::fits(&create, link.version())?;
         create.record = Record::of(&blueprint.identity).encode_to_vec();
         let command = Command::Create(create);
         let answer = link.call(command, &[staging.file().as_fd()], None).await;

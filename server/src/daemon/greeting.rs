@@ -21,6 +21,8 @@ use super::{Answer, HostLink, Told};
 /// What a host said in answer to a greeting.
 #[derive(Debug)]
 pub(super) struct Greeting {
+    /// The version that both speak.
+    pub(super) version: u32,
     /// Its process, as the kernel told it.
     pub(super) pid: i32,
     /// The record that its launch was created with; empty without a launch.
@@ -73,6 +75,7 @@ impl Greeting {
             return Err(Stranger::Version(welcome.version));
         }
         Ok(Self {
+            version: welcome.version,
             pid: sender,
             record: welcome.record,
             snapshot: answer.snapshot,

@@ -8,7 +8,7 @@ use std::{
     fmt, io,
     os::fd::BorrowedFd,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -76,6 +76,8 @@ struct Shared {
     /// `None` for a launch that was over before this daemon began.
     socket: Option<AsyncSeq>,
     next_id: AtomicU64,
+    /// What both speak; set once it is agreed upon.
+    version: OnceLock<u32>,
     /// `None` once the link is lost.
     pending: Mutex<Option<HashMap<u64, Pending>>>,
     lost: CancellationToken,
@@ -106,6 +108,7 @@ impl HostLink {
         let shared = Arc::new(Shared {
             socket: Some(AsyncSeq::new(socket)?),
             next_id: AtomicU64::new(1),
+            version: OnceLock::new(),
             pending: Mutex::new(Some(HashMap::new())),
             lost: CancellationToken::new(),
             left: Mutex::new(Vec::new()),
@@ -141,6 +144,7 @@ impl HostLink {
         let shared = Shared {
             socket: None,
             next_id: AtomicU64::new(1),
+            version: OnceLock::new(),
             pending: Mutex::new(None),
             lost,
             left: Mutex::new(Vec::new()),
@@ -216,6 +220,21 @@ impl HostLink {
         {
             tracing::debug!("a lost launch host is told nothing any more");
         }
+    }
+
+    /// Takes the version of the protocol that the host's welcome names.
+    pub fn agreed(&self, version: u32) {
+        // A link greets once.
+        self.shared.version.get_or_init(|| version);
+    }
+
+    /// The version of the protocol that both speak: the oldest until it is agreed upon.
+    pub fn version(&self) -> u32 {
+        *self
+            .shared
+            .version
+            .get()
+            .unwrap_or(&protocol::OLDEST_VERSION)
     }
 
     /// Hangs up. A host without a launch then ends.

@@ -63,7 +63,10 @@ impl Launch {
 
     /// Ends it when its lease runs out. A host that gives no sign of life is not busy, whatever waits for it.
     pub(super) async fn watch_lease(self: Arc<Self>) {
-        let busy = || self.busy() && self.status.borrow().unresponsive.is_none();
+        let busy = || {
+            let status = self.status.borrow();
+            status.runs() || (self.busy() && status.unresponsive.is_none())
+        };
         tokio::select! {
             () = self.released() => {}
             () = self.lease.expired(busy) => {

@@ -16,14 +16,14 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    HostLink, Lease, Record, Records, Staging, Status, Withstands,
+    Console, HostLink, Lease, Record, Records, Staging, Status, Withstands,
     record::{End, Finish},
     status::abort_cause,
     supervisor_link::{HostChild, SupervisorLink},
 };
 
 /// How long a launch that is over is waited for to be known as over.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A launch.
 #[derive(Debug)]
@@ -53,6 +53,8 @@ pub struct Launch {
     pub(super) supervisor: SupervisorLink,
     pub(super) records: Records,
     pub(super) status: watch::Sender<Status>,
+    /// What its guest writes and reads.
+    pub console: Arc<Console>,
     /// What its host remembered when the launch was over.
     pub(super) remembered: Arc<Mutex<Vec<Answered>>>,
     pub(super) told_all: CancellationToken,
@@ -99,6 +101,8 @@ pub struct Parts {
     pub child: Option<HostChild>,
     /// How it is; fed by the link.
     pub status: watch::Sender<Status>,
+    /// What its guest writes and reads; fed by the link.
+    pub console: Arc<Console>,
     /// What its host remembered when the launch was over; fed by the link.
     pub remembered: Arc<Mutex<Vec<Answered>>>,
     /// Cancelled when the host of an ended launch has told everything; by the link.
@@ -136,6 +140,7 @@ impl Launch {
             supervisor: parts.supervisor,
             records: parts.records,
             status: parts.status,
+            console: parts.console,
             remembered: parts.remembered,
             told_all: parts.told_all,
             lease: Lease::new(identity.lease),
@@ -230,10 +235,15 @@ impl Launch {
                 .1
                 .clone()
         };
-        if let Err(error) = self.records.save(self.record(), Withstands::Process).await {
-            tracing::error!(launch = self.id, %error, "the first answer of FinishLaunch is not on record");
-        }
+        self.keep().await;
         answer
+    }
+
+    /// Puts the launch on record as it is.
+    pub(super) async fn keep(&self) {
+        if let Err(error) = self.records.save(self.record(), Withstands::Process).await {
+            tracing::error!(launch = self.id, %error, "the launch is not on record as it is now");
+        }
     }
 
     /// The launch as it is kept.
@@ -261,8 +271,9 @@ impl Launch {
             .unwrap_or_else(PoisonError::into_inner);
         Record {
             finish,
-            end: End::of(&self.uid, &self.status.borrow()),
+            end: End::of(&self.uid, &self.status.borrow(), &self.console),
             answers: remembered.iter().map(protocol::Remembered::from).collect(),
+            started: self.status.borrow().started.map(Timestamp::from),
             ..Record::of(&identity)
         }
     }
@@ -313,14 +324,12 @@ impl Launch {
                 _ => 0,
             },
             next_sequence: snapshot.next_sequence,
-            lease_expire_time: status
-                .ending
-                .is_none()
+            lease_expire_time: (status.ending.is_none() && !status.runs())
                 .then(|| Timestamp::from(self.lease.expires())),
-            stop: None,
-            start_time: None,
-            stop_time: None,
             host_unresponsive_since: status.unresponsive.map(Timestamp::from),
+            stop: snapshot.stop.as_ref().map(crate::rpc::convert::guest_stop),
+            start_time: status.start_time(snapshot.state).map(Timestamp::from),
+            stop_time: status.stop_time(snapshot.state).map(Timestamp::from),
         }
     }
 }

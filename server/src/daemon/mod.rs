@@ -6,8 +6,11 @@
 
 mod adopt;
 pub mod aio;
+mod console;
 mod create;
+mod evict;
 mod greeting;
+mod guest;
 pub mod host_link;
 mod host_watch;
 mod inherit;
@@ -26,6 +29,7 @@ pub mod supervisor_link;
 mod wires;
 
 pub use adopt::{Found, NotAdopted};
+pub use console::{Console, Granted, Piece, Tape};
 pub use create::{Blueprint, Nursery};
 pub use host_link::{Answer, HostLink, LinkLost, Posted, Told};
 pub use launch::{Identity, Launch, Parts};

@@ -14,7 +14,7 @@ use stagepages_host::{
 };
 use stagepages_proto::v1;
 
-use super::{Ending, Identity, Status};
+use super::{Console, Ending, Identity, Status};
 use crate::supervisor::{HostId, proto::HostExited};
 
 /// A launch, to be found again. Append only: later builds read what earlier ones wrote.
@@ -53,6 +53,9 @@ pub struct Record {
     /// The answers that it remembered at its end.
     #[prost(message, repeated, tag = "11")]
     pub answers: Vec<protocol::Remembered>,
+    /// When its guest was started.
+    #[prost(message, optional, tag = "12")]
+    pub started: Option<Timestamp>,
 }
 
 /// The first answer of FinishLaunch.
@@ -81,6 +84,12 @@ pub struct End {
     /// When it left CREATED or STAGING.
     #[prost(message, optional, tag = "4")]
     pub ended: Option<Timestamp>,
+    /// When it was over.
+    #[prost(message, optional, tag = "5")]
+    pub over: Option<Timestamp>,
+    /// What its guest wrote last.
+    #[prost(message, optional, tag = "6")]
+    pub console: Option<protocol::Console>,
 }
 
 impl Record {
@@ -99,6 +108,7 @@ impl Record {
             finish: None,
             end: None,
             answers: Vec::new(),
+            started: None,
         }
     }
 
@@ -155,6 +165,8 @@ impl Record {
             snapshot,
             ending: Some(ending),
             ended: time(end.ended),
+            started: time(self.started),
+            over: time(end.over),
             released: true,
             unresponsive: None,
         }))
@@ -175,7 +187,7 @@ impl Record {
 
 impl End {
     /// The end that `status` tells of, if it does.
-    pub(super) fn of(uid: &str, status: &Status) -> Option<Self> {
+    pub(super) fn of(uid: &str, status: &Status, console: &Console) -> Option<Self> {
         let ending = status.ending.as_ref()?;
         let died = match ending {
             Ending::Died(exit) => uid
@@ -189,10 +201,12 @@ impl End {
             died,
             killed: *ending == Ending::Killed,
             ended: status.ended.map(Timestamp::from),
+            over: status.over.map(Timestamp::from),
+            console: console.tail(),
         })
     }
 }
 
-fn time(stamp: Option<Timestamp>) -> Option<SystemTime> {
+pub(super) fn time(stamp: Option<Timestamp>) -> Option<SystemTime> {
     stamp.and_then(|stamp| SystemTime::try_from(stamp).ok())
 }

@@ -7,13 +7,14 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use stagepages_proto::v1;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::Launch;
 use crate::rpc::{reason::Reason, status::ApiError};
@@ -37,7 +38,7 @@ pub struct Registry {
     entries: Mutex<HashMap<String, Entry>>,
     limits: RegistryLimits,
     sequence: AtomicU64,
-    draining: AtomicBool,
+    draining: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -71,18 +72,23 @@ impl Registry {
             entries: Mutex::new(HashMap::new()),
             limits,
             sequence: AtomicU64::new(1),
-            draining: AtomicBool::new(false),
+            draining: CancellationToken::new(),
         }
     }
 
     /// From now on no launch is created.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
+        self.draining.cancel();
     }
 
     /// Whether no launch is created any more.
     pub fn draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        self.draining.is_cancelled()
+    }
+
+    /// Waits until no launch is created any more.
+    pub async fn drained(&self) {
+        self.draining.cancelled().await;
     }
 
     /// Takes an id for a launch that is about to be made.

@@ -15,7 +15,7 @@ use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
 use super::{
-    Node, Nursery, Records, Registry, RegistryLimits, StateDir, inherit::inherit,
+    Node, Nursery, Records, Registry, RegistryLimits, StateDir, evict::evict, inherit::inherit,
     supervisor_link::SupervisorLink,
 };
 use crate::{
@@ -85,6 +85,7 @@ async fn serve(config: Config, socket: SeqSocket) -> anyhow::Result<()> {
         max_launches: config.max_launches,
     }));
     inherit(&nursery, &registry, kept, welcome).await;
+    tokio::spawn(evict(Arc::clone(&registry)));
     let node = Arc::new(Node::probe(nursery.clone(), config.host_programs.clone()).await);
     let launches = LaunchApi::new(Arc::clone(&registry), Arc::clone(&node), nursery, &config);
     let calls = launches.calls().clone();

@@ -33,6 +33,10 @@ pub struct Status {
     pub ending: Option<Ending>,
     /// When it left CREATED or STAGING.
     pub ended: Option<SystemTime>,
+    /// When its guest was started.
+    pub started: Option<SystemTime>,
+    /// When it was over.
+    pub over: Option<SystemTime>,
     /// The host is reaped, and its memory free.
     pub released: bool,
     /// Since when the host gives no sign of life, if it does not.
@@ -58,62 +62,69 @@ impl Status {
             snapshot,
             ending: None,
             ended: None,
+            started: None,
+            over: None,
             released: false,
             unresponsive: None,
         }
     }
 
     /// Takes that a host of an earlier daemon is this one's now. What it told in greeting is the present, and no news.
-    pub fn adopted(&mut self, ended: Option<SystemTime>) {
+    pub fn adopted(&mut self, ended: Option<SystemTime>, started: Option<SystemTime>) {
         self.history = vec![self.snapshot.clone()];
         self.ended = ended.or(self.ended);
+        self.started = started.or(self.started);
     }
 
     /// Takes what the host tells, and says whether it is news. A launch that is over stays so.
     pub fn told(&mut self, snapshot: Snapshot) -> bool {
         // A host that was given up may still tell how it ended before it dies of that.
-        let late = self.ending == Some(Ending::Killed) && snapshot.state == State::Aborted;
+        let late = self.ending == Some(Ending::Killed) && snapshot.state == self.snapshot.state;
         if (self.ending.is_some() && !late) || self.snapshot == snapshot {
             return false;
         }
-        match snapshot.state {
-            State::Created | State::Staging | State::Running => {}
-            State::Finished => self.ended = self.ended.or_else(|| Some(SystemTime::now())),
-            State::Aborted | State::Stopped => {
-                self.ended = self.ended.or_else(|| Some(SystemTime::now()));
-                self.ending = Some(Ending::Told);
-            }
-        }
         self.snapshot = snapshot;
-        self.passed();
+        self.note_start();
+        match self.snapshot.state {
+            State::Created | State::Staging => self.passed(),
+            State::Finished | State::Running => {
+                self.ended = self.ended.or_else(|| Some(SystemTime::now()));
+                self.passed();
+            }
+            State::Aborted | State::Stopped => self.end(Ending::Told),
+        }
         true
     }
 
     /// Takes that the host is to be killed because it does not react.
     pub fn killed(&mut self) {
         if self.ending.is_none() {
-            self.ending = Some(Ending::Killed);
-            self.ended = self.ended.or_else(|| Some(SystemTime::now()));
             self.snapshot.state = State::Aborted;
-            self.passed();
+            self.end(Ending::Killed);
         }
+    }
+
+    /// Takes that it is over, in the state that it has now.
+    pub(super) fn end(&mut self, ending: Ending) {
+        let now = SystemTime::now();
+        self.ending = Some(ending);
+        self.ended = self.ended.or(Some(now));
+        self.over = self.over.or(Some(now));
+        self.passed();
     }
 
     /// Keeps the launch as it is when its state is a new one.
     fn passed(&mut self) {
-        // The first page and the end may come in one message; it was STAGING between.
-        let staged = self.snapshot.installed_pages > 0 && self.snapshot.state != State::Staging;
-        if staged
-            && self
-                .history
-                .last()
-                .is_some_and(|last| last.state == State::Created)
-        {
-            self.history.push(Snapshot {
-                state: State::Staging,
-                abort: None,
-                ..self.snapshot.clone()
-            });
+        // Several steps may come in one message: the first page and the end, a guest's start and its stop.
+        for between in [State::Staging, State::Finished, State::Running] {
+            if self.skipped(between) {
+                self.history.push(Snapshot {
+                    state: between,
+                    abort: None,
+                    stop: None,
+                    ..self.snapshot.clone()
+                });
+            }
         }
         if self
             .history
@@ -124,12 +135,29 @@ impl Status {
         }
     }
 
+    /// Whether it must have passed through `between` since its last known state.
+    fn skipped(&self, between: State) -> bool {
+        let Some(last) = self.history.last().map(|last| last.state) else {
+            return false;
+        };
+        let now = self.snapshot.state;
+        let ran = matches!(now, State::Running | State::Stopped);
+        match between {
+            State::Staging => {
+                last == State::Created && now != State::Staging && self.snapshot.installed_pages > 0
+            }
+            State::Finished => ran && matches!(last, State::Created | State::Staging),
+            State::Running => now == State::Stopped && last == State::Finished,
+            State::Created | State::Stopped | State::Aborted => false,
+        }
+    }
+
     /// Takes that the host is gone, after everything it told.
     pub fn gone(&mut self, exit: HostExit) {
         self.released = true;
         self.unresponsive = None;
         if self.ending.is_none() {
-            self.ending = Some(match exit.code().and_then(Ended::from_exit_code) {
+            let ending = match exit.code().and_then(Ended::from_exit_code) {
                 // It told so the only way that was left to it.
                 Some(Ended::LeaseExpired) => {
                     let cause = AbortCause::told(AbortReason::LeaseExpired);
@@ -137,10 +165,9 @@ impl Status {
                     Ending::Told
                 }
                 Some(Ended::Over | Ended::Unwanted) | None => Ending::Died(exit),
-            });
-            self.ended = self.ended.or_else(|| Some(SystemTime::now()));
+            };
             self.snapshot.state = State::Aborted;
-            self.passed();
+            self.end(ending);
         }
     }
 

@@ -6,7 +6,9 @@ use stagepages_host::launch::Answered;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{HostLink, Nursery, Staging, Status, Told, launch::Parts, supervisor_link::HostChild};
+use super::{
+    Console, HostLink, Nursery, Staging, Status, Told, launch::Parts, supervisor_link::HostChild,
+};
 
 /// Where a link puts what it is told. Made before the link, which begins to tell at once.
 #[derive(Debug, Clone)]
@@ -14,6 +16,7 @@ pub(super) struct Wires {
     pub(super) status: watch::Sender<Status>,
     remembered: Arc<Mutex<Vec<Answered>>>,
     told_all: CancellationToken,
+    pub(super) console: Arc<Console>,
 }
 
 impl Wires {
@@ -22,6 +25,7 @@ impl Wires {
             status: watch::Sender::new(Status::fresh()),
             remembered: Arc::default(),
             told_all: CancellationToken::new(),
+            console: Arc::default(),
         }
     }
 
@@ -39,7 +43,7 @@ impl Wires {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .extend(answers),
-            Told::Console(_) => {}
+            Told::Console(console) => wires.console.told(&console),
             Told::End => wires.told_all.cancel(),
         }
     }
@@ -67,6 +71,7 @@ impl Wires {
             status: self.status,
             remembered: self.remembered,
             told_all: self.told_all,
+            console: self.console,
             finish: None,
             inherited: false,
             supervisor: nursery.supervisor.clone(),

@@ -17,7 +17,7 @@ use super::{
     deadline::Deadline,
     frame_errors,
     framing::Framed,
-    limits::CALL_BYTES,
+    limits::{CALL_BYTES, PAUSE_BYTES},
     metered::Metered,
     methods,
     ongoing::{self, Ongoing},
@@ -84,7 +84,11 @@ fn admit<B>(
 ) -> Result<(), ApiError> {
     let Some(call) = call else { return Ok(()) };
     let bytes = CALL_BYTES.saturating_add(size(request.headers()));
-    match patience.budget.call(bytes) {
+    let room = patience
+        .budget
+        .call(bytes)
+        .filter(|_| pause(call, patience, request.uri().path()));
+    match room {
         Some(room) => {
             call.room.get_or_init(|| room);
             Ok(())
@@ -99,6 +103,18 @@ fn admit<B>(
                 .quota("receive_budget_bytes", text))
         }
     }
+}
+
+/// Takes room for the answers of a call whose peer may pause. Not among the calls, where a few hundred of these would leave none for any other.
+/// False if there is none.
+fn pause(call: &Ongoing, patience: &Patience, path: &str) -> bool {
+    if !methods::may_pause(path) {
+        return true;
+    }
+    let room = patience
+        .budget
+        .try_room(call.record.standing(), PAUSE_BYTES);
+    room.map(|room| call.pause.get_or_init(|| room)).is_some()
 }
 
 /// The size of a list of headers in bytes, as HTTP/2 counts it (RFC 9113, 10.5.1).

@@ -60,6 +60,11 @@ pub const MAX_HEADER_LIST_BYTES: u32 = 16 << 10;
 /// a small message.
 pub(super) const CALL_BYTES: u32 = 8 << 10;
 
+/// What a call whose peer may pause takes beside, in bytes: what it holds of its answers while they are not taken. tonic gathers
+/// small ones to 32 KiB and one more (`DEFAULT_YIELD_THRESHOLD`, tonic/src/codec/mod.rs); of these parts one is with h2 and one in hyper's hand
+/// (`PipeToSendStream::poll()`, hyper/src/proto/h2/mod.rs); and two answers, of 8 KiB each, are on their way there.
+pub(super) const PAUSE_BYTES: u32 = 96 << 10;
+
 /// Answers of one call that may wait for their peer to take them, in bytes. Each is one message at least.
 pub(super) const MAX_SEND_BYTES: usize = 64 << 10;
 

@@ -1,6 +1,7 @@
-//! Which methods take more than one request message, read from the descriptors of what this daemon serves.
+//! What is special about a method: that it takes more than one request message, read from the descriptors of what this daemon serves, and that
+//! its peer may take its time.
 //!
-//! **Invariant:** a method that is not known here takes one message.
+//! **Invariant:** a method that is not known here takes one message, and its peer is not waited for without end.
 
 use std::{collections::HashSet, sync::LazyLock};
 
@@ -18,6 +19,14 @@ static STREAMING: LazyLock<HashSet<String>> = LazyLock::new(|| {
     .flat_map(streaming_paths)
     .collect()
 });
+
+/// The console of a guest: whoever looks at it may stop reading and go on days later, as at any terminal.
+const CONSOLE: &str = "/stagepages.v1.LaunchService/AttachConsole";
+
+/// Whether the peer of the method at `path` may leave an answer untaken for as long as it likes.
+pub(super) fn may_pause(path: &str) -> bool {
+    path == CONSOLE
+}
 
 /// Whether the method at `path` (`/package.Service/Method`) takes a stream of messages.
 pub(super) fn takes_stream(path: &str) -> bool {
@@ -59,5 +68,11 @@ mod tests {
         assert!(!takes_stream("/stagepages.v1.LaunchService/StagePages"));
         assert!(!takes_stream("/grpc.health.v1.Health/Watch"));
         assert!(!takes_stream("/nobody.Knows/This"));
+    }
+
+    #[test]
+    fn the_method_that_may_pause_is_one_that_is_served() {
+        assert!(takes_stream(CONSOLE) && may_pause(CONSOLE));
+        assert!(!may_pause("/stagepages.v1.LaunchService/WatchLaunch"));
     }
 }

@@ -50,6 +50,8 @@ pub(super) struct Ongoing {
     pub(super) held: Arc<Held>,
     /// Room for the call itself.
     pub(super) room: OnceLock<OwnedSemaphorePermit>,
+    /// Room for answers that the peer may leave untaken as long as it likes; unset for a call whose peer may not.
+    pub(super) pause: OnceLock<OwnedSemaphorePermit>,
     /// When it has to have ended.
     pub(super) deadline: OnceLock<Instant>,
     /// Which part of the answer is with the peer, from 1; 0 if the handler is asked for more.
@@ -95,6 +97,7 @@ impl<F> Watched<F> {
             record,
             held: Arc::default(),
             room: OnceLock::new(),
+            pause: OnceLock::new(),
             deadline: OnceLock::new(),
             with_peer: AtomicU64::new(0),
         };
@@ -129,6 +132,9 @@ impl<F: Future> Future for Watched<F> {
             return Poll::Pending;
         }
         let deadline = me.call.deadline.get().copied();
+        if me.call.pause.get().is_some() {
+            return me.stall.poll_deadline(deadline, cx).map(drop);
+        }
         let standing = me.call.held.standing(me.call.record.standing());
         me.stall.poll(standing, deadline, cx).map(|_waited| {
             if let Some(stalled) = me.patience.trouble.stalled.one_more() {

@@ -43,6 +43,15 @@ struct Waiting {
     look: Pin<Box<Sleep>>,
 }
 
+impl Waiting {
+    fn until(look: Instant) -> Self {
+        Self {
+            since: Instant::now(),
+            look: Box::pin(sleep_until(look)),
+        }
+    }
+}
+
 impl Patience {
     fn is_over(&self, since: Instant, standing: Standing) -> bool {
         let waited = since.elapsed();
@@ -80,11 +89,7 @@ impl Stall {
             let look = patience.next_look(since);
             deadline.map_or(look, |deadline| look.min(deadline))
         };
-        let waiting = waiting.get_or_insert_with(|| {
-            let since = Instant::now();
-            let look = Box::pin(sleep_until(next(since)));
-            Waiting { since, look }
-        });
+        let waiting = waiting.get_or_insert_with(|| Waiting::until(next(Instant::now())));
         loop {
             ready!(waiting.look.as_mut().poll(cx));
             let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
@@ -93,6 +98,20 @@ impl Stall {
             }
             waiting.look.as_mut().reset(next(waiting.since));
         }
+    }
+
+    /// Waits for a peer that may take its time: until `deadline`, or without end.
+    pub(super) fn poll_deadline(
+        &mut self,
+        deadline: Option<Instant>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Duration> {
+        let Some(deadline) = deadline else {
+            return Poll::Pending;
+        };
+        let waiting = self.waiting.get_or_insert_with(|| Waiting::until(deadline));
+        ready!(waiting.look.as_mut().poll(cx));
+        Poll::Ready(waiting.since.elapsed())
     }
 }
 
@@ -146,6 +165,16 @@ mod tests {
         let deadline = Some(Instant::now() + Duration::from_millis(2500));
         let waited = poll_fn(|cx| stall.poll(Standing::Known, deadline, cx)).await;
         assert_eq!(waited, Duration::from_millis(2500));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_may_pause_is_waited_for_until_its_deadline_alone() {
+        let mut stall = Stall::new(patience());
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(stall.poll_deadline(None, &mut cx).is_pending());
+        let deadline = Some(Instant::now() + Duration::from_secs(3600));
+        let waited = poll_fn(|cx| stall.poll_deadline(deadline, cx)).await;
+        assert_eq!(waited, Duration::from_secs(3600));
     }
 
     fn poll_once(stall: &mut Stall) -> Option<Duration> {

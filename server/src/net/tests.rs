@@ -1,6 +1,7 @@
 //! The server as its clients see it: over a real Unix socket, with an HTTP/2 client that shows headers and trailers as they are.
 
 mod client;
+mod pausing;
 mod probe;
 
 use std::time::Duration;

@@ -26,9 +26,7 @@ impl LaunchApi {
         doing: &str,
         command: Command,
     ) -> Result<Answer, ApiError> {
-        if launch.status().ending.is_some() {
-            return Err(lost(launch, doing, false).await);
-        }
+        not_over(launch, doing).await?;
         match launch.link.call(command, &[], None).await {
             Ok(answer) => Ok(answer),
             Err(LinkLost) => Err(lost(launch, doing, true).await),
@@ -43,6 +41,17 @@ impl LaunchApi {
         )
         .launch(&launch.id)
     }
+}
+
+/// Checks that the launch is not over.
+///
+/// # Errors
+/// WRONG_STATE, LEASE_EXPIRED.
+pub(super) async fn not_over(launch: &Launch, doing: &str) -> Result<(), ApiError> {
+    if launch.status().ending.is_some() {
+        return Err(lost(launch, doing, false).await);
+    }
+    Ok(())
 }
 
 /// A host's answer, as the caller is told.
@@ -75,6 +84,8 @@ fn explain(refusal: &Refusal, launch: &str) -> ApiError {
         error.field("gpa", &refusal.message)
     } else if reason == Reason::MalformedRequest {
         error.field("sequence", &refusal.message)
+    } else if reason == Reason::InvalidVcpuState {
+        error.field(&format!("state.{}", refusal.field), &refusal.message)
     } else if reason == Reason::QueueFull {
         error.retry_after(QUEUE_RETRY)
     } else {
@@ -124,11 +135,10 @@ pub(super) async fn lost(launch: &Launch, doing: &str, sent: bool) -> ApiError {
             error(Reason::AbortedDuringCall, text)
         }
         (_, false) => {
-            let cause = launch
-                .describe()
-                .abort
-                .map(|cause| cause.message)
-                .unwrap_or_default();
+            let shown = launch.describe();
+            let aborted = shown.abort.map(|cause| cause.message);
+            let stopped = shown.stop.map(|cause| cause.message);
+            let cause = aborted.or(stopped).unwrap_or_default();
             let expired = status
                 .snapshot
                 .abort

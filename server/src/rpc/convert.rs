@@ -1,10 +1,11 @@
 //! Between the API's types and the launch host's.
 
 use stagepages_host::{
+    guest::{GuestStop, StopReason},
     launch::{FindingKind, InTheWay, Installation, Reason as Told, Refusal, State},
     platform::PlatformKind,
 };
-use stagepages_kvm::{GfnRange, PAGE_SIZE, PageType, errno_name};
+use stagepages_kvm::{GfnRange, Gpa, PAGE_SIZE, PageType, errno_name};
 use stagepages_proto::v1;
 
 use super::{reason::Reason, status::ApiError};
@@ -78,6 +79,27 @@ pub fn stop(found: &InTheWay) -> v1::StageStop {
         page_type: page_type(found.page_type).into(),
         identical: found.identical_pages > 0,
         identical_pages: found.identical_pages,
+    }
+}
+
+/// Why a guest stopped, on the wire.
+#[must_use]
+pub fn guest_stop(stop: &GuestStop) -> v1::StopCause {
+    let reason = match stop.reason {
+        StopReason::Requested => v1::StopReason::Requested,
+        StopReason::Halted => v1::StopReason::Halted,
+        StopReason::ExitCode => v1::StopReason::ExitCode,
+        StopReason::Shutdown => v1::StopReason::Shutdown,
+        StopReason::TripleFault => v1::StopReason::TripleFault,
+        StopReason::InternalError => v1::StopReason::InternalError,
+        StopReason::MemoryFault => v1::StopReason::MemoryFault,
+    };
+    v1::StopCause {
+        reason: reason.into(),
+        message: stop.message.clone(),
+        vcpu: stop.vcpu,
+        exit_code: stop.exit_code,
+        gpa: stop.gpa.map(Gpa::get),
     }
 }
 

@@ -9,7 +9,7 @@ use stagepages_host::{
 use stagepages_kvm::{GfnRange, Gpa};
 use stagepages_proto::v1;
 
-use super::{convert, decode, reason::Reason, status::ApiError};
+use super::{convert, decode, reason::Reason, status::ApiError, vcpu};
 use crate::daemon::{DEFAULT_LEASE, MAX_LEASE, MIN_LEASE};
 
 /// Bounds of a spec.
@@ -34,6 +34,8 @@ pub(super) struct Checked {
     pub(super) lease: Duration,
     sequenced: bool,
     regions: Vec<GfnRange>,
+    vcpus: u32,
+    vcpu_states: Vec<protocol::Vcpu>,
     sim: Option<protocol::Sim>,
 }
 
@@ -50,8 +52,8 @@ impl Checked {
             sim: self.sim.clone(),
             record: Vec::new(),
             sequenced: self.sequenced,
-            vcpus: 0,
-            vcpu_states: Vec::new(),
+            vcpus: self.vcpus,
+            vcpu_states: self.vcpu_states.clone(),
             lease_millis: u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX),
         }
     }
@@ -69,6 +71,7 @@ impl Checked {
             platform: convert::platform(platform).into(),
             ordering: ordering.into(),
             lease: prost_types::Duration::try_from(self.lease).ok(),
+            vcpus: self.vcpus,
             ..asked
         }
     }
@@ -76,11 +79,16 @@ impl Checked {
 
 /// What is wrong with a spec, field by field.
 #[derive(Default)]
-struct Violations(Vec<(String, String)>);
+pub(super) struct Violations(Vec<(String, String)>);
 
 impl Violations {
-    fn add(&mut self, field: impl Into<String>, text: impl Into<String>) {
+    pub(super) fn add(&mut self, field: impl Into<String>, text: impl Into<String>) {
         self.0.push((field.into(), text.into()));
+    }
+
+    #[cfg(test)]
+    pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(field, _)| field.as_str())
     }
 
     fn into_error(self) -> Option<ApiError> {
@@ -133,6 +141,7 @@ pub(super) fn check(
     };
     let lease = lease(spec.lease.as_ref(), &mut wrong);
     let regions = regions(&spec.regions, limits, &mut wrong);
+    let vcpu_states = vcpu::states(spec, &mut wrong);
     labels(&spec.labels, &mut wrong);
     let sim = spec.sim.as_ref().map(|settings| {
         if platform != Some(PlatformKind::Sim) {
@@ -161,6 +170,8 @@ pub(super) fn check(
         lease,
         sequenced,
         regions,
+        vcpus: vcpu::count(spec),
+        vcpu_states,
         sim,
     })
 }

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    ask,
+    ask, console,
     convert::{self, hex},
     create::{self, SpecLimits},
     decode,
@@ -252,7 +252,7 @@ impl LaunchApi {
                 .meta("launch_state", state);
             Err(error.precondition("LAUNCH_STATE", &launch.id, &text))
         };
-        if status.snapshot.state != State::Aborted {
+        if !matches!(status.snapshot.state, State::Aborted | State::Stopped) {
             return wrong("it is not over; abort it first");
         }
         if !status.released {
@@ -397,32 +397,47 @@ impl LaunchService for LaunchApi {
 
     async fn set_vcpu_state(
         &self,
-        _request: Request<v1::SetVcpuStateRequest>,
+        request: Request<v1::SetVcpuStateRequest>,
     ) -> Result<Response<v1::SetVcpuStateResponse>, Status> {
-        Err(no_guests().into())
+        let _call = self.calls.token();
+        let launch = self.set_vcpu(request.into_inner()).await?;
+        Ok(Response::new(v1::SetVcpuStateResponse {
+            launch: Some(launch),
+        }))
     }
 
     async fn start_launch(
         &self,
-        _request: Request<v1::StartLaunchRequest>,
+        request: Request<v1::StartLaunchRequest>,
     ) -> Result<Response<v1::StartLaunchResponse>, Status> {
-        Err(no_guests().into())
+        let _call = self.calls.token();
+        let launch = self.start(request.into_inner()).await?;
+        Ok(Response::new(v1::StartLaunchResponse {
+            launch: Some(launch),
+        }))
     }
 
     async fn stop_launch(
         &self,
-        _request: Request<v1::StopLaunchRequest>,
+        request: Request<v1::StopLaunchRequest>,
     ) -> Result<Response<v1::StopLaunchResponse>, Status> {
-        Err(no_guests().into())
+        let _call = self.calls.token();
+        let launch = self.stop(request.into_inner()).await?;
+        Ok(Response::new(v1::StopLaunchResponse {
+            launch: Some(launch),
+        }))
     }
 
     type AttachConsoleStream = ReceiverStream<Result<v1::AttachConsoleResponse, Status>>;
 
     async fn attach_console(
         &self,
-        _request: Request<Streaming<v1::AttachConsoleRequest>>,
+        request: Request<Streaming<v1::AttachConsoleRequest>>,
     ) -> Result<Response<Self::AttachConsoleStream>, Status> {
-        Err(no_guests().into())
+        Ok(Response::new(ReceiverStream::new(console::serve(
+            self.clone(),
+            request.into_inner(),
+        ))))
     }
 
     async fn abort_launch(
@@ -453,11 +468,4 @@ impl LaunchService for LaunchApi {
         self.delete(request.get_ref()).await?;
         Ok(Response::new(v1::DeleteLaunchResponse {}))
     }
-}
-
-fn no_guests() -> ApiError {
-    ApiError::new(
-        Reason::UnsupportedOperation,
-        "the launch hosts of this version run no guests",
-    )
 }

@@ -3,9 +3,11 @@
 //! **Invariant:** no handler changes anything before its whole request was checked.
 
 mod ask;
+mod console;
 pub mod convert;
 mod create;
 mod decode;
+mod guest;
 mod launch_service;
 mod ledger;
 mod list;
@@ -15,6 +17,7 @@ mod result;
 mod stage;
 pub mod status;
 mod stream;
+mod vcpu;
 mod watch;
 
 pub use launch_service::LaunchApi;

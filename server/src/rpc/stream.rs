@@ -105,7 +105,7 @@ impl Stream {
     ) -> Option<Status> {
         let mut request = first;
         loop {
-            if let Err(error) = same_launch(&request, launch) {
+            if let Err(error) = same_launch(&request.name, &request.uid, launch) {
                 return Some(error.into());
             }
             let call = Call::decode(&request, self.number)
@@ -202,7 +202,8 @@ impl Stream {
     }
 }
 
-fn same_launch(request: &v1::StagePagesRequest, launch: &Launch) -> Result<(), ApiError> {
+/// Checks what a later request of a stream says of its launch: nothing, or the same as the first.
+pub(super) fn same_launch(name: &str, uid: &str, launch: &Launch) -> Result<(), ApiError> {
     let other = |field: &str| {
         let text = format!(
             "{field} names another launch than the first request of this stream, {}; use a stream for each launch",
@@ -212,10 +213,10 @@ fn same_launch(request: &v1::StagePagesRequest, launch: &Launch) -> Result<(), A
             .launch(&launch.id)
             .field(field, &text)
     };
-    if !request.name.is_empty() && decode::launch_name(&request.name)? != launch.id {
+    if !name.is_empty() && decode::launch_name(name)? != launch.id {
         return Err(other("name"));
     }
-    if !request.uid.is_empty() && request.uid != launch.uid {
+    if !uid.is_empty() && uid != launch.uid {
         return Err(other("uid"));
     }
     Ok(())

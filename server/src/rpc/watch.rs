@@ -45,7 +45,7 @@ pub(super) fn serve(launch: Arc<Launch>) -> Changes {
                     return;
                 }
             }
-            if now.snapshot.state == State::Aborted {
+            if matches!(now.snapshot.state, State::Aborted | State::Stopped) {
                 return;
             }
             tokio::select! {

@@ -3,9 +3,9 @@
 use std::{io, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, response::Parts};
+use http::{HeaderMap, Request, Response, response::Parts};
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http2::SendRequest;
+use hyper::{body::Incoming, client::conn::http2::SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -57,8 +57,17 @@ impl Answer {
 
 impl Client {
     pub(super) async fn connect(address: &Listen) -> Result<Self, tonic::codegen::StdError> {
+        Self::connect_with(address, None).await
+    }
+
+    /// A client that lets through `window` bytes of each answer until it is read.
+    pub(super) async fn connect_with(
+        address: &Listen,
+        window: impl Into<Option<u32>>,
+    ) -> Result<Self, tonic::codegen::StdError> {
         let io = TokioIo::new(open(address).await?);
-        let http2 = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        let mut http2 = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        http2.initial_stream_window_size(window);
         let (sender, connection) = http2.handshake(io).await?;
         let connection = tokio::spawn(async move {
             // How it ends is seen by the calls on it.
@@ -102,6 +111,24 @@ impl Client {
         self.send("POST", path, body, &headers).await
     }
 
+    /// Sends a request and leaves its answer unread.
+    pub(super) async fn begin(&self, path: &str, body: &[u8]) -> Response<Incoming> {
+        let headers = [("content-type", "application/grpc")];
+        self.begin_with(path, body, &headers).await
+    }
+
+    /// The same, with these headers.
+    pub(super) async fn begin_with(
+        &self,
+        path: &str,
+        body: &[u8],
+        headers: &[(&str, &str)],
+    ) -> Response<Incoming> {
+        self.open("POST", path, body, headers)
+            .await
+            .expect("is answered")
+    }
+
     async fn send(
         &self,
         method: &str,
@@ -109,6 +136,24 @@ impl Client {
         body: &[u8],
         headers: &[(&str, &str)],
     ) -> hyper::Result<Answer> {
+        let response = self.open(method, path, body, headers).await?;
+        let (head, body) = response.into_parts();
+        let trailers = body
+            .collect()
+            .await?
+            .trailers()
+            .cloned()
+            .unwrap_or_default();
+        Ok(Answer { head, trailers })
+    }
+
+    async fn open(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        headers: &[(&str, &str)],
+    ) -> hyper::Result<Response<Incoming>> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("http://localhost{path}"))
@@ -119,15 +164,7 @@ impl Client {
         let request = request
             .body(Full::new(Bytes::copy_from_slice(body)))
             .expect("is a request");
-        let response = self.sender.clone().send_request(request).await?;
-        let (head, body) = response.into_parts();
-        let trailers = body
-            .collect()
-            .await?
-            .trailers()
-            .cloned()
-            .unwrap_or_default();
-        Ok(Answer { head, trailers })
+        self.sender.clone().send_request(request).await
     }
 
     pub(super) async fn close(self) {

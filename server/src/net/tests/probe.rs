@@ -17,6 +17,9 @@ use tonic::{body::Body, codegen::Service, server::NamedService, service::Routes}
 
 use crate::net::PeerInfo;
 
+/// What `Flood` answers with, in bytes.
+pub(super) const FLOOD_BYTES: usize = 16 << 10;
+
 /// The service `test.Probe`, and the test's handle on it.
 #[derive(Clone)]
 pub(super) struct Probe {
@@ -50,7 +53,9 @@ impl Drop for Guard {
 impl Probe {
     pub(super) fn routes(&self) -> Routes {
         let (_reporter, health) = tonic_health::server::health_reporter();
-        Routes::new(self.clone()).add_service(health.max_decoding_message_size(64))
+        Routes::new(self.clone())
+            .add_service(Console(self.clone()))
+            .add_service(health.max_decoding_message_size(64))
     }
 
     /// Waits until a call of `Wait` has reached its handler.
@@ -91,6 +96,18 @@ impl Probe {
             Ok(Frame::data(Bytes::new()))
         }))));
         grpc(Body::new(Chain(Some(Body::new(body)), Body::new(rest))))
+    }
+
+    /// More than the window of a reader that has a small one, then success.
+    fn flood(&self) -> Response<Body> {
+        let guard = Guard(Arc::clone(&self.dropped));
+        self.entered.add_permits(1);
+        // In parts: hyper has one in hand, and one with h2, before it waits for the reader.
+        let part = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[0; FLOOD_BYTES / 4])));
+        let parts = tokio_stream::iter([part(), part(), part(), part()]);
+        let data = StreamBody::new(parts);
+        let end = ok().into_body();
+        grpc(Body::new(Guarded(Chain(Some(Body::new(data)), end), guard)))
     }
 
     fn panic_later() -> Response<Body> {
@@ -154,6 +171,46 @@ impl http_body::Body for Chain {
     }
 }
 
+/// A body that tells when it is dropped.
+struct Guarded(
+    Chain,
+    #[expect(dead_code, reason = "held for its drop")] Guard,
+);
+
+impl http_body::Body for Guarded {
+    type Data = Bytes;
+    type Error = tonic::Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+}
+
+/// The same service under the name of the one whose peers may pause.
+#[derive(Clone)]
+struct Console(Probe);
+
+impl NamedService for Console {
+    const NAME: &'static str = "stagepages.v1.LaunchService";
+}
+
+impl Service<Request<Body>> for Console {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = <Probe as Service<Request<Body>>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        self.0.call(request)
+    }
+}
+
 impl NamedService for Probe {
     const NAME: &'static str = "test.Probe";
 }
@@ -176,6 +233,7 @@ impl Service<Request<Body>> for Probe {
                 "/test.Probe/Echo" => ok(),
                 "/test.Probe/Wait" => probe.wait().await,
                 "/test.Probe/Stream" => probe.stream(),
+                "/test.Probe/Flood" | "/stagepages.v1.LaunchService/AttachConsole" => probe.flood(),
                 "/test.Probe/Panic" => panic!("in a handler, as the test wants it"),
                 "/test.Probe/PanicLater" => Self::panic_later(),
                 other => panic!("no handler for {other}"),

@@ -1,0 +1,307 @@
+//! The guest of a launch: started, stopped and listened to in its host.
+//!
+//! **Invariant:** a host that speaks a version without guests is never sent a command about one: it would hang up.
+
+use std::time::SystemTime;
+
+use stagepages_host::{
+    guest::{GuestStop, StopReason},
+    launch::State,
+    protocol::{Command, ConsoleInput, Create, ListenConsole, Start, StopGuest},
+};
+
+use super::{Answer, Ending, Launch, LinkLost, Status, launch::PATIENCE};
+use crate::rpc::{reason::Reason, status::ApiError};
+
+/// The first version of the private protocol that has guests.
+const GUESTS_SINCE: u32 = 3;
+
+/// Whether a host that speaks `version` of the private protocol takes commands about its guest.
+fn takes_guest_commands(version: u32) -> bool {
+    version >= GUESTS_SINCE
+}
+
+/// Checks that a host that speaks `version` of the private protocol would see all that `create` asks of it.
+///
+/// # Errors
+/// UNSUPPORTED_OPERATION.
+pub(super) fn fits(create: &Create, version: u32) -> Result<(), ApiError> {
+    let plain = create.vcpus <= 1 && create.vcpu_states.is_empty();
+    if plain || takes_guest_commands(version) {
+        return Ok(());
+    }
+    let field = if create.vcpus > 1 {
+        "spec.vcpus"
+    } else {
+        "spec.vcpu_states"
+    };
+    let text = "leave it unset for this host program";
+    Err(too_old(&format!("create a launch with {field}"), version).field(field, text))
+}
+
+/// What is said of a host that is too old for guests.
+fn too_old(doing: &str, version: u32) -> ApiError {
+    let text = format!(
+        "cannot {doing}: the launch host speaks version {version} of the private protocol, which has no vCPU states and runs no guests; version {GUESTS_SINCE} does: create the launch with a newer host program"
+    );
+    ApiError::new(Reason::UnsupportedOperation, text)
+}
+
+impl Launch {
+    /// Checks that the host takes commands about its guest.
+    ///
+    /// # Errors
+    /// UNSUPPORTED_OPERATION.
+    pub fn takes_guest_commands(&self, doing: &str) -> Result<(), ApiError> {
+        let version = self.link.version();
+        if takes_guest_commands(version) {
+            Ok(())
+        } else {
+            Err(too_old(doing, version).launch(&self.id))
+        }
+    }
+
+    /// Asks the host to tell what the guest writes, from where the console is. To be called before the guest starts, and again on every new
+    /// connection to its host; once more does no harm.
+    pub async fn listen_console(&self) {
+        if !takes_guest_commands(self.link.version()) {
+            return;
+        }
+        let offset = self.console.offset();
+        let listen = Command::ListenConsole(ListenConsole { offset });
+        // The answer says nothing that matters: a host without a console refuses to start a guest too.
+        if let Err(error) = self.link.post(listen, &[], None).await {
+            tracing::debug!(launch = self.id, %error, "listening to a guest");
+        }
+    }
+
+    /// Starts the guest; its output is listened to before it writes any.
+    ///
+    /// # Errors
+    /// The host is gone, and may have started it.
+    pub async fn start(&self) -> Result<Answer, LinkLost> {
+        self.listen_console().await;
+        let answer = self.link.call(Command::Start(Start {}), &[], None).await?;
+        if answer.outcome.is_ok() {
+            self.keep().await;
+        }
+        Ok(answer)
+    }
+
+    /// Stops the guest, and waits a bounded time for its memory to be free. A host that does not react is killed.
+    ///
+    /// # Errors
+    /// The host's own answer where it refused, and `None` where it is gone without having told that the guest has stopped.
+    pub async fn stop(&self) -> Result<(), Option<Answer>> {
+        if self.status().ending.is_none() {
+            let stop = self.link.call(Command::Stop(StopGuest {}), &[], None);
+            match tokio::time::timeout(PATIENCE, stop).await {
+                Ok(Ok(answer)) if answer.outcome.is_err() => return Err(Some(answer)),
+                Ok(Ok(_)) => {}
+                Ok(Err(LinkLost)) => return Err(None),
+                Err(_elapsed) => {
+                    tracing::error!(
+                        launch = self.id,
+                        pid = self.child.as_ref().map(|child| child.pid),
+                        "the launch host does not stop its guest and is killed"
+                    );
+                    self.status.send_modify(Status::stop_forced);
+                    self.kill().await;
+                }
+            }
+        }
+        self.let_go().await;
+        Ok(())
+    }
+
+    /// Waits until the host of a launch that is over is gone, and kills it if it does not go by itself.
+    async fn let_go(&self) {
+        if tokio::time::timeout(PATIENCE, self.released())
+            .await
+            .is_ok()
+        {
+            return;
+        }
+        tracing::error!(
+            launch = self.id,
+            pid = self.child.as_ref().map(|child| child.pid),
+            "the launch host of a stopped guest does not end and is killed"
+        );
+        self.kill().await;
+        if tokio::time::timeout(PATIENCE, self.released())
+            .await
+            .is_err()
+        {
+            tracing::error!(
+                launch = self.id,
+                pid = self.child.as_ref().map(|child| child.pid),
+                "the launch host is killed but not gone; its memory is not free yet"
+            );
+        }
+    }
+
+    /// Sends `data` to the guest's serial port, as it takes it. What a guest that does not run is sent is dropped.
+    pub async fn write_console(&self, mut data: &[u8]) {
+        /// Bytes of one turn: small, so that several who write at once are served alike.
+        const TURN: usize = 256;
+        while !data.is_empty() && self.status().snapshot.state == State::Running {
+            let granted = self.console.credit(data.len().min(TURN)).await;
+            let (now, later) = data.split_at(granted.bytes());
+            let input = ConsoleInput { data: now.to_vec() };
+            self.link.tell(Command::ConsoleInput(input)).await;
+            granted.sent();
+            data = later;
+        }
+    }
+}
+
+impl Status {
+    /// Whether the guest runs.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.ending.is_none() && self.snapshot.state == State::Running
+    }
+
+    /// When the guest was started, for a launch that was in `state`.
+    #[must_use]
+    pub fn start_time(&self, state: State) -> Option<SystemTime> {
+        let has_run = matches!(state, State::Running | State::Stopped | State::Aborted);
+        self.started.filter(|_| has_run)
+    }
+
+    /// When it was over, for a launch that was in `state`.
+    #[must_use]
+    pub fn stop_time(&self, state: State) -> Option<SystemTime> {
+        let over = matches!(state, State::Stopped | State::Aborted);
+        self.over.filter(|_| over)
+    }
+
+    /// Notes when the guest started, from what was told last.
+    pub(super) fn note_start(&mut self) {
+        if matches!(self.snapshot.state, State::Running | State::Stopped) {
+            self.started.get_or_insert_with(SystemTime::now);
+        }
+    }
+
+    /// Takes that the host is to be killed because it does not stop its guest.
+    pub(super) fn stop_forced(&mut self) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.snapshot.stop = Some(GuestStop {
+            reason: StopReason::Requested,
+            message: format!(
+                "stopped on request; the launch host did not react within {} s and was killed",
+                PATIENCE.as_secs()
+            ),
+            vcpu: None,
+            exit_code: None,
+            gpa: None,
+        });
+        self.snapshot.state = State::Stopped;
+        self.end(Ending::Killed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stagepages_host::launch::Snapshot;
+
+    use super::*;
+
+    fn told(status: &mut Status, state: State) {
+        let snapshot = Snapshot {
+            state,
+            installed_pages: 1,
+            ..status.snapshot.clone()
+        };
+        assert!(status.told(snapshot));
+    }
+
+    fn states(status: &Status) -> Vec<State> {
+        status.history.iter().map(|passed| passed.state).collect()
+    }
+
+    #[test]
+    fn every_state_is_passed_in_order_however_much_one_message_tells() {
+        use State::{Aborted, Created, Finished, Running, Staging, Stopped};
+        for (messages, passed) in [
+            (
+                &[Staging, Finished, Running, Stopped][..],
+                &[Created, Staging, Finished, Running, Stopped][..],
+            ),
+            (
+                &[Finished, Stopped],
+                &[Created, Staging, Finished, Running, Stopped],
+            ),
+            (&[Stopped], &[Created, Staging, Finished, Running, Stopped]),
+            (&[Running], &[Created, Staging, Finished, Running]),
+            (
+                &[Finished, Running, Aborted],
+                &[Created, Staging, Finished, Running, Aborted],
+            ),
+            (&[Aborted], &[Created, Staging, Aborted]),
+        ] {
+            let mut status = Status::fresh();
+            for message in messages {
+                told(&mut status, *message);
+            }
+            assert_eq!(states(&status), passed, "{messages:?}");
+        }
+    }
+
+    #[test]
+    fn times_belong_to_the_states_that_have_them() {
+        let mut status = Status::fresh();
+        told(&mut status, State::Finished);
+        assert_eq!((status.started, status.over), (None, None));
+        told(&mut status, State::Running);
+        assert!(status.runs() && status.started.is_some() && status.over.is_none());
+        told(&mut status, State::Stopped);
+        assert!(!status.runs() && status.over.is_some());
+        // As a watcher is told of the past.
+        assert_eq!(status.start_time(State::Finished), None);
+        assert_eq!(status.stop_time(State::Running), None);
+        assert_eq!(status.start_time(State::Stopped), status.started);
+    }
+
+    #[test]
+    fn a_host_that_had_to_be_killed_stops_as_requested_and_its_own_late_word_counts() {
+        let mut status = Status::fresh();
+        told(&mut status, State::Running);
+        status.stop_forced();
+        let stop = status.snapshot.stop.clone().unwrap();
+        assert_eq!(
+            (status.snapshot.state, stop.reason),
+            (State::Stopped, StopReason::Requested)
+        );
+        assert!(stop.message.contains("was killed"), "{}", stop.message);
+        let own = GuestStop {
+            reason: StopReason::Halted,
+            ..stop
+        };
+        let mut late = status.snapshot.clone();
+        late.stop = Some(own.clone());
+        assert!(status.told(late.clone()));
+        assert_eq!(status.snapshot.stop, Some(own));
+        late.state = State::Aborted;
+        assert!(!status.told(late), "what is over stays as it is");
+    }
+
+    #[test]
+    fn a_host_of_an_older_version_is_asked_for_nothing_that_it_would_not_see() {
+        let plain = Create {
+            vcpus: 1,
+            ..Create::default()
+        };
+        let several = Create {
+            vcpus: 2,
+            ..Create::default()
+        };
+        fits(&plain, 2).unwrap();
+        fits(&several, 3).unwrap();
+        let error = fits(&several, 2).unwrap_err();
+        assert_eq!(error.reason(), Reason::UnsupportedOperation);
+        assert!(error.to_string().contains("spec.vcpus"), "{error}");
+    }
+}
