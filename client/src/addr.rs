@@ -149,7 +149,7 @@ pub fn parse_size(text: &str) -> Result<u64, ParseError> {
 }
 
 /// Digits only: Rust's own parser would take a sign.
-fn number(text: &str) -> Option<u64> {
+pub(crate) fn number(text: &str) -> Option<u64> {
     let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(hex) => (hex, 16),
         None => (text, 10),

@@ -5,10 +5,12 @@
 //! | [`addr`]     | guest-physical addresses, sizes and regions, as people type them                |
 //! | [`endpoint`] | where the daemon listens                                                        |
 //! | [`Client`]   | one method per RPC                                                              |
+//! | [`console`]  | what a guest writes, followed over lost connections                             |
 //! | [`error`]    | a refusal with its stable reason, its metadata, and what to do                  |
 //! | [`reason`]   | the reasons, what each leaves behind, and the way out of each                   |
 //! | [`session`]  | a plan staged however often something is lost on the way, every page counted once |
 //! | [`stage`]    | a source of any length, cut into single calls, none of them tried twice           |
+//! | [`vcpu`]     | how a vCPU begins, as people type it                                            |
 //! | [`words`]    | the API's enum values as words                                                  |
 //!
 //! ```no_run
@@ -31,6 +33,7 @@
 pub mod addr;
 mod client;
 mod connect;
+pub mod console;
 pub mod endpoint;
 pub mod error;
 mod launch_ref;
@@ -38,6 +41,7 @@ mod plain;
 pub mod reason;
 pub mod session;
 pub mod stage;
+pub mod vcpu;
 pub mod words;
 
 pub use client::{CallName, Client, InstalledPages, Watch};

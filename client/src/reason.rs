@@ -34,6 +34,8 @@ reasons! {
     UNSUPPORTED_PAGE_TYPE => "use a page type of this platform: `stagectl node` lists them";
     /// A launch that cannot be made from this id and spec, or a digest that the platform cannot check.
     INVALID_LAUNCH => "correct the named fields; `stagectl node` shows the limits";
+    /// A register that the vCPU does not allow; nothing changed.
+    INVALID_VCPU_STATE => "correct the named register; a vCPU in 64-bit mode needs page tables in the launch's memory, and canonical addresses";
     /// Part of the extent lies in no memory region.
     OUTSIDE_MEMORY => "stage inside one memory region: `stagectl launch get LAUNCH` lists them; a launch's memory is fixed when it is created";
     /// The first page exists; nothing was installed by the call.
@@ -98,6 +100,7 @@ pub fn installed_nothing(reason: &str) -> bool {
             | INVALID_EXTENT
             | UNSUPPORTED_PAGE_TYPE
             | INVALID_LAUNCH
+            | INVALID_VCPU_STATE
             | OUTSIDE_MEMORY
             | ALREADY_INSTALLED
             | LAUNCH_EXISTS

@@ -5,7 +5,8 @@
 use std::borrow::Cow;
 
 use stagepages_proto::v1::{
-    AbortReason, FindingKind, LaunchState, OrderingMode, PageType, Platform,
+    AbortReason, ConsolePort, FindingKind, LaunchState, OrderingMode, PageType, Platform,
+    StopReason,
 };
 
 /// A platform: `sim`, `kvm`, `sev-snp`, `tdx`.
@@ -42,6 +43,18 @@ pub fn page_type(value: i32) -> Cow<'static, str> {
 #[must_use]
 pub fn abort_reason(value: i32) -> Cow<'static, str> {
     word::<AbortReason>(value, "ABORT_REASON_", |value| value.as_str_name())
+}
+
+/// Why a guest stopped: `HALTED`, `EXIT_CODE`, …
+#[must_use]
+pub fn stop_reason(value: i32) -> Cow<'static, str> {
+    word::<StopReason>(value, "STOP_REASON_", |value| value.as_str_name())
+}
+
+/// Where a guest writes to: `SERIAL` or `DEBUG`.
+#[must_use]
+pub fn console_port(value: i32) -> Cow<'static, str> {
+    word::<ConsolePort>(value, "CONSOLE_PORT_", |value| value.as_str_name())
 }
 
 /// How a page differs from the ledger: `MISSING`, `STRAY`, `CONTENTS`.

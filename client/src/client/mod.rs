@@ -12,6 +12,7 @@ use tonic::{Request, transport::Channel};
 
 use crate::{ConnectError, Endpoint, StagepagesError, connect::connect};
 
+mod guest;
 mod launches;
 mod lists;
 mod results;

@@ -8,7 +8,7 @@ use crate::{StagepagesError, reason};
 
 /// What to do after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// Whether the call was applied is not known: ask, then perhaps send it again.
     Lost,
     /// Nothing was applied: send it again, later.
@@ -20,7 +20,7 @@ pub(super) enum Fault {
 }
 
 /// What `error` is.
-pub(super) fn fault(error: &StagepagesError) -> Fault {
+pub(crate) fn fault(error: &StagepagesError) -> Fault {
     match (error.reason(), error.code()) {
         (Some(reason::HOST_UNREACHABLE | reason::DEADLINE_EXPIRED), _) => Fault::Lost,
         (Some(reason::DRAINING | reason::QUEUE_FULL | reason::NOT_APPLIED), _) => Fault::Later,

@@ -39,15 +39,15 @@
 
 use std::io;
 
-mod fault;
+pub(crate) mod fault;
 mod feed;
 mod held;
 mod machine;
 mod name;
 mod open;
 mod piece;
-mod retry;
-mod run;
+pub(crate) mod retry;
+pub(crate) mod run;
 #[cfg(test)]
 mod tests;
 mod wire;

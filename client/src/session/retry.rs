@@ -51,14 +51,14 @@ impl RetryPolicy {
 
 /// The failures since the last progress.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     policy: RetryPolicy,
     failures: u32,
     first_failure: Option<Instant>,
 }
 
 impl Patience {
-    pub(super) fn new(policy: RetryPolicy) -> Self {
+    pub(crate) fn new(policy: RetryPolicy) -> Self {
         Self {
             policy,
             failures: 0,
@@ -67,14 +67,14 @@ impl Patience {
     }
 
     /// A page was settled.
-    pub(super) fn progressed(&mut self) {
+    pub(crate) fn progressed(&mut self) {
         self.failures = 0;
         self.first_failure = None;
     }
 
     /// The wait before the next repeat, after a failure at `now`; `None` to give up. `asked` is the daemon's own wish, and `random` anything,
     /// evenly spread.
-    pub(super) fn failed(
+    pub(crate) fn failed(
         &mut self,
         now: Instant,
         asked: Option<Duration>,

@@ -96,6 +96,6 @@ pub(super) async fn patiently<T>(
 }
 
 /// Without randomness, the longest wait.
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     getrandom::u64().unwrap_or(u64::MAX)
 }

@@ -120,6 +120,11 @@ mod tests {
             "stagectl launch pages vm-1 --order installation --hashes",
             "stagectl stage vm-1 OVMF.fd --gpa 0xffc00000 --type normal --pad",
             "stagectl stage vm-1 --gpa 0x1000 --type zero --length 4K",
+            "stagectl launch create vm-1 --platform kvm --memory 0x0+1M --vcpus 2 --vcpu 0=real:0x0:0x1000 --vcpu 1=long:0x100000:0x1000:0x9000,rsi=0x7000",
+            "stagectl launch set-vcpu vm-1 0=reset",
+            "stagectl launch start vm-1",
+            "stagectl launch console vm-1 --output json",
+            "stagectl launch stop vm-1 --uid 0123",
             "stagectl completions bash",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
@@ -135,6 +140,10 @@ mod tests {
             "stagectl launch create vm-1 --memory 0x0+64M --platform xen",
             "stagectl launch create vm-1 --memory 0x0+64M --label owner",
             "stagectl launch finish vm-1 --expect-digest 0g",
+            "stagectl launch create vm-1 --memory 0x0+64M --vcpu 0=wide:0:0",
+            "stagectl launch set-vcpu vm-1",
+            "stagectl launch set-vcpu vm-1 reset",
+            "stagectl launch console",
             "stagectl launch result vm-1",
             "stagectl launch result vm-1 --sequence 0 --request-id a",
             "stagectl stage vm-1 image --gpa 0x0 --type normal --session a/b",

@@ -2,12 +2,13 @@
 //!
 //! Addresses are strings in hex (`"0x1000"`), digests and hashes strings in hex without `0x`; sizes are numbers of bytes, and counts
 //! numbers. Page types, states and reasons are the API's words (`"NORMAL"`, `"STAGING"`), platforms as on the command line
-//! (`"sev-snp"`). Times are RFC 3339. What is not known or not there is `null`, never missing.
+//! (`"sev-snp"`), vCPU states too (`"0=real:0x0:0x1000"`). Times are RFC 3339. What is not known or not there is `null`, never missing.
 //!
 //! | command                                    | document                        |
 //! |--------------------------------------------|---------------------------------|
 //! | `launch create`, `get`, `finish`, `abort`  | [`LaunchDocument`]              |
-//! | `launch renew`                             | [`LaunchDocument`]              |
+//! | `launch renew`, `set-vcpu`, `start`, `stop` | [`LaunchDocument`]             |
+//! | `launch console`                           | in the command's file           |
 //! | `launch watch`                             | [`LaunchDocument`], one a line  |
 //! | `launch list`                              | `{"launches": [LaunchDocument]}`|
 //! | `launch pages`, `result`, `verify`, `delete` | in the command's file         |
@@ -20,7 +21,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use stagepages_client::{StagepagesError, addr::Gpa, v1, words};
+use stagepages_client::{StagepagesError, addr::Gpa, v1, vcpu::Vcpu, words};
 
 /// `{"error": {…}}`.
 #[derive(Clone, Debug, Serialize)]
@@ -95,13 +96,19 @@ pub(crate) struct LaunchDocument {
     memory: Vec<RegionDocument>,
     labels: BTreeMap<String, String>,
     ordering: String,
+    vcpus: u32,
+    vcpu_states: Vec<String>,
     installed_pages: u64,
     next_sequence: Option<u64>,
     launch_digest: Option<String>,
     create_time: Option<String>,
     end_time: Option<String>,
     lease_expire_time: Option<String>,
+    start_time: Option<String>,
+    stop_time: Option<String>,
     abort: Option<AbortDocument>,
+    stop: Option<StopDocument>,
+    host_unresponsive_since: Option<String>,
     resources_released: bool,
     host_pid: Option<u32>,
 }
@@ -118,6 +125,15 @@ struct AbortDocument {
     message: String,
     signal: Option<i32>,
     exit_code: Option<i32>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct StopDocument {
+    reason: String,
+    message: String,
+    vcpu: Option<u32>,
+    exit_code: Option<u32>,
+    gpa: Option<String>,
 }
 
 impl From<&v1::Launch> for LaunchDocument {
@@ -143,13 +159,26 @@ impl From<&v1::Launch> for LaunchDocument {
                 .map(|spec| spec.labels.clone().into_iter().collect())
                 .unwrap_or_default(),
             ordering: words::ordering(ordering).into(),
+            vcpus: spec.map_or(1, |spec| spec.vcpus.max(1)),
+            vcpu_states: spec
+                .iter()
+                .flat_map(|spec| &spec.vcpu_states)
+                .map(|state| Vcpu::from(state).to_string())
+                .collect(),
             installed_pages: launch.installed_pages,
             next_sequence: sequenced.then_some(launch.next_sequence),
             launch_digest: (!launch.launch_digest.is_empty()).then(|| hex(&launch.launch_digest)),
             create_time: launch.create_time.as_ref().map(ToString::to_string),
             end_time: launch.end_time.as_ref().map(ToString::to_string),
             lease_expire_time: launch.lease_expire_time.as_ref().map(ToString::to_string),
+            start_time: launch.start_time.as_ref().map(ToString::to_string),
+            stop_time: launch.stop_time.as_ref().map(ToString::to_string),
             abort: launch.abort.as_ref().map(AbortDocument::from),
+            stop: launch.stop.as_ref().map(StopDocument::from),
+            host_unresponsive_since: launch
+                .host_unresponsive_since
+                .as_ref()
+                .map(ToString::to_string),
             resources_released: launch.resources_released,
             host_pid: (launch.host_pid != 0).then_some(launch.host_pid),
         }
@@ -164,6 +193,18 @@ impl From<&v1::AbortCause> for AbortDocument {
             message: cause.message.clone(),
             signal: (cause.signal != 0).then_some(cause.signal),
             exit_code: (died && cause.signal == 0).then_some(cause.exit_code),
+        }
+    }
+}
+
+impl From<&v1::StopCause> for StopDocument {
+    fn from(cause: &v1::StopCause) -> Self {
+        Self {
+            reason: words::stop_reason(cause.reason).into(),
+            message: cause.message.clone(),
+            vcpu: cause.vcpu,
+            exit_code: cause.exit_code,
+            gpa: cause.gpa.map(|gpa| Gpa::new(gpa).to_string()),
         }
     }
 }

@@ -59,10 +59,16 @@ impl Output {
 
 /// Writes bytes to standard output.
 pub(crate) fn raw(bytes: &[u8]) -> io::Result<()> {
+    // `stagectl … | head`: the reader has what it wanted.
+    while_read(bytes).map(drop)
+}
+
+/// Writes bytes to standard output, for a command that goes on for long: false if nobody reads it any more.
+pub(crate) fn while_read(bytes: &[u8]) -> io::Result<bool> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        // `stagectl … | head`: the reader has what it wanted.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error),
     }
 }

@@ -31,6 +31,8 @@ struct PlatformDocument {
     page_types: Vec<String>,
     launch_digest_bytes: u32,
     verifies_contents: bool,
+    runs_guests: bool,
+    host_program: Option<String>,
     checks: Vec<CheckDocument>,
 }
 
@@ -55,6 +57,8 @@ struct LimitsDocument {
     max_lease_seconds: u64,
     default_lease_seconds: u64,
     receive_budget_bytes: u64,
+    max_vcpus: u32,
+    console_buffer_bytes: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -83,6 +87,8 @@ impl From<&v1::GetNodeInfoResponse> for NodeDocument {
                 max_lease_seconds: limits.max_lease_seconds,
                 default_lease_seconds: limits.default_lease_seconds,
                 receive_budget_bytes: limits.receive_budget_bytes,
+                max_vcpus: limits.max_vcpus,
+                console_buffer_bytes: limits.console_buffer_bytes,
             },
             usage: UsageDocument {
                 launches: usage.launches,
@@ -112,6 +118,8 @@ impl From<&v1::PlatformInfo> for PlatformDocument {
                 .collect(),
             launch_digest_bytes: info.launch_digest_bytes,
             verifies_contents: info.verifies_contents,
+            runs_guests: info.runs_guests,
+            host_program: (!info.host_program.is_empty()).then(|| info.host_program.clone()),
             checks: info.checks.iter().map(check).collect(),
         }
     }
@@ -124,6 +132,7 @@ impl fmt::Display for NodeDocument {
             "AVAILABLE",
             "CONFIDENTIAL",
             "DIGEST",
+            "RUNS GUESTS",
             "PAGE TYPES",
         ]);
         for it in &self.platforms {
@@ -137,6 +146,7 @@ impl fmt::Display for NodeDocument {
                 yes(it.available),
                 yes(it.confidential),
                 digest,
+                yes(it.runs_guests),
                 it.page_types.join(" "),
             ]);
         }
@@ -188,6 +198,19 @@ impl fmt::Display for NodeDocument {
                 limits.max_pending_calls, limits.chunk_pages
             ),
         ]);
+        facts.row([
+            "one guest".into(),
+            format!(
+                "{} vCPUs at most, {} of console output kept",
+                limits.max_vcpus,
+                Size(limits.console_buffer_bytes.into())
+            ),
+        ]);
+        for it in &self.platforms {
+            if let Some(program) = &it.host_program {
+                facts.row([format!("host program of {}", it.platform), program.clone()]);
+            }
+        }
         if usage.draining {
             facts.row([
                 "draining".into(),

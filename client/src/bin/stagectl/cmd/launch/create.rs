@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use stagepages_client::{addr::Region, v1};
+use stagepages_client::{addr::Region, v1, vcpu::Vcpu};
 
 use super::show::Shown;
 use crate::{args, cli::Context, failure::Failure};
@@ -30,6 +30,14 @@ pub(crate) struct Create {
     /// How long the launch may stay untouched before it is aborted, for example 1h; the daemon's default if not given.
     #[arg(long, value_name = "TIME", value_parser = args::duration)]
     lease: Option<Duration>,
+    /// How many vCPUs the guest has; 1 if not given.
+    #[arg(long, value_name = "N")]
+    vcpus: Option<u32>,
+    /// How a vCPU begins: 0=reset, 0=real:CS:IP[:SP] or 0=long:RIP:CR3[:RSP]; repeat for more. One that is not named is reset.
+    ///
+    /// The last two take other general registers behind a comma: 0=long:0x100000:0x1000,rsi=0x7000. Numbers are hex with 0x, or decimal.
+    #[arg(long = "vcpu", value_name = "INDEX=STATE")]
+    vcpu_states: Vec<Vcpu>,
     /// sim only: the time that simulated firmware takes for one page, for example 1ms.
     #[arg(long, value_name = "TIME", value_parser = args::duration)]
     page_latency: Option<Duration>,
@@ -82,8 +90,12 @@ impl Create {
                 .map_or(v1::OrderingMode::Unspecified, v1::OrderingMode::from)
                 .into(),
             lease,
-            vcpus: 0,
-            vcpu_states: Vec::new(),
+            vcpus: self.vcpus.unwrap_or_default(),
+            vcpu_states: self
+                .vcpu_states
+                .into_iter()
+                .map(v1::VcpuState::from)
+                .collect(),
             sim: page_latency.map(|latency| v1::SimSettings {
                 page_latency: Some(latency),
                 faults: Vec::new(),

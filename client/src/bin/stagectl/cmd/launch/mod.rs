@@ -7,6 +7,7 @@ use clap::Subcommand;
 use crate::{cli::Context, failure::Failure};
 
 mod abort;
+mod console;
 mod create;
 mod delete;
 mod finish;
@@ -15,7 +16,10 @@ mod list;
 mod pages;
 mod renew;
 mod result;
+mod set_vcpu;
 mod show;
+mod start;
+mod stop;
 mod verify;
 mod watch;
 
@@ -34,8 +38,16 @@ pub(crate) enum LaunchCommand {
     Renew(renew::Renew),
     /// Show the answer that a staging call got.
     Result(result::ResultOf),
+    /// Set how a vCPU begins; the last one set counts.
+    SetVcpu(set_vcpu::SetVcpu),
     /// End staging; no page can be installed afterwards.
     Finish(finish::Finish),
+    /// Run the guest of a finished launch.
+    Start(start::Start),
+    /// Attach to the guest's console: its output here, what is typed there. Ctrl-] leaves.
+    Console(console::Attach),
+    /// Stop the guest where it is, as pulling the plug does.
+    Stop(stop::Stop),
     /// Have ledger and memory checked against each other.
     Verify(verify::Verify),
     /// End a launch and release its memory.
@@ -56,7 +68,11 @@ impl LaunchCommand {
             Self::Watch(command) => command.run(context).await,
             Self::Renew(command) => command.run(context).await,
             Self::Result(command) => command.run(context).await,
+            Self::SetVcpu(command) => command.run(context).await,
             Self::Finish(command) => command.run(context).await,
+            Self::Start(command) => command.run(context).await,
+            Self::Console(command) => command.run(context).await,
+            Self::Stop(command) => command.run(context).await,
             Self::Verify(command) => command.run(context).await,
             Self::Abort(command) => command.run(context).await,
             Self::Delete(command) => command.run(context).await,

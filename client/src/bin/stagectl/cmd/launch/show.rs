@@ -8,7 +8,9 @@ use serde::Serialize;
 use stagepages_client::{
     LaunchRef,
     addr::{PAGE_BYTES, Region, Size},
-    plain, v1, words,
+    plain, v1,
+    vcpu::Vcpu,
+    words,
 };
 
 use crate::{
@@ -49,9 +51,18 @@ impl fmt::Display for Shown<'_> {
                 format!("{}: {}", words::abort_reason(cause.reason), cause.message),
             );
         }
+        if let Some(cause) = &launch.stop {
+            fact("stopped", stopped(cause));
+        }
         fact("platform", platform(launch));
         for region in launch.spec.iter().flat_map(|spec| &spec.regions) {
             fact("memory", Region::from(region).to_string());
+        }
+        if let Some(spec) = &launch.spec {
+            fact("vcpus", spec.vcpus.max(1).to_string());
+            for state in &spec.vcpu_states {
+                fact("vcpu", Vcpu::from(state).to_string());
+            }
         }
         let mut labels: Vec<_> = launch.spec.iter().flat_map(|spec| &spec.labels).collect();
         labels.sort_unstable();
@@ -76,8 +87,17 @@ impl fmt::Display for Shown<'_> {
         if let Some(time) = &launch.end_time {
             fact("ended", time.to_string());
         }
+        if let Some(time) = &launch.start_time {
+            fact("guest started", time.to_string());
+        }
+        if let Some(time) = launch.stop_time.as_ref().filter(|_| launch.stop.is_some()) {
+            fact("guest stopped", time.to_string());
+        }
         if let Some(time) = &launch.lease_expire_time {
             fact("lease until", time.to_string());
+        }
+        if let Some(time) = &launch.host_unresponsive_since {
+            fact("host silent since", time.to_string());
         }
         fact(
             "launch host",
@@ -122,6 +142,10 @@ impl fmt::Display for Change<'_> {
                 plain(&cause.message)
             ),
             None => Ok(()),
+        }?;
+        match &self.launch.stop {
+            Some(cause) => write!(f, "  {}", plain(&stopped(cause))),
+            None => Ok(()),
         }
     }
 }
@@ -163,6 +187,16 @@ impl fmt::Display for Listed<'_> {
         }
         write!(f, "{table}")
     }
+}
+
+/// Why and how a guest stopped, on one line.
+pub(super) fn stopped(cause: &v1::StopCause) -> String {
+    let reason = words::stop_reason(cause.reason);
+    let code = cause
+        .exit_code
+        .map(|code| format!(" {code:#x}"))
+        .unwrap_or_default();
+    format!("{reason}{code}: {}", cause.message)
 }
 
 fn platform(launch: &v1::Launch) -> String {
@@ -209,6 +243,53 @@ mod tests {
         let json = serde_json::to_value(Shown::new(&launch)).unwrap();
         assert_eq!(json["abort"]["signal"], 9);
         assert!(json["abort"]["exit_code"].is_null());
+    }
+
+    #[test]
+    fn a_stopped_launch_shows_why_and_its_vcpus() {
+        let launch = v1::Launch {
+            state: v1::LaunchState::Stopped.into(),
+            spec: Some(v1::LaunchSpec {
+                vcpus: 2,
+                vcpu_states: vec!["1=real:0x0:0x1000".parse::<Vcpu>().unwrap().into()],
+                ..Default::default()
+            }),
+            stop: Some(v1::StopCause {
+                reason: v1::StopReason::ExitCode.into(),
+                message: "vCPU 1 wrote to port 0xf4".into(),
+                vcpu: Some(1),
+                exit_code: Some(0x2a),
+                gpa: None,
+            }),
+            ..Default::default()
+        };
+        let text = Shown::new(&launch).to_string();
+        for line in [
+            "EXIT_CODE 0x2a: vCPU 1 wrote to port 0xf4",
+            "vcpus        2",
+            "vcpu         1=real:0x0:0x1000",
+        ] {
+            assert!(text.contains(line), "{line:?} in {text}");
+        }
+        assert!(
+            Change::new(&launch).to_string().contains("EXIT_CODE 0x2a"),
+            "{}",
+            Change::new(&launch)
+        );
+        let json = serde_json::to_value(Shown::new(&launch)).unwrap();
+        assert_eq!(
+            json["stop"],
+            serde_json::json!({
+                "reason": "EXIT_CODE", "message": "vCPU 1 wrote to port 0xf4", "vcpu": 1, "exit_code": 42, "gpa": null
+            })
+        );
+        assert_eq!(
+            (&json["vcpus"], &json["vcpu_states"]),
+            (
+                &serde_json::json!(2),
+                &serde_json::json!(["1=real:0x0:0x1000"])
+            )
+        );
     }
 
     #[test]
