@@ -8,7 +8,7 @@ use std::{
 use super::Registry;
 
 /// How long a launch that is over is kept unless it is deleted.
-pub const KEEP_ENDED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const KEEP_ENDED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(60 * 60);
