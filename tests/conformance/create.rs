@@ -31,9 +31,11 @@ async fn a_new_launch_is_what_was_asked_for_and_holds_nothing() {
         let spec = launch.spec.clone().unwrap();
         assert_eq!(spec.ordering(), OrderingMode::Unordered);
         assert!(spec.lease.is_some_and(|lease| lease.seconds > 0));
+        assert_eq!(spec.vcpus, 1);
         let said = LaunchSpec {
             ordering: 0,
             lease: None,
+            vcpus: 0,
             ..spec
         };
         assert_eq!(said, asked);
