@@ -37,6 +37,9 @@ pub enum Command {
     /// A launch host; started by `serve` when the daemon asks for one
     #[command(hide = true)]
     Host(HostArgs),
+    /// Whether this build can go on for a running `serve`; started by that on SIGUSR2
+    #[command(hide = true)]
+    CheckUpgrade(Box<CheckUpgradeArgs>),
 }
 
 /// Flags of `serve`, which the daemon is started with in turn.
@@ -48,13 +51,16 @@ pub struct ServeArgs {
     /// Configuration file, TOML [also: STAGEPAGES_CONFIG]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Go on for the build that ran this process until now; its state is on standard input. Only a supervisor says this, at its upgrade
+    #[arg(long, hide = true)]
+    pub take_over: bool,
     /// Everything else.
     #[command(flatten)]
     pub settings: Settings,
 }
 
 impl ServeArgs {
-    /// The same flags, to pass on.
+    /// The same flags, to pass on. Not `--take-over`, which is said once.
     #[must_use]
     pub fn to_args(&self) -> Vec<OsString> {
         let mut args = Vec::new();
@@ -66,6 +72,20 @@ impl ServeArgs {
         args.extend(self.settings.to_args());
         args
     }
+}
+
+/// Flags of `check-upgrade`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct CheckUpgradeArgs {
+    /// Version of the state that would be handed over
+    #[arg(long, value_name = "N")]
+    pub state_version: u32,
+    /// Runtime directory of the living hosts
+    #[arg(long, value_name = "DIR")]
+    pub running_in: PathBuf,
+    /// What `serve` would go on with.
+    #[command(flatten)]
+    pub serve: ServeArgs,
 }
 
 /// Flags of `demo`.
@@ -164,6 +184,25 @@ mod tests {
             panic!("not daemon");
         };
         assert_eq!(daemon, serve);
+    }
+
+    #[test]
+    fn what_an_upgrade_says_to_the_new_build_is_understood_and_not_passed_on() {
+        let words = [
+            "check-upgrade",
+            "--state-version=1",
+            "--running-in=/r",
+            "--grace=1s",
+        ];
+        let Ok(Command::CheckUpgrade(check)) = parse(&words) else {
+            panic!("not check-upgrade");
+        };
+        assert_eq!(check.serve.to_args(), ["--grace=1000ms"]);
+        let Ok(Command::Serve(serve)) = parse(&["serve", "--take-over", "--grace=1s"]) else {
+            panic!("not serve");
+        };
+        assert!(serve.take_over);
+        assert_eq!(serve.to_args(), check.serve.to_args());
     }
 
     #[test]

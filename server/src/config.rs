@@ -6,6 +6,7 @@
 //! **Invariant:** a `Config` that exists is valid; nothing but [`Config::load`] looks at the process or the machine.
 
 use std::{
+    collections::BTreeMap,
     env,
     ffi::OsString,
     fs, io,
@@ -15,6 +16,7 @@ use std::{
 
 mod defaults;
 mod file;
+pub mod host_programs;
 mod machine;
 mod settings;
 #[cfg(test)]
@@ -65,6 +67,8 @@ pub struct Config {
     pub max_pending_calls: u32,
     /// Pages that are installed without looking up.
     pub chunk_pages: u32,
+    /// Programs that hosts run instead of the built-in one, by the name of their platform. The supervisor alone starts them.
+    pub host_programs: BTreeMap<String, PathBuf>,
 }
 
 /// Why there is no configuration.
@@ -198,6 +202,7 @@ impl Config {
                 .map_or(limits.idle_timeout, |time| time.get()),
             max_pending_calls: set.max_pending_calls.map_or(32, |count| count.get()),
             chunk_pages: set.chunk_pages.map_or(64, |count| count.get()),
+            host_programs: host_programs::by_platform(set.host_program.unwrap_or_default()),
         };
         Shares::of(&config.limits())?;
         Ok(config)

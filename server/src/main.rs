@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use stagepages_host::{
-    serve::HostConfig,
+    serve::{Builtin, HostConfig},
     wire::{SeqListener, take_stdin},
 };
 use stagepages_server::{
-    cli::{Cli, Command, HostArgs, ServeArgs},
+    cli::{CheckUpgradeArgs, Cli, Command, HostArgs, ServeArgs},
     config::Config,
     daemon, demo, logging,
     logging::Role,
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve(&args),
         Command::Daemon(args) => daemon(*args).map(|()| ExitCode::SUCCESS),
         Command::Host(args) => host(args),
+        Command::CheckUpgrade(args) => check_upgrade(&args).map(|()| ExitCode::SUCCESS),
         Command::Demo(args) => demo::run(&args),
     };
     done.unwrap_or_else(|error| {
@@ -38,14 +39,35 @@ fn main() -> ExitCode {
 fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let config = Config::load(args.config.as_deref(), args.settings.clone())?;
     logging::init(Role::Supervisor, &config.log, config.log_format)?;
-    let supervisor = SupervisorConfig {
+    let supervisor = supervisor_config(args, config);
+    Ok(if args.take_over {
+        supervisor::take_over(supervisor)?
+    } else {
+        supervisor::run(supervisor)?
+    })
+}
+
+/// What `serve --take-over` would do with the same flags, told by the exit status before anything is given up.
+fn check_upgrade(args: &CheckUpgradeArgs) -> anyhow::Result<()> {
+    let config = Config::load(args.serve.config.as_deref(), args.serve.settings.clone())?;
+    let supervisor = supervisor_config(&args.serve, config);
+    Ok(supervisor::check_upgrade(
+        &supervisor,
+        args.state_version,
+        &args.running_in,
+    )?)
+}
+
+fn supervisor_config(args: &ServeArgs, config: Config) -> SupervisorConfig {
+    SupervisorConfig {
         program: supervisor::own_program(),
+        host_programs: config.host_programs,
         daemon_args: args.to_args(),
+        serve_args: args.to_args(),
         runtime_dir: config.runtime_dir,
         grace: config.grace,
         max_hosts: supervisor::DEFAULT_MAX_HOSTS,
-    };
-    Ok(supervisor::run(supervisor)?)
+    }
 }
 
 fn daemon(args: ServeArgs) -> anyhow::Result<()> {
@@ -59,10 +81,15 @@ fn host(args: HostArgs) -> anyhow::Result<ExitCode> {
     let listener =
         SeqListener::from(take_stdin().context("the supervisor's socket on standard input")?);
     let config = HostConfig {
+        id: args.id.to_string(),
         runtime_dir: args.runtime_dir.into_path(),
         chunk_pages: args.chunk_pages.get().into(),
+        log: args.log.to_string(),
+        log_format: args.log_format.to_string(),
     };
+    let platforms = Builtin::new(&config.runtime_dir);
     let _launch = tracing::info_span!("host", uid = %args.id).entered();
-    let ended = stagepages_host::serve::run(listener, config).context("the launch host")?;
+    let ended = stagepages_host::serve::run(listener, config, Box::new(platforms))
+        .context("the launch host")?;
     Ok(ended.exit_code().into())
 }

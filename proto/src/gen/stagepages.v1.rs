@@ -130,6 +130,7 @@ pub struct VcpuState {
 /// Nested message and enum types in `VcpuState`.
 pub mod vcpu_state {
     /// Its registers. Required.
+    #[allow(clippy::large_enum_variant)]
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum State {
         /// As the architecture resets it. vCPU 0 begins at the reset vector, 0xfffffff0; any other waits to be started by it, which needs an
@@ -1929,7 +1930,7 @@ pub mod launch_service_client {
                 .insert(GrpcMethod::new("stagepages.v1.LaunchService", "AbortLaunch"));
             self.inner.unary(req, path, codec).await
         }
-        /// Deletes the record of an ended launch; its id can then be used again.
+        /// Deletes the record of an ended launch; its id can then be used again. A record that nobody deletes is kept for seven days.
         ///
         /// The launch MUST be ABORTED or STOPPED, and its resources released.
         ///
@@ -2307,7 +2308,7 @@ pub mod launch_service_server {
             tonic::Response<super::AbortLaunchResponse>,
             tonic::Status,
         >;
-        /// Deletes the record of an ended launch; its id can then be used again.
+        /// Deletes the record of an ended launch; its id can then be used again. A record that nobody deletes is kept for seven days.
         ///
         /// The launch MUST be ABORTED or STOPPED, and its resources released.
         ///

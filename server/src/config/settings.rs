@@ -8,11 +8,13 @@ use serde::Deserialize;
 
 use super::{
     ConfigError,
+    host_programs::{self, HostProgram},
     values::{AbsoluteDir, Count, Grace, LogFilter, MemoryBytes, Timeout, ValueError},
 };
 use crate::{logging::LogFormat, net::Listen};
 
-/// What one source sets. Each key is also the name of its flag (with dashes) and of its variable (upper case, `STAGEPAGES_`).
+/// What one source sets. Each key is also the name of its flag (with dashes) and of its variable (upper case, `STAGEPAGES_`). Only the programs of hosts
+/// are a table in the file, `[host.kvm]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, clap::Args)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -64,6 +66,10 @@ pub struct Settings {
     /// Pages that are installed without looking up, which bounds how long an abort waits [default: 64]
     #[arg(long, value_name = "N")]
     pub chunk_pages: Option<Count<1, 4096>>,
+    /// Program that the hosts of a platform run, PLATFORM=/PATH; repeat for several [default: the built-in host for all]
+    #[arg(long, value_name = "PROGRAM")]
+    #[serde(rename = "host", deserialize_with = "host_programs::from_table")]
+    pub host_program: Option<Vec<HostProgram>>,
 }
 
 impl Settings {
@@ -89,6 +95,7 @@ impl Settings {
             idle_timeout: self.idle_timeout.or(weaker.idle_timeout),
             max_pending_calls: self.max_pending_calls.or(weaker.max_pending_calls),
             chunk_pages: self.chunk_pages.or(weaker.chunk_pages),
+            host_program: self.host_program.or(weaker.host_program),
         }
     }
 
@@ -115,6 +122,7 @@ impl Settings {
             idle_timeout: one(variable, "STAGEPAGES_IDLE_TIMEOUT")?,
             max_pending_calls: one(variable, "STAGEPAGES_MAX_PENDING_CALLS")?,
             chunk_pages: one(variable, "STAGEPAGES_CHUNK_PAGES")?,
+            host_program: list(variable, "STAGEPAGES_HOST_PROGRAM")?,
         })
     }
 
@@ -139,11 +147,15 @@ impl Settings {
             idle_timeout,
             max_pending_calls,
             chunk_pages,
+            host_program,
         } = self;
         let mut args: Vec<OsString> = Vec::new();
         // One argument each, so that no value can be taken for a flag.
         for address in listen.iter().flatten() {
             args.push(format!("--listen={address}").into());
+        }
+        for program in host_program.iter().flatten() {
+            args.push(format!("--host-program={program}").into());
         }
         let others = [
             ("state-dir", text(state_dir.as_ref())),
@@ -184,10 +196,14 @@ where
     value.parse().map(Some).map_err(|error| wrong(name, error))
 }
 
-fn list(
+fn list<T>(
     variable: impl Fn(&str) -> Option<OsString>,
     name: &str,
-) -> Result<Option<Vec<Listen>>, ConfigError> {
+) -> Result<Option<Vec<T>>, ConfigError>
+where
+    T: FromStr,
+    T::Err: Into<ValueError> + Error,
+{
     let Some(value) = read(variable, name)? else {
         return Ok(None);
     };

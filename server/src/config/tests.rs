@@ -53,7 +53,9 @@ fn the_example_file_shows_every_key_with_its_default() {
     assert_eq!(file(EXAMPLE).expect("parses"), Settings::default());
     let shown = file(&uncommented()).expect("parses");
     let keys = Settings::augment_args(clap::Command::new("x"));
-    assert_eq!(shown.to_args().len(), keys.get_arguments().count());
+    // The programs of hosts have no default to show.
+    assert!(EXAMPLE.contains("[host.kvm]"));
+    assert_eq!(shown.to_args().len() + 1, keys.get_arguments().count());
     assert_eq!(
         Config::resolve(shown, nothing, ROOT).expect("resolves"),
         defaults
@@ -80,6 +82,10 @@ fn every_key_can_be_set_by_each_source() {
         idle_timeout = "9m"
         max_pending_calls = 6
         chunk_pages = 7
+        [host.kvm]
+        program = "/opt/vmm"
+        [host.sev-snp]
+        program = "/opt/b"
         "#,
     )
     .expect("parses");
@@ -100,6 +106,7 @@ fn every_key_can_be_set_by_each_source() {
         ("STAGEPAGES_IDLE_TIMEOUT", "540s"),
         ("STAGEPAGES_MAX_PENDING_CALLS", "6"),
         ("STAGEPAGES_CHUNK_PAGES", "7"),
+        ("STAGEPAGES_HOST_PROGRAM", "kvm=/opt/vmm, sev-snp=/opt/b"),
     ]))
     .expect("is valid");
     let args = from_file.to_args();
@@ -107,9 +114,45 @@ fn every_key_can_be_set_by_each_source() {
         .iter()
         .map(|arg| arg.to_str().expect("is text"))
         .collect();
-    assert_eq!(args.len(), 17);
+    assert_eq!(args.len(), 19);
     assert_eq!(from_env, from_file);
     assert_eq!(flags(&args), from_file);
+}
+
+#[test]
+fn programs_of_hosts_are_named_by_platform() {
+    let set = flags(&["--host-program=kvm=/a=b", "--host-program", "tdx=/c"]);
+    let config = Config::resolve(set, nothing, ROOT).expect("resolves");
+    let programs = config.host_programs.into_iter();
+    let programs: Vec<_> = programs
+        .map(|(key, path)| (key, path.display().to_string()))
+        .collect();
+    let expected = [("kvm", "/a=b"), ("tdx", "/c")];
+    assert_eq!(
+        programs,
+        expected.map(|(key, path)| (key.into(), path.into()))
+    );
+
+    for (text, told) in [
+        ("[host.xen]\nprogram = \"/a\"\n", "\"xen\" is no platform"),
+        (
+            "[host.kvm]\nprogram = \"a\"\n",
+            "\"a\" for hosts on kvm is not an absolute path",
+        ),
+        (
+            "[host.kvm]\nprogramm = \"/a\"\n",
+            "unknown field `programm`",
+        ),
+    ] {
+        let error = file(text).expect_err("is wrong").to_string();
+        assert!(error.contains(told), "{error}");
+    }
+    let env = vars(&[("STAGEPAGES_HOST_PROGRAM", "/opt/vmm")]);
+    let error = Settings::from_env(env).expect_err("is wrong");
+    assert!(
+        error.to_string().contains("STAGEPAGES_HOST_PROGRAM"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use serde::Deserialize;
+use stagepages_host::platform::PlatformKind;
 use tracing_subscriber::EnvFilter;
 
 use crate::{net::ListenError, rpc::status::printable};
@@ -36,6 +37,20 @@ pub enum ValueError {
     /// A directory that depends on where the daemon was started.
     #[error("directory {0:?} is not an absolute path")]
     Relative(String),
+    /// Not a platform.
+    #[error("{0:?} is no platform; write sim, kvm, sev-snp or tdx")]
+    Platform(String),
+    /// Not a program of a platform's hosts.
+    #[error("{0:?} names no program of a platform; write PLATFORM=/PATH, for example kvm=/opt/vmm")]
+    HostProgramForm(String),
+    /// A program that depends on where the daemon was started.
+    #[error("program {value:?} for hosts on {platform} is not an absolute path")]
+    HostProgram {
+        /// Whose hosts.
+        platform: PlatformKind,
+        /// What was given.
+        value: String,
+    },
     /// Not a log filter.
     #[error("{value:?} is no log filter ({cause}); write a level such as info, or TARGET=LEVEL,…")]
     Filter {

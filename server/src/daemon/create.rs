@@ -1,25 +1,22 @@
 //! Making a launch: a host of its own, a connection to it, and the launch in it.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{os::fd::AsFd as _, sync::Arc, time::Duration};
 
 use nix::sys::signal::Signal;
+use prost::Message as _;
 use stagepages_host::{
     launch::Refusal,
     platform::PlatformKind,
-    protocol::{self, Command, Hello, Outcome},
-    wire::SeqSocket,
+    protocol::{self, Command, Hello},
 };
-use std::os::fd::AsFd as _;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    Console, HostLink, Launch, Staging, Status, Told, guest,
-    launch::{Identity, Parts},
+    HostLink, Launch, Record, Records, Staging, Told, Withstands,
+    greeting::{Greeting, dial},
+    guest,
+    launch::Identity,
     supervisor_link::{HostChild, SupervisorLink},
+    wires::Wires,
 };
 use crate::{
     rpc::{convert, reason::Reason, status::ApiError},
@@ -47,6 +44,10 @@ pub struct Nursery {
     pub epoch: u64,
     /// Arguments of every host, beside its id.
     pub host_args: Vec<String>,
+    /// Where launches are kept.
+    pub records: Records,
+    /// Calls of one launch that may wait or run.
+    pub max_pending_calls: u32,
 }
 
 impl Nursery {
@@ -58,7 +59,11 @@ impl Nursery {
         let id = blueprint.identity.id.clone();
         let uid = blueprint.identity.uid.clone();
         let child = self
-            .spawn(&uid, HostKind::Launch)
+            .spawn(
+                &uid,
+                HostKind::Launch,
+                &blueprint.identity.platform.to_string(),
+            )
             .await
             .map_err(|error| error.launch(&id))?;
         let made = tokio::time::timeout(PATIENCE, self.furnish(blueprint, child.clone())).await;
@@ -75,15 +80,20 @@ impl Nursery {
         made.map_err(|error| error.launch(&id))
     }
 
-    /// Starts a host.
+    /// Starts a host of `platform`; the built-in program where that is empty, or has no program of its own.
     ///
     /// # Errors
     /// NO_CAPACITY where the machine has no room for a process, INTERNAL_ERROR where the supervisor is gone.
-    pub async fn spawn(&self, uid: &str, kind: HostKind) -> Result<HostChild, ApiError> {
+    pub async fn spawn(
+        &self,
+        uid: &str,
+        kind: HostKind,
+        platform: &str,
+    ) -> Result<HostChild, ApiError> {
         let mut args = self.host_args.clone();
         args.push(format!("--id={uid}"));
         self.supervisor
-            .spawn_host(uid, kind, args)
+            .spawn_host(uid, kind, platform, args)
             .await
             .map_err(|error| {
                 ApiError::new(
@@ -108,25 +118,20 @@ impl Nursery {
                 format!("the launch host died before it had a launch: {error}"),
             )
         };
-        // The socket listens since before the host was started, so this does not wait.
-        let socket = SeqSocket::connect(&child.socket_path).map_err(|error| died(&error))?;
-        let link = HostLink::start(socket, told).map_err(|error| died(&error))?;
-        let hello = Hello {
-            version: protocol::VERSION,
-            epoch: self.epoch,
-        };
+        let link = dial(&child.socket_path, told).map_err(|error| died(&error))?;
         let answer = link
-            .call(Command::Hello(hello), &[], None)
+            .call(Command::Hello(self.hello()), &[], None)
             .await
             .map_err(|error| died(&error))?;
-        match answer.outcome {
-            Ok(Outcome::Welcome(welcome))
-                if (protocol::OLDEST_VERSION..=protocol::VERSION).contains(&welcome.version) =>
-            {
-                link.agreed(welcome.version);
-                Ok(link)
-            }
-            other => Err(died(&format!("it answers a greeting with {other:?}"))),
+        let greeting = Greeting::from_answer(answer, Some(child.pid)).map_err(|error| died(&error));
+        link.agreed(greeting?.version);
+        Ok(link)
+    }
+
+    pub(super) fn hello(&self) -> Hello {
+        Hello {
+            version: protocol::VERSION,
+            epoch: self.epoch,
         }
     }
 
@@ -149,28 +154,12 @@ impl Nursery {
             )
         };
         let staging = Staging::new().map_err(internal)?;
-        let (status, _) = watch::channel(Status::fresh());
-        let (updated, remembered) = (status.clone(), Arc::new(Mutex::new(Vec::new())));
-        let farewell = Arc::clone(&remembered);
-        let console = Arc::new(Console::default());
-        let output = Arc::clone(&console);
-        let told_all = CancellationToken::new();
-        let end = told_all.clone();
-        let link = self
-            .connect(&child, move |told| match told {
-                Told::Snapshot(snapshot) => {
-                    updated.send_if_modified(|status| status.told(snapshot));
-                }
-                Told::Farewell(answers) => farewell
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .extend(answers),
-                Told::Console(console) => output.told(&console),
-                Told::End => end.cancel(),
-            })
-            .await?;
-        guest::fits(&blueprint.create, link.version())?;
-        let command = Command::Create(blueprint.create);
+        let wires = Wires::new();
+        let link = self.connect(&child, wires.told()).await?;
+        let mut create = blueprint.create;
+        guest::fits(&create, link.version())?;
+        create.record = Record::of(&blueprint.identity).encode_to_vec();
+        let command = Command::Create(create);
         let answer = link.call(command, &[staging.file().as_fd()], None).await;
         match answer {
             Ok(answer) => answer
@@ -185,19 +174,20 @@ impl Nursery {
                 ));
             }
         };
-        Ok(Launch::new(
+        let launch = Launch::new(
             blueprint.identity,
-            Parts {
-                staging,
-                link,
-                child,
-                status,
-                console,
-                remembered,
-                told_all,
-                supervisor: self.supervisor.clone(),
-            },
-        ))
+            wires.parts(self, link, Some(staging), Some(child)),
+        );
+        // Before anyone is told of the launch: what was answered is found again.
+        let kept = self.records.save(launch.record(), Withstands::Process);
+        if let Err(error) = kept.await {
+            launch.kill().await;
+            return Err(ApiError::new(
+                Reason::NoCapacity,
+                format!("the launch cannot be put on record: {error}; make room in state_dir"),
+            ));
+        }
+        Ok(launch)
     }
 }
 

@@ -81,7 +81,11 @@ impl Launch {
     /// The host is gone, and may have started it.
     pub async fn start(&self) -> Result<Answer, LinkLost> {
         self.listen_console().await;
-        self.link.call(Command::Start(Start {}), &[], None).await
+        let answer = self.link.call(Command::Start(Start {}), &[], None).await?;
+        if answer.outcome.is_ok() {
+            self.keep().await;
+        }
+        Ok(answer)
     }
 
     /// Stops the guest, and waits a bounded time for its memory to be free. A host that does not react is killed.
@@ -98,7 +102,7 @@ impl Launch {
                 Err(_elapsed) => {
                     tracing::error!(
                         launch = self.id,
-                        pid = self.child.pid,
+                        pid = self.child.as_ref().map(|child| child.pid),
                         "the launch host does not stop its guest and is killed"
                     );
                     self.status.send_modify(Status::stop_forced);
@@ -120,7 +124,7 @@ impl Launch {
         }
         tracing::error!(
             launch = self.id,
-            pid = self.child.pid,
+            pid = self.child.as_ref().map(|child| child.pid),
             "the launch host of a stopped guest does not end and is killed"
         );
         self.kill().await;
@@ -130,7 +134,7 @@ impl Launch {
         {
             tracing::error!(
                 launch = self.id,
-                pid = self.child.pid,
+                pid = self.child.as_ref().map(|child| child.pid),
                 "the launch host is killed but not gone; its memory is not free yet"
             );
         }

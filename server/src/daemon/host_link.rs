@@ -26,6 +26,8 @@ use super::{Slot, aio::AsyncSeq};
 /// A host's answer.
 #[derive(Debug)]
 pub struct Answer {
+    /// The process that sent it, as the kernel saw it.
+    pub sender: Option<i32>,
     /// The launch after it; `None` while the host has none.
     pub snapshot: Option<Snapshot>,
     /// What came of the request; a [`Outcome::Refused`] is here as the error.
@@ -71,7 +73,8 @@ pub struct HostLink {
 }
 
 struct Shared {
-    socket: AsyncSeq,
+    /// `None` for a launch that was over before this daemon began.
+    socket: Option<AsyncSeq>,
     next_id: AtomicU64,
     /// What both speak; set once it is agreed upon.
     version: OnceLock<u32>,
@@ -103,7 +106,7 @@ impl HostLink {
     /// The socket cannot be made nonblocking.
     pub fn start(socket: SeqSocket, told: impl Fn(Told) + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared {
-            socket: AsyncSeq::new(socket)?,
+            socket: Some(AsyncSeq::new(socket)?),
             next_id: AtomicU64::new(1),
             version: OnceLock::new(),
             pending: Mutex::new(Some(HashMap::new())),
@@ -115,9 +118,7 @@ impl HostLink {
             let ended = reader.read(told).await;
             tracing::debug!(?ended, "a launch host's connection ended");
             // Nobody speaks here any more, also if it was the host that broke the protocol.
-            if let Err(error) = reader.socket.shutdown() {
-                tracing::debug!(%error, "hanging up on a launch host");
-            }
+            reader.hang_up();
             // Whoever waits for an answer learns that none will come. But a host that lives on may still read the slots.
             let slots = reader
                 .lock()
@@ -133,6 +134,24 @@ impl HostLink {
             reader.lost.cancel();
         });
         Ok(Self { shared })
+    }
+
+    /// The link to a host that is gone.
+    #[must_use]
+    pub fn gone() -> Self {
+        let lost = CancellationToken::new();
+        lost.cancel();
+        let shared = Shared {
+            socket: None,
+            next_id: AtomicU64::new(1),
+            version: OnceLock::new(),
+            pending: Mutex::new(None),
+            lost,
+            left: Mutex::new(Vec::new()),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     /// Sends `command`, and waits for the answer; see [`Self::post`].
@@ -220,9 +239,7 @@ impl HostLink {
 
     /// Hangs up. A host without a launch then ends.
     pub fn close(&self) {
-        if let Err(error) = self.shared.socket.shutdown() {
-            tracing::debug!(%error, "hanging up on a launch host");
-        }
+        self.shared.hang_up();
     }
 
     /// Gives back what a host that is gone had not given back.
@@ -266,7 +283,8 @@ impl Shared {
             tracing::error!(%error, "a request does not fit a frame");
             LinkLost
         })?;
-        self.socket.send(&frame, fds).await.map_err(|error| {
+        let socket = self.socket.as_ref().ok_or(LinkLost)?;
+        socket.send(&frame, fds).await.map_err(|error| {
             tracing::debug!(%error, "sending to a launch host");
             LinkLost
         })
@@ -276,8 +294,19 @@ impl Shared {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn hang_up(&self) {
+        if let Some(socket) = &self.socket
+            && let Err(error) = socket.shutdown()
+        {
+            tracing::debug!(%error, "hanging up on a launch host");
+        }
+    }
+
     async fn read(&self, told: impl Fn(Told)) -> io::Result<()> {
-        while let Some(frame) = self.socket.recv().await? {
+        let Some(socket) = &self.socket else {
+            return Ok(());
+        };
+        while let Some(frame) = socket.recv().await? {
             let reply: Reply = wire::decode(&frame.bytes)?;
             match reply.message {
                 Some(Message::Progress(snapshot)) => {
@@ -286,7 +315,8 @@ impl Shared {
                     ));
                 }
                 Some(Message::Response(response)) => {
-                    let (id, answer) = answer(response).map_err(io::Error::other)?;
+                    let sender = frame.sender.map(|sender| sender.pid);
+                    let (id, answer) = answer(response, sender).map_err(io::Error::other)?;
                     if let Some(snapshot) = &answer.snapshot {
                         told(Told::Snapshot(snapshot.clone()));
                     }
@@ -320,7 +350,7 @@ impl Shared {
     }
 }
 
-fn answer(response: Response) -> Result<(u64, Answer), BadMessage> {
+fn answer(response: Response, sender: Option<i32>) -> Result<(u64, Answer), BadMessage> {
     let snapshot = response.snapshot.map(Snapshot::try_from).transpose()?;
     let outcome = response
         .outcome
@@ -330,7 +360,12 @@ fn answer(response: Response) -> Result<(u64, Answer), BadMessage> {
     } else {
         Ok(outcome)
     };
-    Ok((response.id, Answer { snapshot, outcome }))
+    let answer = Answer {
+        sender,
+        snapshot,
+        outcome,
+    };
+    Ok((response.id, answer))
 }
 
 #[cfg(test)]

@@ -9,20 +9,20 @@ use prost_types::Timestamp;
 use stagepages_host::{
     launch::{Answered, CallKey, Snapshot, State},
     platform::PlatformKind,
-    protocol::{Abort, Bye, Command},
+    protocol,
 };
 use stagepages_proto::v1;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Console, Ending, HostLink, Lease, Staging, Status,
+    Console, HostLink, Lease, Record, Records, Staging, Status, Withstands,
+    record::{End, Finish},
     status::abort_cause,
     supervisor_link::{HostChild, SupervisorLink},
 };
-use crate::supervisor::HostExit;
 
-/// How long AbortLaunch waits for the host to answer before it is killed, and then for it to be gone.
+/// How long a launch that is over is waited for to be known as over.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A launch.
@@ -34,27 +34,30 @@ pub struct Launch {
     pub uid: String,
     /// Its position in the order of creation.
     pub sequence: u64,
-    /// What it was created with, the platform resolved.
+    /// What it was asked for.
+    pub asked: v1::LaunchSpec,
+    /// The same, the platform resolved.
     pub spec: v1::LaunchSpec,
     /// The platform.
     pub platform: PlatformKind,
     /// When.
     pub created: SystemTime,
-    /// Where its pages wait for the host.
-    pub staging: Arc<Staging>,
+    /// Where its pages wait for the host; `None` if it was over before this daemon began.
+    pub staging: Option<Arc<Staging>>,
     /// One permit for each StagePages call that may wait or run.
     pub calls: Arc<Semaphore>,
     /// To its host.
     pub link: HostLink,
-    /// The host's process.
-    pub child: HostChild,
-    supervisor: SupervisorLink,
+    /// The host's process; `None` if it was gone before this daemon began.
+    pub child: Option<HostChild>,
+    pub(super) supervisor: SupervisorLink,
+    pub(super) records: Records,
     pub(super) status: watch::Sender<Status>,
     /// What its guest writes and reads.
     pub console: Arc<Console>,
     /// What its host remembered when the launch was over.
-    remembered: Arc<Mutex<Vec<Answered>>>,
-    told_all: CancellationToken,
+    pub(super) remembered: Arc<Mutex<Vec<Answered>>>,
+    pub(super) told_all: CancellationToken,
     /// How long it may stay untouched.
     pub lease: Lease,
     max_pending_calls: usize,
@@ -73,25 +76,29 @@ pub struct Identity {
     pub uid: String,
     /// Its position in the order of creation.
     pub sequence: u64,
+    /// Its spec as it was asked for.
+    pub asked: v1::LaunchSpec,
     /// Its spec, the platform resolved.
     pub spec: v1::LaunchSpec,
     /// The platform.
     pub platform: PlatformKind,
+    /// When it was created.
+    pub created: SystemTime,
     /// Calls that may wait or run.
     pub max_pending_calls: u32,
     /// How long it may stay untouched.
     pub lease: Duration,
 }
 
-/// The parts that come from making it.
+/// The parts that come from making it, or from finding it again.
 #[derive(Debug)]
 pub struct Parts {
     /// Where its pages wait.
-    pub staging: Arc<Staging>,
+    pub staging: Option<Arc<Staging>>,
     /// To its host.
     pub link: HostLink,
     /// Its host.
-    pub child: HostChild,
+    pub child: Option<HostChild>,
     /// How it is; fed by the link.
     pub status: watch::Sender<Status>,
     /// What its guest writes and reads; fed by the link.
@@ -100,58 +107,59 @@ pub struct Parts {
     pub remembered: Arc<Mutex<Vec<Answered>>>,
     /// Cancelled when the host of an ended launch has told everything; by the link.
     pub told_all: CancellationToken,
+    /// The first answer of FinishLaunch, if it was given.
+    pub finish: Option<Finish>,
+    /// An earlier daemon created it.
+    pub inherited: bool,
     /// Who can kill the host.
     pub supervisor: SupervisorLink,
+    /// Where it is kept.
+    pub records: Records,
 }
 
 impl Launch {
-    /// Puts a launch together, and begins to watch its host.
+    /// Puts a launch together, and begins to watch its host, if it has one.
     pub fn new(identity: Identity, parts: Parts) -> Arc<Self> {
-        let Identity {
-            id,
-            uid,
-            sequence,
-            spec,
-            platform,
-            max_pending_calls,
-            lease,
-        } = identity;
-        let Parts {
-            staging,
-            link,
-            child,
-            status,
-            console,
-            remembered,
-            told_all,
-            supervisor,
-        } = parts;
         let max_pending_calls =
-            usize::try_from(max_pending_calls).unwrap_or(Semaphore::MAX_PERMITS);
+            usize::try_from(identity.max_pending_calls).unwrap_or(Semaphore::MAX_PERMITS);
+        let finished = parts
+            .finish
+            .and_then(|finish| Some((finish.expected, finish.answer?)));
         let launch = Arc::new(Self {
-            id,
-            uid,
-            sequence,
-            spec,
-            platform,
-            created: SystemTime::now(),
-            staging,
+            id: identity.id,
+            uid: identity.uid,
+            sequence: identity.sequence,
+            asked: identity.asked,
+            spec: identity.spec,
+            platform: identity.platform,
+            created: identity.created,
+            staging: parts.staging,
             calls: Arc::new(Semaphore::new(max_pending_calls)),
-            link,
-            child,
-            supervisor,
-            status,
-            console,
-            remembered,
-            told_all,
-            lease: Lease::new(lease),
+            link: parts.link,
+            child: parts.child,
+            supervisor: parts.supervisor,
+            records: parts.records,
+            status: parts.status,
+            console: parts.console,
+            remembered: parts.remembered,
+            told_all: parts.told_all,
+            lease: Lease::new(identity.lease),
             max_pending_calls,
             created_answer: OnceLock::new(),
-            finished: Mutex::new(None),
+            finished: Mutex::new(finished),
         });
-        launch.created_answer.get_or_init(|| launch.describe());
-        tokio::spawn(Arc::clone(&launch).watch_host());
-        tokio::spawn(Arc::clone(&launch).watch_lease());
+        launch.created_answer.get_or_init(|| {
+            if parts.inherited {
+                launch.created_as()
+            } else {
+                launch.describe()
+            }
+        });
+        if let Some(child) = &launch.child {
+            tokio::spawn(Arc::clone(&launch).watch_host(child.clone()));
+            tokio::spawn(Arc::clone(&launch).watch_lease());
+            tokio::spawn(Arc::clone(&launch).watch_pulse());
+        }
         launch
     }
 
@@ -178,60 +186,9 @@ impl Launch {
         matches!(tokio::time::timeout(PATIENCE, over).await, Ok(Ok(_)))
     }
 
-    /// Ends it: asks the host, then kills it. Returns when the host is gone, or after a bound.
-    pub async fn abort(&self, lease_expired: bool) {
-        let gone = async {
-            if self.status().ending.is_none() {
-                let command = Command::Abort(Abort { lease_expired });
-                // No answer is as good as one: the host ends, or it does not.
-                drop(self.link.call(command, &[], None).await);
-            }
-            self.released().await;
-        };
-        if tokio::time::timeout(PATIENCE, gone).await.is_ok() {
-            return;
-        }
-        tracing::error!(
-            launch = self.id,
-            pid = self.child.pid,
-            "the launch host does not react to an abort and is killed"
-        );
-        self.status.send_modify(Status::killed);
-        self.kill().await;
-        if tokio::time::timeout(PATIENCE, self.released())
-            .await
-            .is_err()
-        {
-            tracing::error!(
-                launch = self.id,
-                pid = self.child.pid,
-                "the launch host is killed but not gone; its memory is not free yet"
-            );
-        }
-    }
-
-    pub(super) async fn kill(&self) {
-        if let Err(error) = self
-            .supervisor
-            .kill_host(&self.uid, nix::sys::signal::Signal::SIGKILL)
-            .await
-        {
-            tracing::error!(launch = self.id, %error, "killing the launch host");
-        }
-    }
-
-    /// Ends it when its lease runs out.
-    async fn watch_lease(self: Arc<Self>) {
-        let busy = || {
-            self.status.borrow().runs() || self.calls.available_permits() < self.max_pending_calls
-        };
-        tokio::select! {
-            () = self.released() => {}
-            () = self.lease.expired(busy) => {
-                tracing::info!(launch = self.id, "nobody touched the launch for as long as its lease");
-                self.abort(true).await;
-            }
-        }
+    /// Whether calls wait for the host, or run there.
+    pub(super) fn busy(&self) -> bool {
+        self.calls.available_permits() < self.max_pending_calls
     }
 
     /// What is told of it, from now on.
@@ -255,52 +212,6 @@ impl Launch {
         remembered.iter().find(same).cloned()
     }
 
-    async fn watch_host(self: Arc<Self>) {
-        let exit = tokio::select! {
-            exit = self.child.exited() => exit,
-            () = self.link.lost() => self.outlive().await,
-            () = self.told_all.cancelled() => {
-                self.link.tell(Command::Bye(Bye {})).await;
-                self.outlive().await
-            }
-        };
-        // What it told before it died counts: the link is read to its end first.
-        if tokio::time::timeout(PATIENCE, self.link.lost())
-            .await
-            .is_err()
-        {
-            tracing::warn!(
-                launch = self.id,
-                "the connection of a dead launch host does not end"
-            );
-        }
-        self.link.release();
-        self.status.send_modify(|status| status.gone(exit));
-        let status = self.status();
-        match status.ending {
-            Some(Ending::Died(exit)) => {
-                tracing::error!(launch = self.id, ?exit, "the launch host died");
-            }
-            Some(Ending::Told | Ending::Killed) | None => {
-                tracing::info!(launch = self.id, ?exit, "the launch host is gone");
-            }
-        }
-    }
-
-    /// The end of a host that cannot be spoken to any more: its own, or ours.
-    async fn outlive(&self) -> HostExit {
-        if let Ok(exit) = tokio::time::timeout(PATIENCE, self.child.exited()).await {
-            return exit;
-        }
-        tracing::error!(
-            launch = self.id,
-            pid = self.child.pid,
-            "the connection to a launch host is lost, and it is killed"
-        );
-        self.kill().await;
-        self.child.exited().await
-    }
-
     /// The first answer of FinishLaunch for this digest, if it was given.
     pub fn first_finish(&self, expected: &[u8]) -> Option<v1::Launch> {
         let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
@@ -310,18 +221,61 @@ impl Launch {
             .map(|(_, answer)| answer.clone())
     }
 
-    /// Keeps the first answer of FinishLaunch, and returns it.
-    pub fn keep_finish(&self, expected: &[u8], finished_as: &Snapshot) -> v1::Launch {
-        let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
-        finished
-            .get_or_insert_with(|| {
-                (
-                    expected.to_vec(),
-                    self.describe_as(&self.status.borrow(), finished_as),
-                )
-            })
-            .1
-            .clone()
+    /// Keeps the first answer of FinishLaunch, here and on record, and returns it.
+    pub async fn keep_finish(&self, expected: &[u8], finished_as: &Snapshot) -> v1::Launch {
+        let answer = {
+            let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+            finished
+                .get_or_insert_with(|| {
+                    (
+                        expected.to_vec(),
+                        self.describe_as(&self.status.borrow(), finished_as),
+                    )
+                })
+                .1
+                .clone()
+        };
+        self.keep().await;
+        answer
+    }
+
+    /// Puts the launch on record as it is.
+    pub(super) async fn keep(&self) {
+        if let Err(error) = self.records.save(self.record(), Withstands::Process).await {
+            tracing::error!(launch = self.id, %error, "the launch is not on record as it is now");
+        }
+    }
+
+    /// The launch as it is kept.
+    pub(super) fn record(&self) -> Record {
+        let identity = Identity {
+            id: self.id.clone(),
+            uid: self.uid.clone(),
+            sequence: self.sequence,
+            asked: self.asked.clone(),
+            spec: self.spec.clone(),
+            platform: self.platform,
+            created: self.created,
+            max_pending_calls: 0, // not kept: a daemon has its own
+            lease: self.lease.length(),
+        };
+        let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        let finish = finished.clone().map(|(expected, answer)| Finish {
+            expected,
+            answer: Some(answer),
+        });
+        drop(finished);
+        let remembered = self
+            .remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Record {
+            finish,
+            end: End::of(&self.uid, &self.status.borrow(), &self.console),
+            answers: remembered.iter().map(protocol::Remembered::from).collect(),
+            started: self.status.borrow().started.map(Timestamp::from),
+            ..Record::of(&identity)
+        }
     }
 
     /// The launch as the API shows it.
@@ -333,6 +287,19 @@ impl Launch {
     /// The launch as the API showed it when it was created.
     pub fn describe_created(&self) -> v1::Launch {
         self.created_answer.get_or_init(|| self.describe()).clone()
+    }
+
+    /// The same of a launch that an earlier daemon created, put together from what it was created with.
+    fn created_as(&self) -> v1::Launch {
+        let fresh = Status::fresh();
+        let snapshot = Snapshot {
+            digest: (self.platform.digest_bytes() == 48).then_some([0; 48]),
+            ..fresh.snapshot.clone()
+        };
+        v1::Launch {
+            lease_expire_time: Some(Timestamp::from(self.created + self.lease.length())),
+            ..self.describe_as(&fresh, &snapshot)
+        }
     }
 
     /// The launch as the API shows it when it is so.
@@ -352,14 +319,17 @@ impl Launch {
             create_time: Some(Timestamp::from(self.created)),
             end_time: status.ended.map(Timestamp::from),
             resources_released: status.released,
-            host_pid: if status.released { 0 } else { self.child.pid },
+            host_pid: match &self.child {
+                Some(child) if !status.released => child.pid,
+                _ => 0,
+            },
             next_sequence: snapshot.next_sequence,
             lease_expire_time: (status.ending.is_none() && !status.runs())
                 .then(|| Timestamp::from(self.lease.expires())),
+            host_unresponsive_since: status.unresponsive.map(Timestamp::from),
             stop: snapshot.stop.as_ref().map(crate::rpc::convert::guest_stop),
             start_time: status.start_time(snapshot.state).map(Timestamp::from),
             stop_time: status.stop_time(snapshot.state).map(Timestamp::from),
-            host_unresponsive_since: None,
         }
     }
 }

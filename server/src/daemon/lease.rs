@@ -52,6 +52,12 @@ impl Lease {
         }
     }
 
+    /// How long it is.
+    #[must_use]
+    pub fn length(&self) -> Duration {
+        self.length
+    }
+
     /// Begins it anew.
     pub fn touch(&self) {
         *self.end.lock().unwrap_or_else(PoisonError::into_inner) = End::after(self.length);

@@ -4,27 +4,41 @@
 //!
 //! **Invariant:** a call whose extent was handed to a host is never taken back, whatever becomes of the call.
 
+mod adopt;
 pub mod aio;
 mod console;
 mod create;
+mod evict;
+mod greeting;
 mod guest;
 pub mod host_link;
+mod host_watch;
+mod inherit;
 mod launch;
 mod lease;
 mod node;
+mod pulse;
+mod record;
+mod records;
 mod registry;
 mod run;
 mod staging;
+mod state_dir;
 mod status;
 pub mod supervisor_link;
+mod wires;
 
+pub use adopt::{Found, NotAdopted};
 pub use console::{Console, Granted, Piece, Tape};
 pub use create::{Blueprint, Nursery};
 pub use host_link::{Answer, HostLink, LinkLost, Posted, Told};
 pub use launch::{Identity, Launch, Parts};
 pub use lease::{DEFAULT_LEASE, Lease, MAX_LEASE, MIN_LEASE};
 pub use node::Node;
+pub use record::Record;
+pub use records::{Records, Withstands};
 pub use registry::{Made, Registry, RegistryLimits, Reservation};
 pub use run::run;
 pub use staging::{MAX_DATA_BYTES, Slot, Staging};
+pub use state_dir::StateDir;
 pub use status::{Ending, Status};

@@ -1,6 +1,8 @@
 //! What this machine can do, as probes in short-lived hosts found it.
 
 use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -29,6 +31,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Node {
     nursery: Nursery,
+    /// Platforms that another program than the built-in one hosts.
+    programs: BTreeMap<String, PathBuf>,
     found: Mutex<(Instant, Arc<Vec<Report>>)>,
     probing: AtomicBool,
     probes: AtomicU64,
@@ -36,15 +40,23 @@ pub struct Node {
 
 impl Node {
     /// Probes for the first time. A probe that fails is a finding too.
-    pub async fn probe(nursery: Nursery) -> Self {
+    pub async fn probe(nursery: Nursery, programs: BTreeMap<String, PathBuf>) -> Self {
         let node = Self {
             nursery,
+            programs,
             found: Mutex::new((Instant::now(), Arc::new(Vec::new()))),
             probing: AtomicBool::new(false),
             probes: AtomicU64::new(0),
         };
         node.renew().await;
         node
+    }
+
+    /// The program that hosts this platform's launches, where it is not the built-in one.
+    pub fn program(&self, platform: PlatformKind) -> Option<&Path> {
+        self.programs
+            .get(&platform.to_string())
+            .map(PathBuf::as_path)
     }
 
     /// What is known, at most a minute old unless somebody is finding out right now.
@@ -88,18 +100,35 @@ impl Node {
         if self.probing.swap(true, Ordering::AcqRel) {
             return;
         }
-        let number = self.probes.fetch_add(1, Ordering::Relaxed);
-        let uid = format!("probe-{}-{number}", self.nursery.epoch);
-        let reports = self.ask(&uid).await.unwrap_or_else(|why| failed(&why));
+        let mut reports = self.ask("").await;
+        // What hosts a platform says what it can do there.
+        for platform in self.programs.keys() {
+            let its_own = self.ask(platform).await;
+            for report in &mut reports {
+                if report.platform.to_string() == *platform
+                    && let Some(own) = its_own.iter().find(|own| own.platform == report.platform)
+                {
+                    report.clone_from(own);
+                }
+            }
+        }
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) =
             (Instant::now(), Arc::new(reports));
         self.probing.store(false, Ordering::Release);
     }
 
-    async fn ask(&self, uid: &str) -> Result<Vec<Report>, String> {
+    /// Asks the program that hosts `platform`, or the built-in one. A probe that fails is a finding too.
+    async fn ask(&self, platform: &str) -> Vec<Report> {
+        let number = self.probes.fetch_add(1, Ordering::Relaxed);
+        let uid = format!("probe-{}-{number}", self.nursery.epoch);
+        let reports = self.probe_with(&uid, platform).await;
+        reports.unwrap_or_else(|why| failed(&why))
+    }
+
+    async fn probe_with(&self, uid: &str, platform: &str) -> Result<Vec<Report>, String> {
         let child = self
             .nursery
-            .spawn(uid, HostKind::Probe)
+            .spawn(uid, HostKind::Probe, platform)
             .await
             .map_err(|error| error.to_string())?;
         let found = tokio::time::timeout(PATIENCE, self.question(&child)).await;
@@ -143,6 +172,7 @@ fn failed(why: &str) -> Vec<Report> {
         .map(|platform| Report {
             platform,
             checks: vec![check.clone()],
+            runs_guests: false,
         })
         .into()
 }

@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use stagepages_proto::v1;
@@ -20,6 +21,9 @@ use crate::rpc::{reason::Reason, status::ApiError};
 
 /// The answer of a creation, once there is one.
 pub type Made = Option<Result<Arc<Launch>, ApiError>>;
+
+/// When to ask again for a launch whose host has not answered yet.
+const AWAITED_RETRY: Duration = Duration::from_millis(200);
 
 /// Bounds of the registry.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +46,8 @@ struct Entry {
     /// As asked for, to be compared with later requests.
     asked: v1::LaunchSpec,
     made: watch::Receiver<Made>,
+    /// It was there before this daemon, and its host has not answered yet.
+    awaited: bool,
 }
 
 /// What [`Registry::reserve`] found.
@@ -119,12 +125,56 @@ impl Registry {
             Entry {
                 asked: asked.clone(),
                 made,
+                awaited: false,
             },
         );
         Ok(Reservation::New {
             sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
             made: sender,
         })
+    }
+
+    /// Takes an id for a launch of an earlier daemon, whose host is still to answer; settled as any other.
+    ///
+    /// Nothing is refused for being too many: what was promised is kept.
+    pub fn await_host(
+        &self,
+        id: &str,
+        sequence: u64,
+        asked: v1::LaunchSpec,
+    ) -> watch::Sender<Made> {
+        let (sender, made) = watch::channel(None);
+        self.lock().insert(
+            id.to_owned(),
+            Entry {
+                asked,
+                made,
+                awaited: true,
+            },
+        );
+        self.sequence.fetch_max(sequence + 1, Ordering::Relaxed);
+        sender
+    }
+
+    /// Takes in a launch of an earlier daemon, unless its id is in use: then it comes back.
+    pub fn restore(&self, launch: Arc<Launch>) -> Result<(), Arc<Launch>> {
+        let mut entries = self.lock();
+        if entries.contains_key(&launch.id) {
+            return Err(launch);
+        }
+        self.sequence
+            .fetch_max(launch.sequence + 1, Ordering::Relaxed);
+        let (id, asked) = (launch.id.clone(), launch.asked.clone());
+        let (_, made) = watch::channel(Some(Ok(launch)));
+        entries.insert(
+            id,
+            Entry {
+                asked,
+                made,
+                awaited: false,
+            },
+        );
+        Ok(())
     }
 
     /// Publishes what came of a reservation. A failed one frees the id before anyone learns of it.
@@ -145,7 +195,22 @@ impl Registry {
     /// # Errors
     /// LAUNCH_NOT_FOUND.
     pub fn get(&self, id: &str, uid: &str) -> Result<Arc<Launch>, ApiError> {
-        let found = self.lock().get(id).and_then(Entry::launch);
+        let (found, awaited) = {
+            let entries = self.lock();
+            let entry = entries.get(id);
+            (
+                entry.and_then(Entry::launch),
+                entry.is_some_and(|entry| entry.awaited),
+            )
+        };
+        if found.is_none() && awaited {
+            let message = format!(
+                "the launch host of {id} finishes what an earlier daemon had handed it, and has not answered this one yet; try again"
+            );
+            return Err(ApiError::new(Reason::HostUnreachable, message)
+                .launch(id)
+                .retry_after(AWAITED_RETRY));
+        }
         let Some(launch) = found else {
             return Err(ApiError::new(
                 Reason::LaunchNotFound,

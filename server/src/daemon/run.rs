@@ -1,22 +1,9 @@
 //! The daemon from its start to its end.
 
-use std::{
-    fs::{DirBuilder, File},
-    io,
-    os::unix::fs::DirBuilderExt as _,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
-use nix::{
-    fcntl::{Flock, FlockArg},
-    sys::{
-        resource::{Resource, getrlimit, setrlimit},
-        signal::Signal,
-    },
-};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use stagepages_host::wire::{SeqSocket, take_stdin};
 use stagepages_proto::v1::{
     FILE_DESCRIPTOR_SET, launch_service_server::LaunchServiceServer,
@@ -27,7 +14,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
-use super::{Node, Nursery, Registry, RegistryLimits, supervisor_link::SupervisorLink};
+use super::{
+    Node, Nursery, Records, Registry, RegistryLimits, StateDir, evict::evict, inherit::inherit,
+    supervisor_link::SupervisorLink,
+};
 use crate::{
     config::Config,
     net::{self, MAX_MESSAGE_BYTES},
@@ -78,27 +68,25 @@ async fn serve(config: Config, socket: SeqSocket) -> anyhow::Result<()> {
     let (supervisor, welcome) = SupervisorLink::start(socket)
         .await
         .context("the supervisor")?;
-    let _lock = lock(&config.state_dir)?;
+    let state = StateDir::claim(&config.state_dir).await?;
+    let epoch = state.next_epoch(welcome.epoch)?;
+    let (records, kept) = Records::open(&state.launches())
+        .with_context(|| format!("state_dir {}", config.state_dir.display()))?;
     let server = net::Server::bind(&config.listen)?;
-    for host in welcome.hosts {
-        tracing::warn!(
-            pid = host.child.pid,
-            "ending a host of an earlier daemon, whose launch this one does not know"
-        );
-        supervisor
-            .kill_host(&host.child.id.to_string(), Signal::SIGKILL)
-            .await?;
-    }
 
     let nursery = Nursery {
         supervisor: supervisor.clone(),
-        epoch: welcome.epoch,
+        epoch,
         host_args: host_args(&config),
+        records,
+        max_pending_calls: config.max_pending_calls,
     };
-    let node = Arc::new(Node::probe(nursery.clone()).await);
     let registry = Arc::new(Registry::new(RegistryLimits {
         max_launches: config.max_launches,
     }));
+    inherit(&nursery, &registry, kept, welcome).await;
+    tokio::spawn(evict(Arc::clone(&registry)));
+    let node = Arc::new(Node::probe(nursery.clone(), config.host_programs.clone()).await);
     let launches = LaunchApi::new(Arc::clone(&registry), Arc::clone(&node), nursery, &config);
     let calls = launches.calls().clone();
     let (health, routes) =
@@ -113,24 +101,30 @@ async fn serve(config: Config, socket: SeqSocket) -> anyhow::Result<()> {
     }
     let shown: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     tracing::info!(
-        epoch = welcome.epoch,
+        epoch,
         listen = shown.join(", "),
         version = env!("CARGO_PKG_VERSION"),
         "ready"
     );
 
+    let mut replaced = false;
     loop {
         tokio::select! {
             _ = term.recv() => break,
             _ = int.recv() => break,
             _ = hup.recv() => tracing::info!("SIGHUP: nothing to read again"),
+            () = supervisor.retired() => {
+                replaced = true;
+                break;
+            }
             () = supervisor.closed() => bail!("the supervisor is gone"),
             _ = &mut serving => bail!("the server ended by itself"),
         }
     }
 
-    tracing::info!(grace = ?config.grace, "draining: no new launches, calls in progress finish");
-    if let Err(error) = net::notify::stopping() {
+    tracing::info!(grace = ?config.grace, replaced, "draining: no new launches, calls in progress finish");
+    // A service manager that hears of an end holds the service to it; a successor is none.
+    if !replaced && let Err(error) = net::notify::stopping() {
         tracing::debug!(%error, "whoever started this is not told that it stops");
     }
     registry.drain();
@@ -189,32 +183,4 @@ fn host_args(config: &Config) -> Vec<String> {
         format!("--log={}", config.log),
         format!("--log-format={}", config.log_format),
     ]
-}
-
-/// Makes the state directory, and takes it for this daemon alone.
-fn lock(state_dir: &Path) -> anyhow::Result<Flock<File>> {
-    let told = || format!("state_dir {}", state_dir.display());
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(state_dir)
-        .with_context(told)?;
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(state_dir.join("lock"))
-        .with_context(told)?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
-        let in_use = errno == nix::errno::Errno::EWOULDBLOCK;
-        let error = if in_use {
-            io::Error::new(
-                io::ErrorKind::ResourceBusy,
-                "another daemon uses it; give each its own",
-            )
-        } else {
-            errno.into()
-        };
-        anyhow::Error::new(error).context(told())
-    })
 }

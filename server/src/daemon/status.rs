@@ -4,10 +4,14 @@
 
 use std::time::SystemTime;
 
-use stagepages_host::launch::{AbortReason, Snapshot, State};
+use stagepages_host::{
+    launch::{AbortCause, AbortReason, Snapshot, State},
+    serve::Ended,
+};
 use stagepages_proto::v1;
 
-use crate::supervisor::HostExit;
+use super::Record;
+use crate::supervisor::{ExitStatus, HostExit};
 
 /// How a launch ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub struct Status {
     pub over: Option<SystemTime>,
     /// The host is reaped, and its memory free.
     pub released: bool,
+    /// Since when the host gives no sign of life, if it does not.
+    pub unresponsive: Option<SystemTime>,
     /// The launch as it was when it came into each of its states, in order. At most one for each state.
     pub history: Vec<Snapshot>,
 }
@@ -59,7 +65,15 @@ impl Status {
             started: None,
             over: None,
             released: false,
+            unresponsive: None,
         }
+    }
+
+    /// Takes that a host of an earlier daemon is this one's now. What it told in greeting is the present, and no news.
+    pub fn adopted(&mut self, ended: Option<SystemTime>, started: Option<SystemTime>) {
+        self.history = vec![self.snapshot.clone()];
+        self.ended = ended.or(self.ended);
+        self.started = started.or(self.started);
     }
 
     /// Takes what the host tells, and says whether it is news. A launch that is over stays so.
@@ -141,10 +155,38 @@ impl Status {
     /// Takes that the host is gone, after everything it told.
     pub fn gone(&mut self, exit: HostExit) {
         self.released = true;
+        self.unresponsive = None;
         if self.ending.is_none() {
+            let ending = match exit.code().and_then(Ended::from_exit_code) {
+                // It told so the only way that was left to it.
+                Some(Ended::LeaseExpired) => {
+                    let cause = AbortCause::told(AbortReason::LeaseExpired);
+                    self.snapshot.abort = Some(cause);
+                    Ending::Told
+                }
+                Some(Ended::Over | Ended::Unwanted) | None => Ending::Died(exit),
+            };
             self.snapshot.state = State::Aborted;
-            self.end(Ending::Died(exit));
+            self.end(ending);
         }
+    }
+
+    /// Takes that the host went while no daemon was there. What it told last is known as far as it is on record.
+    pub fn lost(&mut self, record: &Record, exit: Option<HostExit>) {
+        if let Some(answer) = record
+            .finish
+            .as_ref()
+            .and_then(|finish| finish.answer.as_ref())
+        {
+            self.snapshot.installed_pages = answer.installed_pages;
+            self.snapshot.digest = <[u8; 48]>::try_from(&*answer.launch_digest).ok();
+            self.snapshot.next_sequence = answer.next_sequence;
+        }
+        self.gone(exit.unwrap_or(HostExit {
+            pid: 0,
+            status: ExitStatus::Unknown,
+        }));
+        self.history = vec![self.snapshot.clone()];
     }
 }
 

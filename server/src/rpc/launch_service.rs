@@ -2,7 +2,7 @@
 //!
 //! Every handler is short: check, find the launch, ask its host, convert. What takes more has a file of its own.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use stagepages_host::{launch::State, platform::PlatformKind, protocol};
 use stagepages_proto::v1::{self, launch_service_server::LaunchService};
@@ -121,19 +121,21 @@ impl LaunchApi {
             .choose(checked.platform)
             .await
             .map_err(|error| error.launch(id))?;
-        let spec = checked.resolved(asked, platform);
+        let spec = checked.resolved(asked.clone(), platform);
         let create = checked.create(platform);
         let identity = Identity {
             id: id.to_owned(),
             uid,
             sequence,
+            asked,
             spec,
             platform,
+            created: SystemTime::now(),
             max_pending_calls: self.max_pending_calls,
             lease: checked.lease,
         };
         let launch = self.nursery.make(Blueprint { identity, create }).await?;
-        tracing::info!(launch = id, uid = launch.uid, %platform, host = launch.child.pid, "launch created");
+        tracing::info!(launch = id, uid = launch.uid, %platform, host = launch.child.as_ref().map(|child| child.pid), "launch created");
         Ok(launch)
     }
 
@@ -227,7 +229,7 @@ impl LaunchApi {
             .clone()
             .unwrap_or_else(|| launch.status().snapshot);
         match ask::told(&launch, answer) {
-            Ok(_) => Ok(launch.keep_finish(expected, &finished_as)),
+            Ok(_) => Ok(launch.keep_finish(expected, &finished_as).await),
             Err(error) if error.reason() == Reason::DigestMismatch => {
                 Err(error.meta("expected", hex(expected)))
             }
@@ -239,7 +241,7 @@ impl LaunchApi {
         }
     }
 
-    fn delete(&self, request: &v1::DeleteLaunchRequest) -> Result<(), ApiError> {
+    async fn delete(&self, request: &v1::DeleteLaunchRequest) -> Result<(), ApiError> {
         let launch = self.find(&request.name, &request.uid)?;
         let status = launch.status();
         let wrong = |text: &str| {
@@ -258,6 +260,14 @@ impl LaunchApi {
                 "its launch host is not gone yet; try again when resources_released is true",
             );
         }
+        // First the file, so that a launch that was deleted does not come back.
+        launch.forget().await.map_err(|error| {
+            let text = format!(
+                "the record of launch {} cannot be removed: {error}",
+                launch.id
+            );
+            ApiError::new(Reason::InternalError, text).launch(&launch.id)
+        })?;
         self.registry.remove(&launch);
         tracing::info!(launch = launch.id, uid = launch.uid, "launch deleted");
         Ok(())
@@ -455,7 +465,7 @@ impl LaunchService for LaunchApi {
         &self,
         request: Request<v1::DeleteLaunchRequest>,
     ) -> Result<Response<v1::DeleteLaunchResponse>, Status> {
-        self.delete(request.get_ref())?;
+        self.delete(request.get_ref()).await?;
         Ok(Response::new(v1::DeleteLaunchResponse {}))
     }
 }

@@ -95,12 +95,15 @@ impl LaunchApi {
         turn: OwnedSemaphorePermit,
     ) -> Result<Begun, ApiError> {
         launch.lease.touch();
-        if launch.status().ending.is_some() {
-            return Ok(Begun {
-                call,
-                sent: Sent::TooLate,
-            });
-        }
+        let staging = match &launch.staging {
+            Some(staging) if launch.status().ending.is_none() => staging,
+            Some(_) | None => {
+                return Ok(Begun {
+                    call,
+                    sent: Sent::TooLate,
+                });
+            }
+        };
         let broken = |error: std::io::Error| {
             let text = format!(
                 "the staging memory of launch {}: {error}; try again when memory is free",
@@ -108,7 +111,7 @@ impl LaunchApi {
             );
             untouched(launch, ApiError::new(Reason::NoCapacity, text))
         };
-        let mut slot = launch.staging.slot().await.map_err(broken)?;
+        let mut slot = staging.slot().await.map_err(broken)?;
         slot.keep(turn);
         let mut staging_offset = None;
         // The request's own copy is not needed while the host works.

@@ -64,7 +64,7 @@ pub(super) fn state(
         Some(State::Reset(v1::VcpuReset {})) => protocol::VcpuStart::Reset(true),
         Some(State::RealMode(state)) => protocol::VcpuStart::RealMode(real_mode(state)),
         Some(State::LongMode(state)) => protocol::VcpuStart::LongMode(long_mode(state)),
-        Some(State::Registers(state)) => protocol::VcpuStart::Registers(registers(state)),
+        Some(State::Registers(state)) => protocol::VcpuStart::Registers(Box::new(registers(state))),
         None => {
             let text = "one of reset, real_mode, long_mode or registers is required";
             return Err(("state", text.to_owned()));

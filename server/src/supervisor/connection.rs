@@ -7,13 +7,13 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use stagepages_host::wire::{self, SeqSocket};
 
 use super::proto::{
-    Event, EventBody, Hello, HostExited, LivingHost, MAX_PENDING_SPAWNS, PROTOCOL_VERSION, Request,
-    RequestBody, SpawnFailed, Spawned, Welcome,
+    Adopted, Event, EventBody, Hello, HostExited, LivingHost, MAX_PENDING_SPAWNS, PROTOCOL_VERSION,
+    Request, RequestBody, Retire, SpawnFailed, Spawned, Welcome,
 };
 
 /// Hosts, and exits, in one `Welcome`; so many fit a frame.
@@ -27,10 +27,19 @@ pub(super) struct Connection {
     outgoing: VecDeque<Outgoing>,
 }
 
+/// A frame that the daemon did not take yet.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    pub(super) bytes: Vec<u8>,
+    pub(super) is_answer: bool,
+}
+
+/// What a daemon asked for.
 #[derive(Debug)]
-struct Outgoing {
-    bytes: Vec<u8>,
-    is_answer: bool,
+pub(super) struct Asked {
+    pub(super) body: RequestBody,
+    /// Of [`RequestBody::AdoptHost`], and of nothing else.
+    pub(super) pidfd: Option<OwnedFd>,
 }
 
 /// Why a daemon is not talked to any more.
@@ -45,8 +54,10 @@ pub(super) enum Fault {
     /// Not a request.
     #[error("the daemon sent a malformed request")]
     Malformed(#[from] wire::CodecError),
-    /// A request that says nothing, or comes with descriptors.
-    #[error("the daemon sent an empty request or {fds} descriptors")]
+    /// A request that says nothing, or comes with other descriptors than it should.
+    #[error(
+        "the daemon sent an empty request, or one with {fds} descriptors, which only one for adoption has, and one"
+    )]
     Empty {
         /// How many came.
         fds: usize,
@@ -82,6 +93,20 @@ impl Connection {
         }
     }
 
+    /// Goes on with a daemon that another process of this supervisor began with.
+    pub(super) fn resume(socket: SeqSocket, greeted: bool, outgoing: Vec<Outgoing>) -> Self {
+        Self {
+            socket,
+            greeted,
+            outgoing: outgoing.into(),
+        }
+    }
+
+    /// What the daemon did not take yet, oldest first.
+    pub(super) fn outgoing(&self) -> impl Iterator<Item = &Outgoing> {
+        self.outgoing.iter()
+    }
+
     /// Whether the daemon has said hello: only then it is told of exits one by one, those before are in its `Welcome`.
     pub(super) fn greeted(&self) -> bool {
         self.greeted
@@ -93,21 +118,20 @@ impl Connection {
     }
 
     /// The next request, or `None` for now.
-    pub(super) fn next_request(&mut self) -> Result<Option<RequestBody>, Fault> {
-        let frame = match self.socket.try_recv() {
+    pub(super) fn next_request(&mut self) -> Result<Option<Asked>, Fault> {
+        let mut frame = match self.socket.try_recv() {
             Ok(Some(frame)) => frame,
             Ok(None) => return Err(Fault::Closed),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let body = match wire::decode::<Request>(&frame.bytes)?.body {
-            Some(body) if frame.fds.is_empty() => body,
-            Some(_) | None => {
-                return Err(Fault::Empty {
-                    fds: frame.fds.len(),
-                });
-            }
-        };
+        let fds = frame.fds.len();
+        let body = wire::decode::<Request>(&frame.bytes)?.body;
+        let body = body.ok_or(Fault::Empty { fds })?;
+        if fds != usize::from(matches!(body, RequestBody::AdoptHost(_))) {
+            return Err(Fault::Empty { fds });
+        }
+        let pidfd = frame.fds.pop();
         if let RequestBody::Hello(Hello { protocol_version }) = &body
             && *protocol_version != PROTOCOL_VERSION
         {
@@ -120,17 +144,12 @@ impl Connection {
             return Err(Fault::OutOfPlace);
         }
         self.greeted = true;
-        Ok(Some(body))
+        Ok(Some(Asked { body, pidfd }))
     }
 
-    /// Whether a dead daemon's last requests say that it served. Its others are nobody's any more.
-    pub(super) fn says_ready(&mut self) -> bool {
-        while let Ok(Some(request)) = self.next_request() {
-            if matches!(request, RequestBody::Ready(_)) {
-                return true;
-            }
-        }
-        false
+    /// What a dead daemon had asked for last. Of use is only what it told of itself; the rest is nobody's any more.
+    pub(super) fn last_words(&mut self) -> impl Iterator<Item = RequestBody> {
+        std::iter::from_fn(|| self.next_request().ok().flatten().map(|asked| asked.body))
     }
 
     /// Answers `Hello`.
@@ -150,6 +169,17 @@ impl Connection {
     /// Says that a host runs.
     pub(super) fn spawned(&mut self, id: String, pid: u32) -> Result<(), Fault> {
         self.answer(EventBody::Spawned(Spawned { id, pid }))
+    }
+
+    /// Says that a host was taken in.
+    pub(super) fn adopted(&mut self, id: String, pid: u32) -> Result<(), Fault> {
+        self.answer(EventBody::Adopted(Adopted { id, pid }))
+    }
+
+    /// Asks the daemon to make room for its successor.
+    pub(super) fn retire(&mut self) -> Result<(), Fault> {
+        self.queue(EventBody::Retire(Retire {}), false)?;
+        self.flush()
     }
 
     /// Says that a host does not run.
@@ -233,160 +263,4 @@ fn welcomes(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::proto::{HostKind, KillHost, Ready};
-    use super::*;
-
-    fn pair() -> (Connection, SeqSocket) {
-        let (ours, theirs) = SeqSocket::pair().unwrap();
-        (Connection::new(ours), theirs)
-    }
-
-    fn send(socket: &SeqSocket, body: RequestBody) {
-        let request = Request { body: Some(body) };
-        socket.send(&wire::encode(&request).unwrap(), &[]).unwrap();
-    }
-
-    fn hello(protocol_version: u32) -> RequestBody {
-        RequestBody::Hello(Hello { protocol_version })
-    }
-
-    #[test]
-    fn hello_comes_first_and_once() {
-        let (mut connection, daemon) = pair();
-        assert!(connection.next_request().unwrap().is_none());
-        send(&daemon, hello(PROTOCOL_VERSION));
-        assert!(!connection.greeted());
-        assert!(connection.next_request().unwrap().is_some());
-        assert!(connection.greeted());
-        send(&daemon, RequestBody::Ready(Ready {}));
-        assert!(connection.next_request().unwrap().is_some());
-        send(&daemon, hello(PROTOCOL_VERSION));
-        let fault = connection.next_request().unwrap_err();
-        assert!(matches!(fault, Fault::OutOfPlace));
-
-        let (mut connection, daemon) = pair();
-        send(&daemon, RequestBody::Ready(Ready {}));
-        let fault = connection.next_request().unwrap_err();
-        assert!(matches!(fault, Fault::OutOfPlace));
-    }
-
-    #[test]
-    fn what_is_no_request_is_a_fault() {
-        let (mut connection, daemon) = pair();
-        daemon.send(&[0xff; 9], &[]).unwrap();
-        let fault = connection.next_request().unwrap_err();
-        assert!(matches!(fault, Fault::Malformed(_)));
-
-        // An unknown field alone: protobuf, but no body.
-        daemon.send(&[0xf8, 0x7f, 0x01], &[]).unwrap();
-        let fault = connection.next_request().unwrap_err();
-        assert!(matches!(fault, Fault::Empty { fds: 0 }));
-
-        let request = Request {
-            body: Some(hello(PROTOCOL_VERSION)),
-        };
-        let bytes = wire::encode(&request).unwrap();
-        daemon.send(&bytes, &[daemon.as_fd()]).unwrap();
-        let fault = connection.next_request().unwrap_err();
-        assert!(matches!(fault, Fault::Empty { fds: 1 }));
-
-        send(&daemon, hello(PROTOCOL_VERSION + 1));
-        let fault = connection.next_request().unwrap_err();
-        assert!(matches!(fault, Fault::Version { theirs: 2 }));
-
-        drop(daemon);
-        let fault = connection.next_request().unwrap_err();
-        assert!(matches!(fault, Fault::Closed));
-    }
-
-    #[test]
-    fn a_daemon_that_asks_and_never_reads_is_cut_off_and_until_then_nothing_waits() {
-        let (mut connection, daemon) = pair();
-        let mut answers = 0;
-        let fault = loop {
-            match connection.spawned("a".repeat(64), 1) {
-                Ok(()) => answers += 1,
-                Err(fault) => break fault,
-            }
-            assert!(answers < 1 << 16, "answers have no bound");
-        };
-        assert!(matches!(fault, Fault::NotReading));
-        assert!(connection.has_outgoing());
-        for _ in 0..answers {
-            connection.flush().unwrap();
-            daemon.try_recv().unwrap().unwrap();
-        }
-        connection.flush().unwrap();
-        assert!(!connection.has_outgoing());
-    }
-
-    #[test]
-    fn a_welcome_of_thousands_comes_in_frames_that_fit_and_loses_nobody() {
-        let hosts: Vec<_> = (0..4096)
-            .map(|pid| LivingHost {
-                id: "h".repeat(64),
-                pid: u32::MAX - pid,
-                kind: i32::from(HostKind::Launch),
-            })
-            .collect();
-        let exits: Vec<_> = (0..777)
-            .map(|pid| HostExited {
-                id: "e".repeat(64),
-                pid: u32::MAX - pid,
-                code: None,
-                signal: Some(-1),
-                core_dumped: true,
-            })
-            .collect();
-        let welcomes = welcomes(u64::MAX, &[b'/'; 107], &hosts, &exits);
-        for (index, welcome) in welcomes.iter().enumerate() {
-            assert_eq!(welcome.more, index + 1 < welcomes.len());
-            let body = Some(EventBody::Welcome(welcome.clone()));
-            wire::encode(&Event { body }).unwrap();
-        }
-        let all = |pick: fn(&Welcome) -> usize| welcomes.iter().map(pick).sum::<usize>();
-        assert_eq!(all(|w| w.hosts.len()), 4096);
-        assert_eq!(all(|w| w.exits.len()), 777);
-        assert_eq!(super::welcomes(1, b"/", &[], &[]).len(), 1);
-    }
-
-    #[test]
-    fn a_daemon_that_dies_before_its_answers_is_heard_to_the_end() {
-        let (mut connection, daemon) = pair();
-        send(&daemon, hello(PROTOCOL_VERSION));
-        send(&daemon, RequestBody::Ready(Ready {}));
-        drop(daemon);
-        connection.exited(HostExited::default()).unwrap();
-        assert!(connection.next_request().unwrap().is_some());
-        assert!(connection.next_request().unwrap().is_some());
-        let fault = connection.next_request().unwrap_err();
-        assert!(matches!(fault, Fault::Closed));
-    }
-
-    #[test]
-    fn last_words_are_searched_for_ready_only() {
-        let (mut connection, daemon) = pair();
-        send(&daemon, hello(PROTOCOL_VERSION));
-        let id = "a".to_owned();
-        send(&daemon, RequestBody::KillHost(KillHost { id, signal: 9 }));
-        assert!(!connection.says_ready());
-        send(&daemon, RequestBody::Ready(Ready {}));
-        drop(daemon);
-        assert!(connection.says_ready());
-        assert!(!connection.says_ready());
-    }
-
-    #[test]
-    fn requests_are_read_while_nothing_can_be_sent() {
-        let (mut connection, daemon) = pair();
-        send(&daemon, hello(PROTOCOL_VERSION));
-        connection.next_request().unwrap();
-        while !connection.has_outgoing() {
-            connection.exited(HostExited::default()).unwrap();
-        }
-        let id = "a".to_owned();
-        send(&daemon, RequestBody::KillHost(KillHost { id, signal: 9 }));
-        assert!(connection.next_request().unwrap().is_some());
-    }
-}
+mod tests;

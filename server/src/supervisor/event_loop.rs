@@ -12,11 +12,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use super::connection::{Connection, Fault};
+use super::candidate::Candidate;
+use super::connection::{Asked, Connection, Fault};
 use super::exit::ExitStatus;
 use super::hosts::{HostTable, to_wire};
 use super::lifecycle::signal_child;
-use super::proto::{RequestBody, SpawnFailed, SpawnHost};
+use super::proto::{AdoptHost, RequestBody, SpawnFailed, SpawnHost};
 use super::requests::{self, Refusal};
 use super::restart::RestartPolicy;
 use super::runtime_dir::RuntimeDir;
@@ -25,7 +26,7 @@ use super::spawn::Launcher;
 use super::{SupervisorConfig, SupervisorError};
 
 /// Beyond its grace, before a draining daemon is killed.
-const GRACE_MARGIN: Duration = Duration::from_secs(5);
+pub(super) const GRACE_MARGIN: Duration = Duration::from_secs(5);
 /// For a daemon that closed its socket, to end.
 const CLOSED_GRACE: Duration = Duration::from_secs(5);
 /// Requests served before signals and deadlines are looked at again.
@@ -47,6 +48,10 @@ pub(super) struct Supervisor {
     /// Whether we were told to end.
     pub(super) stopping: bool,
     pub(super) daemon: DaemonState,
+    /// The build that is asked whether it can take this process over.
+    pub(super) candidate: Option<Candidate>,
+    /// Whether it can, and does at the end of this turn.
+    pub(super) exec_due: bool,
 }
 
 /// As in the module's picture.
@@ -72,6 +77,8 @@ pub(super) struct Daemon {
     /// None once it closed its end or broke the protocol.
     pub(super) connection: Option<Connection>,
     pub(super) kill_at: Option<Instant>,
+    /// Whether it makes room for its successor, after an upgrade.
+    pub(super) retiring: bool,
 }
 
 /// What [`Supervisor::run`] returns in the end.
@@ -86,7 +93,7 @@ pub(super) enum Outcome {
 impl Supervisor {
     pub(super) fn new(config: SupervisorConfig, dir: RuntimeDir, signals: Signals) -> Self {
         Self {
-            launcher: Launcher::new(config.program.clone()),
+            launcher: Launcher::new(config.program.clone(), config.host_programs.clone()),
             hosts: HostTable::new(config.max_hosts),
             config,
             dir,
@@ -96,9 +103,12 @@ impl Supervisor {
             ever_ready: false,
             stopping: false,
             daemon: DaemonState::Restarting { at: Instant::now() },
+            candidate: None,
+            exec_due: false,
         }
     }
 
+    /// Starts the first daemon, and supervises.
     pub(super) fn run(mut self) -> Result<ExitCode, SupervisorError> {
         self.daemon = self
             .start_daemon()
@@ -106,6 +116,11 @@ impl Supervisor {
                 program: self.config.program.clone(),
                 source,
             })?;
+        self.supervise()
+    }
+
+    /// Supervises until the end. What happened before is seen in the first turn: its signals are pending, and a daemon that is due is started.
+    pub(super) fn supervise(mut self) -> Result<ExitCode, SupervisorError> {
         loop {
             self.wait().map_err(SupervisorError::Wait)?;
             // The socket before the deaths: what a daemon said before it died counts.
@@ -117,6 +132,9 @@ impl Supervisor {
             if let Some(outcome) = self.on_time(Instant::now()) {
                 return self.finish(outcome);
             }
+            if self.exec_due {
+                self.exec();
+            }
         }
     }
 
@@ -127,6 +145,8 @@ impl Supervisor {
             DaemonState::Restarting { at } => Some(*at),
             DaemonState::Gone { until, .. } => Some(*until),
         };
+        let answer_due = self.candidate.as_ref().and_then(|asked| asked.kill_at);
+        let due = due.into_iter().chain(answer_due).min();
         let timeout = due.map_or(PollTimeout::NONE, |due| {
             // Rounded up: a poll that returns early would only come back.
             let left = due.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
@@ -140,6 +160,8 @@ impl Supervisor {
             events.set(PollFlags::POLLOUT, connection.has_outgoing());
             fds.push(PollFd::new(connection.as_fd(), events));
         }
+        let adopted = self.hosts.adopted();
+        fds.extend(adopted.map(|(_, held)| PollFd::new(held.as_fd(), PollFlags::POLLIN)));
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(errno) => Err(errno.into()),
@@ -175,20 +197,22 @@ impl Supervisor {
         };
         connection.flush()?;
         for _ in 0..REQUESTS_PER_TURN {
-            match connection.next_request()? {
-                None => break,
-                Some(RequestBody::Hello(_)) => {
+            let Some(Asked { body, pidfd }) = connection.next_request()? else {
+                break;
+            };
+            match body {
+                RequestBody::Hello(_) => {
                     let (hosts, exits) = self.hosts.snapshot();
                     let host_dir = self.dir.host_dir().as_os_str().as_encoded_bytes();
                     connection.welcome(self.epoch, host_dir, &hosts, &exits)?;
                 }
-                Some(RequestBody::Ready(_)) => {
+                RequestBody::Ready(_) => {
                     tracing::info!(epoch = self.epoch, "daemon ready");
                     self.ever_ready = true;
                 }
-                Some(RequestBody::SpawnHost(request)) => {
+                RequestBody::SpawnHost(request) => {
                     let spawned = if self.stopping {
-                        Err(Refusal::new(Errno::ESHUTDOWN, "the supervisor is ending"))
+                        Err(ending())
                     } else {
                         let Self {
                             hosts,
@@ -200,16 +224,20 @@ impl Supervisor {
                     };
                     answer(connection, request, spawned)?;
                 }
-                Some(RequestBody::KillHost(request)) => {
+                RequestBody::AdoptHost(request) => {
+                    let adopted = match pidfd {
+                        _ if self.stopping => Err(ending()),
+                        Some(pidfd) => requests::adopt_host(&request, pidfd, &mut self.hosts),
+                        None => Err(Refusal::new(Errno::EBADF, "no pidfd")),
+                    };
+                    answer_adoption(connection, request, adopted)?;
+                }
+                RequestBody::KillHost(request) => {
                     requests::kill_host(&request, &self.hosts).ok_or(Fault::BadSignal {
                         signal: request.signal,
                     })?;
                 }
-                Some(RequestBody::AckExit(ack)) => {
-                    if let Ok(id) = ack.id.parse() {
-                        self.hosts.acknowledge(&id);
-                    }
-                }
+                RequestBody::AckExit(ack) => self.hosts.acknowledge_named(&ack),
             }
         }
         Ok(())
@@ -219,6 +247,9 @@ impl Supervisor {
         if matches!(signal, Signal::SIGTERM | Signal::SIGINT) && !self.stopping {
             tracing::info!(%signal, hosts = self.hosts.living(), "told to end");
             self.stopping = true;
+            if let Some(candidate) = &self.candidate {
+                signal_child(candidate.pid, Signal::SIGKILL);
+            }
             match &mut self.daemon {
                 DaemonState::Running(daemon) => {
                     signal_child(daemon.pid, Signal::SIGTERM);
@@ -234,8 +265,15 @@ impl Supervisor {
         {
             signal_child(daemon.pid, signal);
         }
+        if signal == Signal::SIGUSR2 {
+            self.begin_upgrade();
+        }
         // SIGCHLD only woke us: several deaths can share one, so every turn reaps.
     }
+}
+
+fn ending() -> Refusal {
+    Refusal::new(Errno::ESHUTDOWN, "the supervisor is ending")
 }
 
 fn answer(
@@ -249,13 +287,36 @@ fn answer(
             tracing::info!(host = id, pid = pid.as_raw(), "host started");
             connection.spawned(id, to_wire(pid))
         }
-        Err(Refusal { errno, message }) => {
-            tracing::warn!(host = id, %errno, message, "host not started");
-            connection.spawn_failed(SpawnFailed {
-                id,
-                errno: errno as i32,
-                message,
-            })
-        }
+        Err(refusal) => refuse(connection, id, refusal, "host not started"),
     }
+}
+
+fn answer_adoption(
+    connection: &mut Connection,
+    request: AdoptHost,
+    adopted: Result<Pid, Refusal>,
+) -> Result<(), Fault> {
+    let id = request.id;
+    match adopted {
+        Ok(pid) => {
+            tracing::info!(host = id, pid = pid.as_raw(), "host adopted");
+            connection.adopted(id, to_wire(pid))
+        }
+        Err(refusal) => refuse(connection, id, refusal, "host not adopted"),
+    }
+}
+
+fn refuse(
+    connection: &mut Connection,
+    id: String,
+    refusal: Refusal,
+    what: &str,
+) -> Result<(), Fault> {
+    let Refusal { errno, message } = refusal;
+    tracing::warn!(host = id, %errno, message, "{what}");
+    connection.spawn_failed(SpawnFailed {
+        id,
+        errno: errno as i32,
+        message,
+    })
 }

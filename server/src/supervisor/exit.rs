@@ -1,8 +1,10 @@
 //! How a process ended.
 //!
-//! **Invariant:** nothing is folded: a code stays a code, a signal stays its number, real-time ones too.
+//! **Invariant:** nothing is folded: a code stays a code, a signal stays its number, real-time ones too, and what nobody saw is not guessed.
 
 use std::fmt;
+
+use rustix::process::WaitIdStatus;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub enum ExitStatus {
         /// Whether it left a core dump.
         core_dumped: bool,
     },
+    /// Nobody could see: it was adopted, so another process was its parent, and took the status or died before it.
+    Unknown,
 }
 
 /// How a host ended.
@@ -43,12 +47,25 @@ impl ExitStatus {
         }
     }
 
+    /// Reads what waitid(2) tells of a process that ended.
+    #[must_use]
+    pub fn from_waitid(status: &WaitIdStatus) -> Self {
+        match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => Self::Code(code),
+            (None, Some(signal)) => Self::Signal {
+                signal,
+                core_dumped: status.dumped(),
+            },
+            (None, None) => Self::Unknown,
+        }
+    }
+
     /// What it returned, unless a signal killed it.
     #[must_use]
     pub fn code(self) -> Option<i32> {
         match self {
             Self::Code(code) => Some(code),
-            Self::Signal { .. } => None,
+            Self::Signal { .. } | Self::Unknown => None,
         }
     }
 
@@ -56,17 +73,18 @@ impl ExitStatus {
     #[must_use]
     pub fn signal(self) -> Option<i32> {
         match self {
-            Self::Code(_) => None,
+            Self::Code(_) | Self::Unknown => None,
             Self::Signal { signal, .. } => Some(signal),
         }
     }
 
-    /// What a shell would make of it: the code, or 128 and the signal.
+    /// What a shell would make of it: the code, or 128 and the signal; 255 for what nobody saw.
     #[must_use]
     pub fn shell_code(self) -> u8 {
         let code = match self {
             Self::Code(code) => code,
             Self::Signal { signal, .. } => 128 + signal,
+            Self::Unknown => 255,
         };
         u8::try_from(code).unwrap_or(u8::MAX)
     }
@@ -86,6 +104,7 @@ impl fmt::Display for ExitStatus {
                 }
                 f.write_str(if *core_dumped { ", core dumped" } else { "" })
             }
+            Self::Unknown => f.write_str("ended in a way nobody could see"),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Which hosts live, and which exits nobody knows of yet.
 //!
 //! ```text
-//!   (free) ──started──▶ living ──reaped──▶ exited ──acknowledged──▶ (free)
+//!   (free) ──started, adopted──▶ living ──ended──▶ exited ──acknowledged──▶ (free)
 //! ```
 //!
-//! A slot is taken from the start of a host until its exit is acknowledged, so the one bound on slots bounds hosts and kept exits alike.
+//! A slot is taken from the start of a host, or its adoption, until its exit is acknowledged, so the one bound on slots bounds hosts and kept exits alike.
 //!
 //! **Invariant:** pure bookkeeping; no exit is ever dropped to make room.
 
@@ -15,13 +15,17 @@ use nix::unistd::Pid;
 
 use super::exit::{ExitStatus, HostExit};
 use super::id::HostId;
-use super::proto::{HostExited, HostKind, LivingHost};
+use super::process::{PidFd, Process};
+use super::proto::{AckExit, HostExited, HostKind, LivingHost};
 
 /// All slots.
 #[derive(Debug)]
 pub(super) struct HostTable {
     slots: BTreeMap<HostId, Slot>,
+    /// Living hosts that are our children.
     by_pid: HashMap<Pid, HostId>,
+    /// Living hosts that are not, or came to us as orphans.
+    adopted: BTreeMap<HostId, PidFd>,
     limit: usize,
 }
 
@@ -37,6 +41,7 @@ impl HostTable {
         Self {
             slots: BTreeMap::new(),
             by_pid: HashMap::new(),
+            adopted: BTreeMap::new(),
             limit,
         }
     }
@@ -58,13 +63,48 @@ impl HostTable {
         self.slots.insert(id, Slot::Living { pid, kind });
     }
 
-    /// A process ended. If it was a host, its exit is kept from here on.
+    /// A host that was admitted is held by this descriptor.
+    pub(super) fn adopt(&mut self, id: HostId, process: PidFd, kind: HostKind) {
+        let pid = process.pid();
+        self.adopted.insert(id.clone(), process);
+        self.slots.insert(id, Slot::Living { pid, kind });
+    }
+
+    /// An exit from before an upgrade.
+    pub(super) fn restore_exit(&mut self, id: HostId, exit: HostExit) {
+        self.slots.insert(id, Slot::Exited(exit));
+    }
+
+    /// Whether this process is a living host.
+    pub(super) fn knows(&self, pid: Pid) -> bool {
+        self.by_pid.contains_key(&pid) || self.adopted.values().any(|held| held.pid() == pid)
+    }
+
+    /// A process was waited for. If it was a host, its exit is kept from here on.
+    ///
+    /// An adopted one is waited for this way where we are PID 1. Its number cannot mean another process: the caller has taken those that had ended
+    /// before out by [`Self::ended`].
     pub(super) fn reaped(&mut self, pid: Pid, status: ExitStatus) -> Option<(HostId, HostExit)> {
-        let id = self.by_pid.remove(&pid)?;
+        let adopted = || {
+            let found = self.adopted.iter().find(|(_, held)| held.pid() == pid);
+            found.map(|(id, _)| id.clone())
+        };
+        let id = self.by_pid.get(&pid).cloned().or_else(adopted)?;
+        self.ended(id, status)
+    }
+
+    /// A host ended. Its exit is kept from here on.
+    pub(super) fn ended(&mut self, id: HostId, status: ExitStatus) -> Option<(HostId, HostExit)> {
+        let Some(Slot::Living { pid, .. }) = self.slots.get(&id) else {
+            return None;
+        };
         let exit = HostExit {
-            pid: to_wire(pid),
+            pid: to_wire(*pid),
             status,
         };
+        if self.adopted.remove(&id).is_none() {
+            self.by_pid.remove(pid);
+        }
         self.slots.insert(id.clone(), Slot::Exited(exit));
         Some((id, exit))
     }
@@ -76,27 +116,47 @@ impl HostTable {
         }
     }
 
-    /// The process of a living host. It stays its own until [`Self::reaped`]: a process that was not waited for keeps its number.
-    pub(super) fn pid_of(&self, id: &HostId) -> Option<Pid> {
+    /// The process of a living host.
+    pub(super) fn process_of(&self, id: &HostId) -> Option<Process<'_>> {
+        if let Some(held) = self.adopted.get(id) {
+            return Some(Process::Adopted(held));
+        }
         match self.slots.get(id) {
-            Some(Slot::Living { pid, .. }) => Some(*pid),
+            Some(Slot::Living { pid, .. }) => Some(Process::Child(*pid)),
             Some(Slot::Exited(_)) | None => None,
         }
     }
 
-    /// The processes of all living hosts.
-    pub(super) fn living_pids(&self) -> impl Iterator<Item = Pid> {
-        self.by_pid.keys().copied()
+    /// Living hosts that we started.
+    pub(super) fn children(&self) -> impl Iterator<Item = Process<'_>> {
+        self.by_pid.keys().copied().map(Process::Child)
+    }
+
+    /// As [`Self::acknowledge`], as a daemon says it; a name that is none is no exit either.
+    pub(super) fn acknowledge_named(&mut self, ack: &AckExit) {
+        if let Ok(id) = ack.id.parse() {
+            self.acknowledge(&id);
+        }
+    }
+
+    /// All living hosts, in order of id, as in [`Self::snapshot`].
+    pub(super) fn processes(&self) -> impl Iterator<Item = Process<'_>> {
+        self.slots.keys().filter_map(|id| self.process_of(id))
+    }
+
+    /// Living hosts that we took in, in order of id.
+    pub(super) fn adopted(&self) -> impl Iterator<Item = (&HostId, &PidFd)> {
+        self.adopted.iter()
     }
 
     /// How many hosts live.
     pub(super) fn living(&self) -> usize {
-        self.by_pid.len()
+        self.by_pid.len() + self.adopted.len()
     }
 
     /// Everything that a new daemon has to know, in order of id.
     pub(super) fn snapshot(&self) -> (Vec<LivingHost>, Vec<HostExited>) {
-        let mut living = Vec::with_capacity(self.by_pid.len());
+        let mut living = Vec::with_capacity(self.living());
         let mut exits = Vec::new();
         for (id, slot) in &self.slots {
             match slot {
@@ -141,7 +201,7 @@ mod tests {
             .reaped(Pid::from_raw(10), ExitStatus::Code(3))
             .unwrap();
         assert_eq!(exit.0, id("a"));
-        assert_eq!(table.pid_of(&id("a")), None);
+        assert!(table.process_of(&id("a")).is_none());
         assert_eq!(table.living(), 1);
         for _ in 0..2 {
             let (living, exits) = table.snapshot();
@@ -182,7 +242,7 @@ mod tests {
         let mut table = table(2, &[("a", 10)]);
         table.acknowledge(&id("a"));
         table.acknowledge(&id("nobody"));
-        assert_eq!(table.pid_of(&id("a")), Some(Pid::from_raw(10)));
+        assert!(table.process_of(&id("a")).is_some());
     }
 
     #[test]
@@ -190,11 +250,50 @@ mod tests {
         let mut table = table(4, &[("a", 10)]);
         table.reaped(Pid::from_raw(10), ExitStatus::Code(0));
         table.started(id("b"), Pid::from_raw(10), HostKind::Probe);
-        assert_eq!(table.pid_of(&id("b")), Some(Pid::from_raw(10)));
-        assert_eq!(table.pid_of(&id("a")), None);
+        assert!(table.process_of(&id("b")).is_some());
+        assert!(table.process_of(&id("a")).is_none());
         let exit = table
             .reaped(Pid::from_raw(10), ExitStatus::Code(1))
             .unwrap();
         assert_eq!(exit.0, id("b"));
+    }
+
+    /// Holds a descriptor that is no pidfd: the table never looks.
+    fn held(pid: i32) -> PidFd {
+        let fd = std::fs::File::open("/dev/null").unwrap().into();
+        PidFd::verified(fd, Pid::from_raw(pid))
+    }
+
+    #[test]
+    fn an_adopted_host_ends_once_whichever_way_it_is_seen() {
+        for by_wait in [false, true] {
+            let mut table = table(4, &[("a", 10)]);
+            table.adopt(id("b"), held(11), HostKind::Launch);
+            assert!(table.knows(Pid::from_raw(11)));
+            assert_eq!(table.living(), 2);
+            let ends = |table: &mut HostTable| match by_wait {
+                true => table.reaped(Pid::from_raw(11), ExitStatus::Code(1)),
+                false => table.ended(id("b"), ExitStatus::Code(1)),
+            };
+            assert_eq!(ends(&mut table).map(|(id, _)| id), Some(id("b")));
+            assert_eq!(ends(&mut table), None);
+            assert!(!table.knows(Pid::from_raw(11)));
+            assert_eq!((table.living(), table.snapshot().1.len()), (1, 1));
+        }
+    }
+
+    #[test]
+    fn a_child_with_the_number_of_an_adopted_host_that_is_gone_is_itself() {
+        let mut table = table(4, &[]);
+        table.adopt(id("old"), held(10), HostKind::Launch);
+        table.started(id("new"), Pid::from_raw(10), HostKind::Launch);
+        let ended = table.ended(id("old"), ExitStatus::Unknown);
+        assert_eq!(ended.map(|(id, _)| id), Some(id("old")));
+        assert!(matches!(
+            table.process_of(&id("new")),
+            Some(Process::Child(_))
+        ));
+        let reaped = table.reaped(Pid::from_raw(10), ExitStatus::Code(0));
+        assert_eq!(reaped.map(|(id, _)| id), Some(id("new")));
     }
 }

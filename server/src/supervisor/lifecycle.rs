@@ -1,13 +1,14 @@
 //! How children come and go: starts, deaths, and what becomes due.
 //!
-//! **Invariant:** children are reaped here and nowhere else. One that was not reaped keeps its number, so no signal of ours ever hits a
-//! stranger.
+//! **Invariant:** children are reaped here and nowhere else. One that was not reaped keeps its number, and other hosts are held by pidfds, so no
+//! signal of ours ever hits a stranger.
 
 use std::io;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustix::process::{WaitOptions, wait};
@@ -16,9 +17,12 @@ use stagepages_host::wire::SeqSocket;
 use super::SupervisorError;
 use super::connection::Connection;
 use super::event_loop::{Daemon, DaemonState, Outcome, Supervisor};
-use super::exit::ExitStatus;
-use super::proto::HostExited;
+use super::exit::{ExitStatus, HostExit};
+use super::id::HostId;
+use super::process::Process;
+use super::proto::{HostExited, RequestBody};
 use super::restart::{MAX_QUICK_DEATHS, Verdict};
+use super::spawn::Program;
 
 /// For hosts behind SIGTERM, and again behind SIGKILL.
 const HOSTS_GRACE: Duration = Duration::from_secs(5);
@@ -26,9 +30,10 @@ const HOSTS_GRACE: Duration = Duration::from_secs(5);
 impl Supervisor {
     pub(super) fn start_daemon(&mut self) -> io::Result<DaemonState> {
         let (ours, theirs) = SeqSocket::pair()?;
+        let args = &self.config.daemon_args;
         let pid = self
             .launcher
-            .spawn("daemon", &self.config.daemon_args, theirs.as_fd())?;
+            .spawn(Program::Own, "daemon", args, theirs.as_fd())?;
         self.epoch += 1;
         tracing::info!(pid = pid.as_raw(), epoch = self.epoch, "daemon started");
         Ok(DaemonState::Running(Daemon {
@@ -36,11 +41,23 @@ impl Supervisor {
             born: Instant::now(),
             connection: Some(Connection::new(ours)),
             kill_at: None,
+            retiring: false,
         }))
     }
 
-    /// Takes every child that ended, ours or, for a PID 1, anybody's.
+    /// Takes every child that ended, ours or, for a PID 1, anybody's, and every adopted host.
+    ///
+    /// Adopted ones first, by their descriptors: what is waited for then by its number cannot be taken for one that is long gone. As PID 1 we are
+    /// their parent too, and whichever way sees the end first tells it, with the true status.
     pub(super) fn reap(&mut self) {
+        for id in self.ended_adopted() {
+            let status = self.hosts.process_of(&id).map(|process| match process {
+                Process::Adopted(held) => held.status(),
+                Process::Child(_) => ExitStatus::Unknown,
+            });
+            let ended = status.and_then(|status| self.hosts.ended(id, status));
+            self.on_host_death(ended);
+        }
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             let pid = Pid::from_raw(pid.as_raw_nonzero().get());
             let Some(status) = ExitStatus::from_wait(status.as_raw()) else {
@@ -48,14 +65,39 @@ impl Supervisor {
             };
             if matches!(&self.daemon, DaemonState::Running(daemon) if daemon.pid == pid) {
                 self.on_daemon_death(status);
-            } else if let Some((id, exit)) = self.hosts.reaped(pid, status) {
-                tracing::info!(host = %id, pid = exit.pid, %status, "host ended");
-                self.dir.remove_socket(&id);
-                self.tell(HostExited::new(&id, exit));
+            } else if let Some(candidate) = self.candidate.take_if(|asked| asked.pid == pid) {
+                self.on_candidate_end(&candidate, status);
+            } else if let ended @ Some(_) = self.hosts.reaped(pid, status) {
+                self.on_host_death(ended);
             } else {
                 tracing::debug!(pid = pid.as_raw(), %status, "an orphan ended");
             }
         }
+    }
+
+    fn ended_adopted(&self) -> Vec<HostId> {
+        let (ids, mut fds): (Vec<_>, Vec<_>) = self
+            .hosts
+            .adopted()
+            .map(|(id, held)| (id, PollFd::new(held.as_fd(), PollFlags::POLLIN)))
+            .unzip();
+        if fds.is_empty() || poll(&mut fds, PollTimeout::ZERO).is_err() {
+            return Vec::new();
+        }
+        let ended = ids.into_iter().zip(&fds);
+        ended
+            .filter(|(_, fd)| fd.any() == Some(true))
+            .map(|(id, _)| id.clone())
+            .collect()
+    }
+
+    fn on_host_death(&mut self, ended: Option<(HostId, HostExit)>) {
+        let Some((id, exit)) = ended else {
+            return;
+        };
+        tracing::info!(host = %id, pid = exit.pid, status = %exit.status, "host ended");
+        self.dir.remove_socket(&id);
+        self.tell(HostExited::new(&id, exit));
     }
 
     /// A fault here is met again, and dealt with, when the socket is served.
@@ -73,12 +115,21 @@ impl Supervisor {
         let DaemonState::Running(daemon) = &mut self.daemon else {
             return;
         };
-        // It may have become ready, and died, between serve_daemon and reap.
-        let was_ready = daemon
+        // It may have become ready or acknowledged an exit, and died, between serve_daemon and reap.
+        for said in daemon
             .connection
-            .as_mut()
-            .is_some_and(Connection::says_ready);
-        self.ever_ready |= was_ready;
+            .iter_mut()
+            .flat_map(Connection::last_words)
+        {
+            match said {
+                RequestBody::Ready(_) => self.ever_ready = true,
+                RequestBody::AckExit(ack) => self.hosts.acknowledge_named(&ack),
+                RequestBody::Hello(_)
+                | RequestBody::SpawnHost(_)
+                | RequestBody::KillHost(_)
+                | RequestBody::AdoptHost(_) => {}
+            }
+        }
         let lived = daemon.born.elapsed();
         let pid = daemon.pid.as_raw();
         if self.stopping {
@@ -91,6 +142,9 @@ impl Supervisor {
             } else {
                 Outcome::Unclean(status)
             });
+        } else if daemon.retiring {
+            tracing::info!(pid, %status, "daemon retired");
+            self.daemon = DaemonState::Restarting { at: Instant::now() };
         } else if self.ever_ready {
             tracing::error!(pid, %status, ?lived, "daemon died");
             self.restart_later(lived, status);
@@ -101,7 +155,8 @@ impl Supervisor {
     }
 
     fn restart_later(&mut self, lived: Duration, status: ExitStatus) {
-        match self.restarts.after_death(lived) {
+        let hosts_live = self.hosts.living() > 0;
+        match self.restarts.after_death(lived, hosts_live) {
             Verdict::RestartAfter(delay) => {
                 let at = Instant::now() + delay;
                 self.daemon = DaemonState::Restarting { at };
@@ -112,7 +167,7 @@ impl Supervisor {
 
     /// Hosts had their chance to be ended in order, by the daemon.
     pub(super) fn end_hosts(&mut self, outcome: Outcome) {
-        self.signal_hosts(Signal::SIGTERM);
+        self.signal_hosts(outcome, Signal::SIGTERM);
         self.daemon = DaemonState::Gone {
             outcome,
             until: Instant::now() + HOSTS_GRACE,
@@ -120,14 +175,26 @@ impl Supervisor {
         };
     }
 
-    fn signal_hosts(&self, signal: Signal) {
-        for pid in self.hosts.living_pids() {
-            signal_child(pid, signal);
+    fn signal_hosts(&self, outcome: Outcome, signal: Signal) {
+        for process in self.to_end(outcome) {
+            process.signal(signal);
+        }
+    }
+
+    /// Whom we take along. A daemon that never served started nothing but probes; what it had adopted until then is not ours to end because, say, its
+    /// configuration is wrong: the next start finds it again.
+    fn to_end(&self, outcome: Outcome) -> Vec<Process<'_>> {
+        match outcome {
+            Outcome::NeverReady(_) => self.hosts.children().collect(),
+            Outcome::Stopped | Outcome::Unclean(_) | Outcome::GaveUp(_) => {
+                self.hosts.processes().collect()
+            }
         }
     }
 
     /// Does what has become due; the outcome, once nothing is left to do.
     pub(super) fn on_time(&mut self, now: Instant) -> Option<Outcome> {
+        self.hurry_candidate(now);
         match &mut self.daemon {
             DaemonState::Running(daemon) => {
                 if daemon.kill_at.is_some_and(|at| at <= now) {
@@ -157,25 +224,28 @@ impl Supervisor {
                 until,
                 killed,
             } => {
-                if self.hosts.living() == 0 {
-                    return Some(*outcome);
-                }
-                if *until > now {
+                let (outcome, due, last) = (*outcome, *until <= now, *killed);
+                let left = self.to_end(outcome).len();
+                if left > 0 && due && last {
+                    tracing::error!(hosts = left, "hosts outlive SIGKILL: stuck in the kernel");
+                } else if left > 0 {
+                    if due {
+                        self.kill_hosts(outcome, now);
+                    }
                     return None;
                 }
-                if *killed {
-                    tracing::error!(
-                        hosts = self.hosts.living(),
-                        "hosts outlive SIGKILL: stuck in the kernel"
-                    );
-                    return Some(*outcome);
-                }
-                *killed = true;
-                *until = now + HOSTS_GRACE;
-                self.signal_hosts(Signal::SIGKILL);
-                None
+                Some(outcome)
             }
         }
+    }
+
+    fn kill_hosts(&mut self, outcome: Outcome, now: Instant) {
+        self.signal_hosts(outcome, Signal::SIGKILL);
+        self.daemon = DaemonState::Gone {
+            outcome,
+            until: now + HOSTS_GRACE,
+            killed: true,
+        };
     }
 
     pub(super) fn finish(self, outcome: Outcome) -> Result<ExitCode, SupervisorError> {

@@ -9,40 +9,54 @@
 //!   (start) ───────────────▶ RUNNING ───────────────────▶ RESTARTING ───────────────▶ GONE
 //!                            │  ▲ │     back after 0.1 to 5 s │                         ▲
 //!                            │  └─┼───────────────────────────┘                         │
-//!                            │    └─ died before it was ever ready, or 10 times quickly ┤
+//!                            │    └─ died before it was ever ready, or 10 times quickly ┤  (the latter not while a host lives)
 //!                            └─ SIGTERM, SIGINT: told to drain, killed after its grace ─┘
+//!   RUNNING ── SIGUSR2, after an upgrade in place: told to drain, killed after its grace ──▶ RUNNING, another daemon
 //!   GONE: hosts get SIGTERM, 5 s later SIGKILL, at most 5 s later the supervisor ends
 //! ```
 //!
 //! Fit to be PID 1 of a container: it reaps orphans that it never started, and forwards SIGHUP to the daemon. Not a subreaper
 //! (`PR_SET_CHILD_SUBREAPER`): nothing it starts starts processes of its own, and strangers' orphans belong to init. No `PR_SET_PDEATHSIG` for
-//! its children: a launch must survive an upgrade of the supervisor. Where the supervisor is killed, the daemon sees its socket close, and hosts
-//! end by their leases.
+//! its children: a launch must survive an upgrade of the supervisor. Where the supervisor is killed, the daemon sees its socket close and ends; hosts
+//! live on, until a daemon of the next supervisor finds them and hands them over (`process.rs`), or until their leases end.
+//!
+//! SIGUSR2 replaces it by the build that its program path names then (`candidate.rs`, `upgrade.rs`): same process, same children, and a new daemon.
 //!
 //! **Invariant:** it opens no network, reads no file of anybody's making, and never waits for a peer. A host's exit status is never lost and
 //! never guessed: it is kept until a daemon says that it knows.
 
+mod candidate;
 mod connection;
 mod event_loop;
 mod exit;
+mod handover;
 mod hosts;
 mod id;
 mod lifecycle;
+mod process;
+mod programs;
 pub mod proto;
 mod requests;
 mod restart;
 mod runtime_dir;
 mod signals;
 mod spawn;
+mod upgrade;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+pub use candidate::{UpgradeError, check_upgrade};
 pub use exit::{ExitStatus, HostExit};
+pub use handover::HandoverError;
 pub use id::{BadHostId, HostId};
+pub use programs::{HostProgramError, check_host_programs};
 pub use proto::HostKind;
 pub use runtime_dir::{RuntimeDirError, socket_path};
 pub use spawn::own_program;
@@ -59,8 +73,12 @@ pub const DEFAULT_MAX_HOSTS: usize = 4096;
 pub struct SupervisorConfig {
     /// The binary that is daemon and host, usually [`own_program`].
     pub program: PathBuf,
+    /// Programs for the hosts of some platforms, absolute; the others' is `program`. Both are started as `PROGRAM host ARGS…`.
+    pub host_programs: BTreeMap<String, PathBuf>,
     /// Arguments behind `daemon`.
     pub daemon_args: Vec<OsString>,
+    /// Arguments behind `serve`, with which an upgrade goes on.
+    pub serve_args: Vec<OsString>,
     /// The directory for private sockets. Made if missing; MUST be ours, writable by nobody else, and used by no other supervisor.
     pub runtime_dir: PathBuf,
     /// How long the daemon takes to drain at most. It gets 5 s more before it is killed.
@@ -75,6 +93,12 @@ pub enum SupervisorError {
     /// The runtime directory cannot be used.
     #[error(transparent)]
     RuntimeDir(#[from] RuntimeDirError),
+    /// A program for hosts cannot be started.
+    #[error(transparent)]
+    HostProgram(#[from] HostProgramError),
+    /// What an earlier build handed over cannot be gone on with.
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
     /// Signals cannot be read.
     #[error("cannot take over signals")]
     Signals(#[source] io::Error),
@@ -115,7 +139,36 @@ pub enum SupervisorError {
 /// # Errors
 /// See [`SupervisorError`]. But for the failures to start and `Wait`, no host is left either.
 pub fn run(config: SupervisorConfig) -> Result<ExitCode, SupervisorError> {
+    check_host_programs(&config.host_programs)?;
     let dir = RuntimeDir::claim(&config.runtime_dir)?;
+    raise_file_limit(config.max_hosts);
     let signals = Signals::take().map_err(SupervisorError::Signals)?;
     Supervisor::new(config, dir, signals).run()
+}
+
+/// As [`run`], in the place of an earlier build, whose state waits on standard input. [`check_upgrade`] has found nothing wrong before.
+///
+/// # Errors
+/// As [`run`]. [`SupervisorError::Handover`] leaves all hosts to their leases, or to the next supervisor.
+pub fn take_over(config: SupervisorConfig) -> Result<ExitCode, SupervisorError> {
+    let signals = Signals::take().map_err(SupervisorError::Signals)?;
+    let handed = handover::receive()?;
+    Supervisor::resume(config, handed, signals)?.supervise()
+}
+
+/// An adopted host takes a descriptor, and the usual soft limit is 1024.
+fn raise_file_limit(max_hosts: usize) {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard));
+    match raised {
+        Ok(most) if usize::try_from(most).is_ok_and(|most| most < max_hosts) => {
+            tracing::warn!(
+                most,
+                max_hosts,
+                "too few open files to adopt all hosts; raise LimitNOFILE"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
+    }
 }

@@ -5,16 +5,19 @@
 //!   Hello{protocol_version}   ──────▶
 //!                             ◀──────   Welcome{epoch, hosts, exits}, in several frames where they are many
 //!   Ready                     ──────▶   from now on a death of the daemon is answered by a restart
-//!   SpawnHost{id, kind, args} ──────▶
+//!   SpawnHost{id, platform, …} ─────▶
 //!                             ◀──────   Spawned{id, pid} | SpawnFailed{id, errno}
+//!   AdoptHost{id} + a pidfd   ──────▶
+//!                             ◀──────   Adopted{id, pid} | SpawnFailed{id, errno}
 //!   KillHost{id, signal}      ──────▶
 //!                             ◀──────   HostExited{id, pid, status}, whenever it happens
 //!   AckExit{id}               ──────▶   the exit is known; its id may be forgotten
+//!                             ◀──────   Retire, once the supervisor was upgraded: drain and end, another daemon follows
 //! ```
 //!
-//! One message per frame, no descriptors. An exit is told once to each daemon, until one of them acknowledges it.
+//! One message per frame; no descriptors, but for the one of `AdoptHost`. An exit is told once to each daemon, until one of them acknowledges it.
 //!
-//! **Invariant:** a host's `Spawned` comes before its `HostExited`, and each id names one host for the life of the machine's launches: it is
+//! **Invariant:** a host's `Spawned` or `Adopted` comes before its `HostExited`, and each id names one host for the life of the machine's launches: it is
 //! refused while it names a living host or an exit that nobody acknowledged.
 
 use prost::{Enumeration, Message, Oneof};
@@ -25,14 +28,14 @@ use super::id::HostId;
 /// The version that this build speaks. Both sides come from one binary; they differ only across an upgrade.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// `SpawnHost` requests that may wait for their answers. A daemon that goes beyond is broken.
+/// `SpawnHost` and `AdoptHost` requests that may wait for their answers. A daemon that goes beyond is broken.
 pub const MAX_PENDING_SPAWNS: usize = 64;
 
 /// From the daemon.
 #[derive(Clone, PartialEq, Message)]
 pub struct Request {
     /// What it wants. Required.
-    #[prost(oneof = "RequestBody", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "RequestBody", tags = "1, 2, 3, 4, 5, 6")]
     pub body: Option<RequestBody>,
 }
 
@@ -54,6 +57,9 @@ pub enum RequestBody {
     /// An exit is known.
     #[prost(message, tag = "5")]
     AckExit(AckExit),
+    /// Take in a host that a killed supervisor left.
+    #[prost(message, tag = "6")]
+    AdoptHost(AdoptHost),
 }
 
 /// The daemon is there.
@@ -80,6 +86,21 @@ pub struct SpawnHost {
     /// Arguments behind `host`, at most 64, at most 32 KiB in all.
     #[prost(string, repeated, tag = "3")]
     pub args: Vec<String>,
+    /// The platform whose program runs, if the supervisor's configuration has one; the built-in host for any other, and for none.
+    #[prost(string, tag = "4")]
+    pub platform: String,
+}
+
+/// Take in a host that is nobody's: its supervisor was killed. With it comes one descriptor, a pidfd of its process, which MUST run as our
+/// user, as `PROGRAM host … --id=<id> …`: nothing else may be put under the supervisor's signals.
+#[derive(Clone, PartialEq, Message)]
+pub struct AdoptHost {
+    /// A [`HostId`].
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// What it is for. Required.
+    #[prost(enumeration = "HostKind", tag = "2")]
+    pub kind: i32,
 }
 
 /// What a host is for. The supervisor treats all alike; it tells the next daemon.
@@ -117,7 +138,7 @@ pub struct AckExit {
 #[derive(Clone, PartialEq, Message)]
 pub struct Event {
     /// What happened. Required.
-    #[prost(oneof = "EventBody", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "EventBody", tags = "1, 2, 3, 4, 5, 6")]
     pub body: Option<EventBody>,
 }
 
@@ -136,6 +157,12 @@ pub enum EventBody {
     /// A host is gone.
     #[prost(message, tag = "4")]
     HostExited(HostExited),
+    /// A host was taken in.
+    #[prost(message, tag = "5")]
+    Adopted(Adopted),
+    /// The daemon is to drain and end: its successor waits.
+    #[prost(message, tag = "6")]
+    Retire(Retire),
 }
 
 /// What the daemon has to know first.
@@ -186,13 +213,29 @@ pub struct Spawned {
     pub pid: u32,
 }
 
-/// A host was not started, and nothing is left of it.
+/// A host was taken in.
+#[derive(Clone, PartialEq, Message)]
+pub struct Adopted {
+    /// A [`HostId`].
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// Its process id.
+    #[prost(uint32, tag = "2")]
+    pub pid: u32,
+}
+
+/// The daemon is to drain and end, as at SIGTERM, but the service goes on: its hosts stay, and another daemon takes its place.
+#[derive(Clone, PartialEq, Message)]
+pub struct Retire {}
+
+/// A host was not started, and nothing is left of it; or it was not taken in, and is as it was.
 #[derive(Clone, PartialEq, Message)]
 pub struct SpawnFailed {
     /// The id as it was asked for.
     #[prost(string, tag = "1")]
     pub id: String,
-    /// EINVAL for a bad request, EEXIST for an id in use, EAGAIN for too many hosts, ESHUTDOWN while ending; else the kernel's.
+    /// EINVAL for a bad request, EEXIST for an id or a process in use, EAGAIN for too many hosts, ESHUTDOWN while ending; for a pidfd, EBADF where
+    /// it is none, ESRCH where its process is gone, EPERM where that is no such host; else the kernel's.
     #[prost(int32, tag = "2")]
     pub errno: i32,
     /// The same for a person.
@@ -209,7 +252,7 @@ pub struct HostExited {
     /// The process id that it had.
     #[prost(uint32, tag = "2")]
     pub pid: u32,
-    /// What it returned. Exactly one of `code` and `signal` is set.
+    /// What it returned. Exactly one of `code`, `signal` and `unknown` is set.
     #[prost(int32, optional, tag = "3")]
     pub code: Option<i32>,
     /// The signal that killed it.
@@ -218,6 +261,9 @@ pub struct HostExited {
     /// Whether it left a core dump.
     #[prost(bool, tag = "5")]
     pub core_dumped: bool,
+    /// See [`ExitStatus::Unknown`]. Only for adopted hosts, of which a daemon that does not know this field has none.
+    #[prost(bool, tag = "6")]
+    pub unknown: bool,
 }
 
 impl HostExited {
@@ -225,7 +271,7 @@ impl HostExited {
     #[must_use]
     pub fn new(id: &HostId, exit: HostExit) -> Self {
         let core_dumped = match exit.status {
-            ExitStatus::Code(_) => false,
+            ExitStatus::Code(_) | ExitStatus::Unknown => false,
             ExitStatus::Signal { core_dumped, .. } => core_dumped,
         };
         Self {
@@ -234,19 +280,21 @@ impl HostExited {
             code: exit.code(),
             signal: exit.signal(),
             core_dumped,
+            unknown: exit.status == ExitStatus::Unknown,
         }
     }
 
     /// Reads it back; `None` for what no supervisor sends.
     #[must_use]
     pub fn to_exit(&self) -> Option<(HostId, HostExit)> {
-        let status = match (self.code, self.signal) {
-            (Some(code), None) => ExitStatus::Code(code),
-            (None, Some(signal)) => ExitStatus::Signal {
+        let status = match (self.code, self.signal, self.unknown) {
+            (Some(code), None, false) => ExitStatus::Code(code),
+            (None, Some(signal), false) => ExitStatus::Signal {
                 signal,
                 core_dumped: self.core_dumped,
             },
-            (None, None) | (Some(_), Some(_)) => return None,
+            (None, None, true) => ExitStatus::Unknown,
+            _ => return None,
         };
         let pid = self.pid;
         Some((self.id.parse().ok()?, HostExit { pid, status }))
@@ -270,6 +318,7 @@ mod tests {
                 signal: 37,
                 core_dumped: false,
             },
+            ExitStatus::Unknown,
         ] {
             let id: HostId = "a-1".parse().unwrap();
             let exit = HostExit { pid: 77, status };
@@ -288,7 +337,12 @@ mod tests {
             signal: Some(9),
             ..none.clone()
         };
+        let unsure = HostExited {
+            unknown: true,
+            ..both.clone()
+        };
         assert_eq!(none.to_exit(), None);
         assert_eq!(both.to_exit(), None);
+        assert_eq!(unsure.to_exit(), None);
     }
 }

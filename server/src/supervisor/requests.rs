@@ -1,27 +1,28 @@
 //! What a daemon may ask for, once it is well-formed: hosts.
 //!
-//! **Invariant:** a refused request leaves neither a process nor a socket.
+//! **Invariant:** a refused request leaves neither a process nor a socket behind, and a host that was not adopted as it was.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use stagepages_host::wire::SeqListener;
 
 use super::hosts::HostTable;
 use super::id::HostId;
-use super::proto::{HostKind, KillHost, SpawnHost};
+use super::process::PidFd;
+use super::proto::{AdoptHost, HostKind, KillHost, SpawnHost};
 use super::runtime_dir::RuntimeDir;
-use super::spawn::Launcher;
+use super::spawn::{Launcher, Program};
 
 /// Most arguments of a host.
 const MAX_ARGS: usize = 64;
 /// Longest arguments of a host in all, in bytes.
 const MAX_ARG_BYTES: usize = 32 * 1024;
 
-/// Why no host was started.
+/// Why no host was started, or taken in.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) errno: Errno,
@@ -36,7 +37,7 @@ impl Refusal {
         }
     }
 
-    fn failed(doing: &str, error: &io::Error) -> Self {
+    pub(super) fn failed(doing: &str, error: &io::Error) -> Self {
         let errno = match (error.raw_os_error(), error.kind()) {
             (Some(errno), _) => Errno::from_raw(errno),
             (None, io::ErrorKind::InvalidInput) => Errno::EINVAL,
@@ -54,18 +55,12 @@ pub(super) fn spawn_host(
     launcher: &Launcher,
 ) -> Result<Pid, Refusal> {
     let (id, kind) = validate(request)?;
-    hosts.admit(&id).map_err(|errno| {
-        let why = if errno == Errno::EEXIST {
-            format!("host {id} lives, or its exit was not acknowledged")
-        } else {
-            "too many hosts: end some, or raise the limit".to_owned()
-        };
-        Refusal::new(errno, why)
-    })?;
+    admit(hosts, &id)?;
     let listener = SeqListener::bind(&dir.socket(&id))
         .map_err(|error| Refusal::failed("cannot make the host's socket", &error))?;
+    let program = Program::Host(&request.platform);
     let pid = launcher
-        .spawn("host", &request.args, listener.as_fd())
+        .spawn(program, "host", &request.args, listener.as_fd())
         .map_err(|error| {
             dir.remove_socket(&id);
             Refusal::failed("cannot start the host", &error)
@@ -74,34 +69,47 @@ pub(super) fn spawn_host(
     Ok(pid)
 }
 
+/// Books a host that an earlier supervisor started.
+pub(super) fn adopt_host(
+    request: &AdoptHost,
+    pidfd: OwnedFd,
+    hosts: &mut HostTable,
+) -> Result<Pid, Refusal> {
+    let (id, kind) = name(&request.id, request.kind)?;
+    admit(hosts, &id)?;
+    let process = PidFd::verify(pidfd, &id)?;
+    let pid = process.pid();
+    if hosts.knows(pid) {
+        let why = format!("process {pid} is a host already");
+        return Err(Refusal::new(Errno::EEXIST, why));
+    }
+    hosts.adopt(id, process, kind);
+    Ok(pid)
+}
+
 /// Sends a signal to a host that lives; `None` for a signal that does not exist.
 pub(super) fn kill_host(request: &KillHost, hosts: &HostTable) -> Option<()> {
     let signal = Signal::try_from(request.signal).ok()?;
-    let pid = request
-        .id
-        .parse()
-        .ok()
-        .and_then(|id: HostId| hosts.pid_of(&id));
-    if let Some(pid) = pid
-        && let Err(errno) = kill(pid, signal)
-    {
-        tracing::warn!(host = request.id, %signal, %errno, "cannot signal a host");
+    let id = request.id.parse().ok();
+    if let Some(process) = id.and_then(|id: HostId| hosts.process_of(&id)) {
+        process.signal(signal);
     }
     Some(())
 }
 
+fn admit(hosts: &HostTable, id: &HostId) -> Result<(), Refusal> {
+    hosts.admit(id).map_err(|errno| {
+        let why = if errno == Errno::EEXIST {
+            format!("host {id} lives, or its exit was not acknowledged")
+        } else {
+            "too many hosts: end some, or raise the limit".to_owned()
+        };
+        Refusal::new(errno, why)
+    })
+}
+
 fn validate(request: &SpawnHost) -> Result<(HostId, HostKind), Refusal> {
-    let invalid = |message: String| Refusal::new(Errno::EINVAL, message);
-    let id = request
-        .id
-        .parse::<HostId>()
-        .map_err(|error| invalid(error.to_string()))?;
-    let kind = match HostKind::try_from(request.kind) {
-        Ok(kind @ (HostKind::Launch | HostKind::Probe)) => kind,
-        Ok(HostKind::Unspecified) | Err(_) => {
-            return Err(invalid(format!("no kind of host: {}", request.kind)));
-        }
-    };
+    let named = name(&request.id, request.kind)?;
     let bytes: usize = request.args.iter().map(String::len).sum();
     if request.args.len() > MAX_ARGS || bytes > MAX_ARG_BYTES {
         return Err(invalid(format!(
@@ -109,11 +117,27 @@ fn validate(request: &SpawnHost) -> Result<(HostId, HostKind), Refusal> {
             request.args.len()
         )));
     }
-    Ok((id, kind))
+    Ok(named)
+}
+
+fn name(id: &str, kind: i32) -> Result<(HostId, HostKind), Refusal> {
+    let id = id
+        .parse::<HostId>()
+        .map_err(|error| invalid(error.to_string()))?;
+    match HostKind::try_from(kind) {
+        Ok(kind @ (HostKind::Launch | HostKind::Probe)) => Ok((id, kind)),
+        Ok(HostKind::Unspecified) | Err(_) => Err(invalid(format!("no kind of host: {kind}"))),
+    }
+}
+
+fn invalid(message: String) -> Refusal {
+    Refusal::new(Errno::EINVAL, message)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::fs::File;
     use std::path::PathBuf;
 
     use super::*;
@@ -122,14 +146,14 @@ mod tests {
         SpawnHost {
             id: id.to_owned(),
             kind: i32::from(HostKind::Probe),
-            args: Vec::new(),
+            ..SpawnHost::default()
         }
     }
 
     fn refusal(request: &SpawnHost, limit: usize, program: &str) -> Errno {
         let base = tempfile::tempdir().unwrap();
         let dir = RuntimeDir::claim(&base.path().join("run")).unwrap();
-        let launcher = Launcher::new(PathBuf::from(program));
+        let launcher = Launcher::new(PathBuf::from(program), BTreeMap::new());
         let mut hosts = HostTable::new(limit);
         let refusal = spawn_host(request, &mut hosts, &dir, &launcher).unwrap_err();
         assert_eq!(hosts.living(), 0);
@@ -174,5 +198,21 @@ mod tests {
         assert_eq!(ask(9), Some(()));
         assert_eq!(ask(0), None);
         assert_eq!(ask(99), None);
+    }
+
+    #[test]
+    fn an_adoption_is_refused_by_name_by_room_and_by_what_it_brings() {
+        let ask = |id: &str, kind, limit| {
+            let id = id.to_owned();
+            let pidfd = File::open("/dev/null").unwrap().into();
+            let mut hosts = HostTable::new(limit);
+            let refusal = adopt_host(&AdoptHost { id, kind }, pidfd, &mut hosts).unwrap_err();
+            assert_eq!(hosts.living(), 0);
+            refusal.errno
+        };
+        assert_eq!(ask("../a", 1, 1), Errno::EINVAL);
+        assert_eq!(ask("a", 0, 1), Errno::EINVAL);
+        assert_eq!(ask("a", 1, 0), Errno::EAGAIN);
+        assert_eq!(ask("a", 1, 1), Errno::EBADF);
     }
 }

@@ -6,15 +6,18 @@
 //!     <host id>.sock    0600, from before the host starts until it is reaped
 //! ```
 //!
-//! **Invariant:** nothing but sockets is ever removed, and only under the lock.
+//! **Invariant:** nothing but sockets on which nobody listens is ever swept away, and only under the lock: where a supervisor was killed, its hosts may
+//! live, and are found by their sockets.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
+use stagepages_host::wire::SeqSocket;
 
 use super::id::HostId;
 
@@ -72,9 +75,10 @@ pub enum RuntimeDirError {
 /// A runtime directory that is ours alone.
 #[derive(Debug)]
 pub(super) struct RuntimeDir {
+    path: PathBuf,
     hosts: PathBuf,
     // Holds the lock; the kernel lets go of it when the last descriptor closes, however that happens.
-    _lock: File,
+    lock: File,
 }
 
 /// The path of a host's socket in the directory that `Welcome` names.
@@ -84,7 +88,8 @@ pub fn socket_path(host_dir: &Path, id: &HostId) -> PathBuf {
 }
 
 impl RuntimeDir {
-    /// Creates the directory where it is missing, checks and locks it, and removes the sockets that a killed supervisor left.
+    /// Creates the directory where it is missing, checks and locks it, and removes the sockets of hosts
+    /// that are gone.
     ///
     /// # Errors
     /// See [`RuntimeDirError`].
@@ -105,14 +110,36 @@ impl RuntimeDir {
             Err(TryLockError::Error(source)) => return Err(RuntimeDirError::Open { path, source }),
         }
         let hosts = path.join("h");
-        private_dir(&hosts)?
+        let living = private_dir(&hosts)?
             .set_permissions(Permissions::from_mode(0o700))
-            .and_then(|()| remove_sockets(&hosts))
+            .and_then(|()| remove_dead_sockets(&hosts))
             .map_err(|source| RuntimeDirError::Clear {
                 path: hosts.clone(),
                 source,
             })?;
-        Ok(Self { hosts, _lock: lock })
+        if living > 0 {
+            tracing::info!(living, "hosts of an earlier supervisor live");
+        }
+        Ok(Self { path, hosts, lock })
+    }
+
+    /// Goes on with a directory that this supervisor claimed before its upgrade.
+    pub(super) fn resume(path: PathBuf, lock: OwnedFd) -> Self {
+        Self {
+            hosts: path.join("h"),
+            path,
+            lock: lock.into(),
+        }
+    }
+
+    /// The directory itself.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What keeps others out.
+    pub(super) fn lock(&self) -> BorrowedFd<'_> {
+        self.lock.as_fd()
     }
 
     /// Where the hosts' sockets are.
@@ -136,10 +163,16 @@ impl RuntimeDir {
         }
     }
 
-    /// Takes everything away that [`Self::claim`] and the hosts put there. The directory itself may be somebody else's mount and stays.
+    /// Takes everything away that [`Self::claim`] and the hosts put there, unless a host lives. The directory itself may be somebody else's mount and
+    /// stays.
     pub(super) fn clear(&self) -> io::Result<()> {
-        remove_sockets(&self.hosts)?;
-        fs::remove_dir(&self.hosts)
+        match remove_dead_sockets(&self.hosts)? {
+            0 => fs::remove_dir(&self.hosts),
+            living => {
+                tracing::warn!(living, "hosts live on: the next supervisor finds them");
+                Ok(())
+            }
+        }
     }
 }
 
@@ -168,20 +201,42 @@ fn private_dir(path: &Path) -> Result<File, RuntimeDirError> {
     Ok(dir)
 }
 
-fn remove_sockets(dir: &Path) -> io::Result<()> {
+/// How many sockets stay, because somebody listens.
+fn remove_dead_sockets(dir: &Path) -> io::Result<usize> {
+    let mut living = 0;
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        if entry.file_type()?.is_socket() {
+        if !entry.file_type()?.is_socket() {
+            continue;
+        }
+        if is_dead(&entry.path()) {
             fs::remove_file(entry.path())?;
+        } else {
+            living += 1;
         }
     }
-    Ok(())
+    Ok(living)
+}
+
+/// Whether nobody listens: unix_find_bsd(), net/unix/af_unix.c refuses exactly then. Where it is somebody, the connection ends at once; a host takes
+/// that for a daemon that left. A full backlog, or a socket of another type, is somebody too, and stays.
+fn is_dead(socket: &Path) -> bool {
+    match SeqSocket::connect(socket) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => true,
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+            tracing::warn!(path = %socket.display(), %error, "a socket that is no host's stays");
+            false
+        }
+        Ok(_) | Err(_) => false,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
+
+    use stagepages_host::wire::SeqListener;
 
     use super::*;
 
@@ -196,7 +251,7 @@ mod tests {
         let dir = RuntimeDir::claim(&path).unwrap();
         assert_eq!((mode(&path), mode(&path.join("h"))), (0o700, 0o700));
         let socket = dir.socket(&"a".parse().unwrap());
-        drop(UnixListener::bind(&socket).unwrap());
+        drop(SeqListener::bind(&socket).unwrap());
         let file = path.join("h/kept");
         fs::write(&file, "not ours").unwrap();
         drop(dir);
@@ -207,6 +262,45 @@ mod tests {
         fs::remove_file(&file).unwrap();
         dir.clear().unwrap();
         assert!(path.exists() && !path.join("h").exists());
+    }
+
+    #[test]
+    fn a_socket_that_somebody_listens_on_stays_as_long_as_it_does() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("run");
+        let dir = RuntimeDir::claim(&path).unwrap();
+        let [idle, full, stream, dead] =
+            ["idle", "full", "stream", "dead"].map(|id| dir.socket(&id.parse().unwrap()));
+        let listeners = [&idle, &full].map(|path| SeqListener::bind(path).unwrap());
+        let waiting: Vec<_> = std::iter::from_fn(|| SeqSocket::connect(&full).ok()).collect();
+        assert!(!waiting.is_empty());
+        let other = UnixListener::bind(&stream).unwrap();
+        drop(SeqListener::bind(&dead).unwrap());
+
+        dir.clear().unwrap();
+        drop(dir);
+        let dir = RuntimeDir::claim(&path).unwrap();
+        let left = [&idle, &full, &stream, &dead].map(|path| path.exists());
+        assert_eq!(left, [true, true, true, false]);
+        drop((listeners, other));
+        dir.clear().unwrap();
+        assert!(!path.join("h").exists());
+    }
+
+    #[test]
+    fn a_resumed_directory_is_still_locked() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("run");
+        let dir = RuntimeDir::claim(&path).unwrap();
+        let lock = dir.lock().try_clone_to_owned().unwrap();
+        let resumed = RuntimeDir::resume(dir.path().to_owned(), lock);
+        let id = "a".parse().unwrap();
+        assert_eq!(resumed.socket(&id), dir.socket(&id));
+        drop(dir);
+        let second = RuntimeDir::claim(&path).unwrap_err();
+        assert!(matches!(second, RuntimeDirError::Locked { .. }));
+        drop(resumed);
+        RuntimeDir::claim(&path).unwrap();
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! They stay blocked for the life of the process, so none can interrupt or kill it; children are started with an empty mask (see
 //! [`super::spawn`]).
 //!
+//! An upgrade execs with them blocked. The kernel keeps the mask and what is pending, setup_new_exec(), fs/exec.c and signal(7), so none is lost between
+//! the old program and the new one; only the descriptor is made anew.
+//!
 //! **Invariant:** no handler runs, ever.
 
 use std::fs;
@@ -13,11 +16,12 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// What the supervisor reacts to.
-const WATCHED: [Signal; 4] = [
+const WATCHED: [Signal; 5] = [
     Signal::SIGCHLD,
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGHUP,
+    Signal::SIGUSR2,
 ];
 
 /// The signals of this process.

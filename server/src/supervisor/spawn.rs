@@ -1,4 +1,4 @@
-//! Starting children: the same binary in another role.
+//! Starting children: the same binary in another role, or the program that the configuration names for a platform's hosts.
 //!
 //! `posix_spawn` and not [`std::process::Command`]: the latter hands the parent's signal mask on, and the supervisor's blocks what its children need.
 //! The child shares the supervisor's memory until it execs, so starting one costs the same whatever the supervisor has mapped.
@@ -6,6 +6,8 @@
 //! **Invariant:** a child starts with an empty signal mask, default dispositions, a process group of its own (Ctrl-C in a terminal reaches
 //! only the supervisor), its private socket as standard input, and no other descriptor that the supervisor opened.
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs;
 use std::io;
@@ -16,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::SigSet;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, execve};
 
 /// Always the file that this process runs, also when its name now means another one.
 const RUNNING_BINARY: &str = "/proc/self/exe";
@@ -26,12 +28,24 @@ const RUNNING_BINARY: &str = "/proc/self/exe";
 pub(super) struct Launcher {
     program: PathBuf,
     is_self: bool,
+    host_programs: BTreeMap<String, PathBuf>,
     environment: Vec<CString>,
 }
 
+/// What a child runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Program<'a> {
+    /// What this process runs.
+    Own,
+    /// What the configuration names for hosts of this platform, else what this process runs.
+    Host(&'a str),
+    /// Whatever has the own program's name now.
+    Successor,
+}
+
 impl Launcher {
-    /// Children run `program` with the environment that this process has now.
-    pub(super) fn new(program: PathBuf) -> Self {
+    /// Children run `program`, or for some platforms others, with the environment that this process has now.
+    pub(super) fn new(program: PathBuf, host_programs: BTreeMap<String, PathBuf>) -> Self {
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| {
                 let mut pair = name.into_vec();
@@ -44,6 +58,7 @@ impl Launcher {
         Self {
             is_self: is_running_binary(&program),
             program,
+            host_programs,
             environment,
         }
     }
@@ -54,18 +69,13 @@ impl Launcher {
     /// The kernel's; `InvalidInput` for an argument with a zero byte. There is no child then.
     pub(super) fn spawn<A: AsRef<OsStr>>(
         &self,
+        program: Program<'_>,
         role: &str,
         args: &[A],
         stdin: BorrowedFd<'_>,
     ) -> io::Result<Pid> {
-        let mut argv = vec![
-            CString::new(self.program.as_os_str().as_bytes())?,
-            CString::new(role)?,
-        ];
-        for arg in args {
-            argv.push(CString::new(arg.as_ref().as_bytes())?);
-        }
-
+        let (name, file) = self.find(program);
+        let argv = argv(name, role, args)?;
         let mut actions = PosixSpawnFileActions::init()?;
         actions.add_dup2(stdin.as_raw_fd(), 0)?;
         let mut attributes = PosixSpawnAttr::init()?;
@@ -78,12 +88,36 @@ impl Launcher {
                 | PosixSpawnFlags::POSIX_SPAWN_SETPGROUP,
         )?;
         Ok(posix_spawn(
-            self.current(),
+            file,
             &actions,
             &attributes,
             &argv,
             &self.environment,
         )?)
+    }
+
+    /// Becomes the successor, with the environment that this process was started with. Returns only if that fails.
+    pub(super) fn exec<A: AsRef<OsStr>>(&self, role: &str, args: &[A]) -> io::Error {
+        let become_it = || -> io::Result<Infallible> {
+            let file = CString::new(self.program.as_os_str().as_bytes())?;
+            let argv = argv(&self.program, role, args)?;
+            Ok(execve(&file, &argv, &self.environment)?)
+        };
+        match become_it() {
+            Err(error) => error,
+        }
+    }
+
+    /// The name that process lists show, and the file.
+    fn find(&self, program: Program<'_>) -> (&Path, &Path) {
+        match program {
+            Program::Own => (&self.program, self.current()),
+            Program::Host(platform) => match self.host_programs.get(platform) {
+                Some(program) => (program, program),
+                None => (&self.program, self.current()),
+            },
+            Program::Successor => (&self.program, &self.program),
+        }
     }
 
     /// The name as long as it is still the running binary, so that process lists show it; else the binary itself. All roles stay one build
@@ -98,12 +132,25 @@ impl Launcher {
 }
 
 /// The path that [`super::SupervisorConfig::program`] takes: of the running binary, whether or not it still has its name.
+///
+/// The name that it was started by comes first, where that is an absolute path: an upgrade then follows a link in it.
 #[must_use]
 pub fn own_program() -> PathBuf {
-    std::env::current_exe()
-        .ok()
-        .filter(|path| is_running_binary(path))
+    let given = std::env::args_os().next().map(PathBuf::from);
+    given
+        .filter(|path| path.is_absolute())
+        .into_iter()
+        .chain(std::env::current_exe())
+        .find(|path| is_running_binary(path))
         .unwrap_or_else(|| OsString::from(RUNNING_BINARY).into())
+}
+
+fn argv<A: AsRef<OsStr>>(name: &Path, role: &str, args: &[A]) -> io::Result<Vec<CString>> {
+    let words = [name.as_os_str(), OsStr::new(role)];
+    let words = words.into_iter().chain(args.iter().map(AsRef::as_ref));
+    Ok(words
+        .map(|word| CString::new(word.as_bytes()))
+        .collect::<Result<_, _>>()?)
 }
 
 fn is_running_binary(path: &Path) -> bool {
@@ -117,11 +164,26 @@ fn is_running_binary(path: &Path) -> bool {
 mod tests {
     use super::*;
 
+    fn launcher(program: PathBuf) -> Launcher {
+        Launcher::new(program, BTreeMap::new())
+    }
+
+    #[test]
+    fn a_platform_has_its_own_program_only_where_one_is_named() {
+        let programs = BTreeMap::from([("kvm".to_owned(), PathBuf::from("/opt/vmm"))]);
+        let launcher = Launcher::new(PathBuf::from("/bin/true"), programs);
+        let file = |program| launcher.find(program).1;
+        assert_eq!(file(Program::Host("kvm")), Path::new("/opt/vmm"));
+        for builtin in [Program::Host("sim"), Program::Host(""), Program::Own] {
+            assert_eq!(file(builtin), Path::new("/bin/true"));
+        }
+    }
+
     #[test]
     fn the_own_program_is_found_by_its_name() {
         let program = own_program();
         assert_ne!(program, Path::new(RUNNING_BINARY));
-        assert_eq!(Launcher::new(program.clone()).current(), program);
+        assert_eq!(launcher(program.clone()).current(), program);
     }
 
     #[test]
@@ -131,13 +193,13 @@ mod tests {
         fs::hard_link(own_program(), &name)
             .or_else(|_| std::os::unix::fs::symlink(own_program(), &name))
             .unwrap();
-        let launcher = Launcher::new(name.clone());
-        assert_eq!(launcher.current(), name);
+        let own = launcher(name.clone());
+        assert_eq!(own.current(), name);
         fs::remove_file(&name).unwrap();
         fs::write(&name, "another build").unwrap();
-        assert_eq!(launcher.current(), Path::new(RUNNING_BINARY));
+        assert_eq!(own.current(), Path::new(RUNNING_BINARY));
 
-        let other = Launcher::new(PathBuf::from("/bin/true"));
+        let other = launcher(PathBuf::from("/bin/true"));
         assert_eq!(other.current(), Path::new("/bin/true"));
     }
 
@@ -145,8 +207,13 @@ mod tests {
     fn a_program_that_is_not_there_and_a_zero_byte_are_errors() {
         let null = fs::File::open("/dev/null").unwrap();
         let spawn = |program: &str, arg: &str| {
-            Launcher::new(PathBuf::from(program))
-                .spawn("role", &[arg], std::os::fd::AsFd::as_fd(&null))
+            launcher(PathBuf::from(program))
+                .spawn(
+                    Program::Own,
+                    "role",
+                    &[arg],
+                    std::os::fd::AsFd::as_fd(&null),
+                )
                 .unwrap_err()
                 .kind()
         };

@@ -11,13 +11,17 @@ use nix::unistd::Pid;
 use crate::rig::Rig;
 use crate::roles::meet;
 
-type Case = fn() -> Result<()>;
+pub(crate) type Case = fn() -> Result<()>;
 
-pub(crate) const ALL: [(&str, Case); 10] = [
+pub(crate) const ALL: [(&str, Case); 11] = [
     ("children_start_with_a_clean_slate", clean_slate),
     ("every_exit_is_told_exactly", exits),
     ("hosts_outlive_their_daemon_and_are_adopted", adoption),
     ("an_exit_that_no_daemon_saw_is_kept_for_the_next", kept_exit),
+    (
+        "an_exit_that_no_daemon_acknowledged_is_told_to_each",
+        unacknowledged,
+    ),
     ("a_host_that_nobody_waits_for_is_killed", abandoned_host),
     ("requests_are_refused_by_errno", refusals),
     (
@@ -106,7 +110,7 @@ fn adoption() -> Result<()> {
 
 /// From outside, as the out-of-memory killer would.
 fn kill_daemon_of(rig: &Rig) -> Result<()> {
-    let children = format!("/proc/{0}/task/{0}/children", rig.pid());
+    let children = format!("/proc/{0}/task/{0}/children", rig.pid()?);
     let children = std::fs::read_to_string(children)?;
     for child in children.split_whitespace() {
         let role = std::fs::read_to_string(format!("/proc/{child}/cmdline"))?;
@@ -158,6 +162,32 @@ fn kept_exit() -> Result<()> {
         !welcome.contains(" a ") && !welcome.contains(" b "),
         "{welcome}"
     );
+    Ok(())
+}
+
+fn unacknowledged() -> Result<()> {
+    let rig = Rig::start(10)?;
+    let daemon = rig.daemon()?;
+    ensure!(daemon.ask("link-forgetful")? == "welcome 1");
+    daemon.say("ready")?;
+    daemon.ask("spawn a exit 3")?;
+    daemon.expect("exited a exited with code 3")?;
+    let refused = daemon.ask("spawn a exit 3")?;
+    let exists = Errno::EEXIST as i32;
+    ensure!(refused == format!("refused a {exists}"), "{refused}");
+    daemon.say("die")?;
+    daemon.expect_gone()?;
+    for (epoch, link) in [(2, "link-forgetful"), (3, "link-forgetful"), (4, "link")] {
+        let daemon = rig.daemon()?;
+        let welcome = daemon.ask(link)?;
+        let told = format!("welcome {epoch} exited a exited with code 3");
+        ensure!(welcome == told, "{welcome}");
+        daemon.say("ready")?;
+        daemon.say("die")?;
+        daemon.expect_gone()?;
+    }
+    let (_, welcome) = rig.serving_daemon()?;
+    ensure!(welcome == "welcome 5", "{welcome}");
     Ok(())
 }
 

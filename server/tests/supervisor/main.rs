@@ -6,8 +6,11 @@
 #![forbid(unsafe_code)]
 
 mod cases;
+mod orphans;
+mod programs;
 mod rig;
 mod roles;
+mod upgrade;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -21,6 +24,7 @@ fn main() -> Result<ExitCode> {
         ["serve", rest @ ..] => roles::serve(rest),
         ["daemon", rest @ ..] => roles::daemon(rest),
         ["host", rest @ ..] => roles::host(rest),
+        ["check-upgrade", rest @ ..] => roles::check_upgrade(rest),
         ["state"] => roles::state(),
         filter => run_cases(filter),
     }
@@ -32,8 +36,15 @@ fn run_cases(filter: &[&str]) -> Result<ExitCode> {
     let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(**word));
     let mut failed = 0;
     std::thread::scope(|scope| -> Result<()> {
-        let running: Vec<_> = cases::ALL
-            .iter()
+        let all = [
+            cases::ALL.as_slice(),
+            orphans::ALL.as_slice(),
+            programs::ALL.as_slice(),
+            upgrade::ALL.as_slice(),
+        ];
+        let running: Vec<_> = all
+            .into_iter()
+            .flatten()
             .filter(|(name, _)| chosen(name))
             .map(|(name, case)| (name, scope.spawn(case)))
             .collect();

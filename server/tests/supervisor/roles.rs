@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -10,35 +11,62 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{SigSet, Signal, kill};
-use nix::unistd::{getpgrp, getpid};
+use nix::unistd::{getpgrp, getpid, getppid};
+use rustix::process::{PidfdFlags, pidfd_open};
 use stagepages_host::wire::{SeqListener, SeqSocket, take_stdin};
 use stagepages_server::daemon::aio::AsyncSeq;
 use stagepages_server::daemon::supervisor_link::{
     HostChild, LivingHost, SpawnError, SupervisorLink, Welcome,
 };
 use stagepages_server::supervisor::{
-    HostKind, SupervisorConfig, SupervisorError, own_program, run,
+    self, HostKind, SupervisorConfig, SupervisorError, own_program, run, take_over,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as Sig, SignalKind, signal};
 
 use crate::rig::Talk;
 
-/// `serve RUNTIME_DIR CONTROL MAX_HOSTS`
+/// `serve [--take-over] RUNTIME_DIR CONTROL MAX_HOSTS [PLATFORM=PROGRAM…]`
 pub(crate) fn serve(args: &[&str]) -> Result<ExitCode> {
-    let [runtime_dir, control, max_hosts] = args else {
-        bail!("serve with {args:?}");
+    let ended = match args {
+        ["--take-over", rest @ ..] => take_over(config(rest)?),
+        rest => run(config(rest)?),
     };
-    let ended = run(SupervisorConfig {
-        program: own_program(),
-        daemon_args: vec![control.into()],
-        runtime_dir: PathBuf::from(runtime_dir),
-        grace: Duration::ZERO,
-        max_hosts: max_hosts.parse()?,
-    });
     Ok(match ended {
         Ok(code) => code,
         Err(SupervisorError::Unclean { .. }) => ExitCode::from(99),
+        Err(SupervisorError::HostProgram(_)) => ExitCode::from(98),
         Err(error) => return Err(error.into()),
+    })
+}
+
+/// `check-upgrade --state-version=N --running-in=DIR …`, as `serve`
+pub(crate) fn check_upgrade(args: &[&str]) -> Result<ExitCode> {
+    let [version, running_in, rest @ ..] = args else {
+        bail!("check-upgrade with {args:?}");
+    };
+    let version = version.strip_prefix("--state-version=");
+    let running_in = running_in.strip_prefix("--running-in=");
+    let (version, running_in) = (version.context("version")?, running_in.context("dir")?);
+    supervisor::check_upgrade(&config(rest)?, version.parse()?, Path::new(running_in))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn config(args: &[&str]) -> Result<SupervisorConfig> {
+    let [runtime_dir, control, max_hosts, programs @ ..] = args else {
+        bail!("serve with {args:?}");
+    };
+    let programs = programs.iter().map(|entry| {
+        let (platform, path) = entry.split_once('=').context("no program")?;
+        Ok((platform.to_owned(), PathBuf::from(path)))
+    });
+    Ok(SupervisorConfig {
+        program: own_program(),
+        host_programs: programs.collect::<Result<_>>()?,
+        daemon_args: vec![control.into()],
+        serve_args: args.iter().map(Into::into).collect(),
+        runtime_dir: PathBuf::from(runtime_dir),
+        grace: Duration::ZERO,
+        max_hosts: max_hosts.parse()?,
     })
 }
 
@@ -60,10 +88,15 @@ pub(crate) fn daemon(args: &[&str]) -> Result<ExitCode> {
     Ok(ExitCode::from(code))
 }
 
-/// `host exit CODE | shell SCRIPT | serve | stubborn`
+/// `host exit CODE | shell SCRIPT | serve | serve-all | stubborn | beget ID DIR`, and `--id=ID` anywhere
 pub(crate) fn host(args: &[&str]) -> Result<ExitCode> {
     let state = process_state()?;
-    match args {
+    let words: Vec<&str> = args
+        .iter()
+        .copied()
+        .filter(|arg| !arg.starts_with("--id="))
+        .collect();
+    match words.as_slice() {
         ["exit", code] => Ok(ExitCode::from(code.parse::<u8>()?)),
         ["shell", script] => Err(Command::new("/bin/sh").args(["-c", script]).exec().into()),
         ["serve"] => {
@@ -74,6 +107,7 @@ pub(crate) fn host(args: &[&str]) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        ["serve-all"] => serve_all(&SeqListener::from(take_stdin()?)),
         ["stubborn"] => {
             SigSet::from(Signal::SIGTERM).thread_block()?;
             let listener = SeqListener::from(take_stdin()?);
@@ -83,7 +117,33 @@ pub(crate) fn host(args: &[&str]) -> Result<ExitCode> {
             while listener.accept().is_ok() {}
             Ok(ExitCode::FAILURE)
         }
+        ["beget", id, dir] => {
+            let socket = SeqListener::bind(&Path::new(dir).join(format!("{id}.sock")))?;
+            Command::new(std::env::current_exe()?)
+                .args(["host", "serve-all", &format!("--id={id}")])
+                .stdin(OwnedFd::from(socket))
+                .spawn()?;
+            Ok(ExitCode::SUCCESS)
+        }
         _ => bail!("host with {args:?}"),
+    }
+}
+
+/// Tells whoever connects which process this is, and ends when it is told to.
+fn serve_all(listener: &SeqListener) -> Result<ExitCode> {
+    loop {
+        let socket = listener.accept()?;
+        if socket.send(getpid().to_string().as_bytes(), &[]).is_err() {
+            // Somebody only looked whether we are there.
+            continue;
+        }
+        while let Ok(Some(frame)) = socket.recv() {
+            let line = String::from_utf8(frame.bytes)?;
+            if let Some(code) = line.strip_prefix("exit ") {
+                return Ok(ExitCode::from(code.parse::<u8>()?));
+            }
+            socket.send(line.as_bytes(), &[])?;
+        }
     }
 }
 
@@ -111,8 +171,10 @@ async fn obey(supervisor: SeqSocket, control: SeqSocket, state: String) -> Resul
     let control = Arc::new(AsyncSeq::new(control)?);
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    match words(&control).await?.as_slice() {
-        [first] if first == "link" => {}
+    let first = words(&control).await?;
+    let forgetful = first == ["link-forgetful"];
+    match first.as_slice() {
+        [link] if forgetful || link == "link" => {}
         [first, code] if first == "exit" => return Ok(code.parse()?),
         [first] if first == "garbage" => {
             supervisor.send(&[0xff; 5], &[])?;
@@ -122,64 +184,133 @@ async fn obey(supervisor: SeqSocket, control: SeqSocket, state: String) -> Resul
         other => bail!("first command {other:?}"),
     }
     let (link, welcome) = SupervisorLink::start(supervisor).await?;
-    say(&control, &describe(&welcome)).await?;
-    for LivingHost { child, .. } in welcome.hosts {
-        tell_exit(&control, child);
-    }
-    loop {
-        tokio::select! {
-            _ = hangup.recv() => say(&control, "sighup").await?,
-            _ = terminate.recv() => say(&control, "sigterm").await?,
-            () = link.closed() => {
-                say(&control, "supervisor gone").await?;
-                return Ok(0);
-            }
-            command = words(&control) => {
-                if let Some(code) = carry_out(&command?, &link, &control, &state).await? {
-                    return Ok(code);
-                }
-            }
+    if !forgetful {
+        for (id, _) in &welcome.exits {
+            link.acknowledge(id).await?;
         }
     }
+    say(&control, &describe(&welcome)).await?;
+    let daemon = Daemon {
+        link,
+        control,
+        state,
+        forgetful,
+    };
+    for LivingHost { child, .. } in welcome.hosts {
+        daemon.tell_exit(child);
+    }
+    daemon.obey(&mut hangup, &mut terminate).await
 }
 
-async fn carry_out(
-    command: &[String],
-    link: &SupervisorLink,
-    control: &Arc<AsyncSeq>,
-    state: &str,
-) -> Result<Option<u8>> {
-    let command: Vec<&str> = command.iter().map(String::as_str).collect();
-    match command.as_slice() {
-        ["ready"] => link.ready().await?,
-        ["state"] => say(control, state).await?,
-        ["spawn", id, args @ ..] => {
-            let args = args.iter().map(|&arg| arg.replace('_', " ")).collect();
-            match link.spawn_host(id, HostKind::Launch, args).await {
-                Ok(child) => {
-                    say(control, &format!("spawned {id} {}", child.pid)).await?;
-                    tell_exit(control, child);
-                }
-                Err(SpawnError::Refused { errno, .. }) => {
-                    say(control, &format!("refused {id} {errno}")).await?;
-                }
-                Err(error) => say(control, &format!("error {error}")).await?,
-            }
-        }
-        ["spawn-and-leave", id, args @ ..] => {
-            let args = args.iter().map(|&arg| arg.to_owned()).collect();
+/// A daemon that is linked.
+struct Daemon {
+    link: SupervisorLink,
+    control: Arc<AsyncSeq>,
+    state: String,
+    /// Whether it acknowledges no exit.
+    forgetful: bool,
+}
+
+impl Daemon {
+    async fn obey(&self, hangup: &mut Sig, terminate: &mut Sig) -> Result<u8> {
+        let mut retired = false;
+        loop {
             tokio::select! {
-                biased;
-                spawned = link.spawn_host(id, HostKind::Launch, args) => bail!("at once: {spawned:?}"),
-                () = std::future::ready(()) => {}
+                _ = hangup.recv() => self.say("sighup").await?,
+                _ = terminate.recv() => self.say("sigterm").await?,
+                () = self.link.retired(), if !retired => {
+                    retired = true;
+                    self.say("retired").await?;
+                }
+                () = self.link.closed() => {
+                    self.say("supervisor gone").await?;
+                    return Ok(0);
+                }
+                command = words(&self.control) => {
+                    if let Some(code) = self.carry_out(&command?).await? {
+                        return Ok(code);
+                    }
+                }
             }
         }
-        ["kill", id] => link.kill_host(id, Signal::SIGKILL).await?,
-        ["die"] => kill(getpid(), Signal::SIGKILL)?,
-        ["exit", code] => return Ok(Some(code.parse()?)),
-        other => bail!("command {other:?}"),
     }
-    Ok(None)
+
+    async fn carry_out(&self, command: &[String]) -> Result<Option<u8>> {
+        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+        let link = &self.link;
+        match command.as_slice() {
+            ["ready"] => link.ready().await?,
+            ["state"] => self.say(&self.state).await?,
+            ["spawn", id, args @ ..] => self.spawn(id, "", args).await?,
+            ["spawn-on", platform, id, args @ ..] => self.spawn(id, platform, args).await?,
+            ["spawn-and-leave", id, args @ ..] => {
+                let args = args.iter().map(|&arg| arg.to_owned()).collect();
+                tokio::select! {
+                    biased;
+                    spawned = link.spawn_host(id, HostKind::Launch, "", args) => bail!("at once: {spawned:?}"),
+                    () = std::future::ready(()) => {}
+                }
+            }
+            ["adopt", id, pid] => {
+                let pid = rustix::process::Pid::from_raw(pid.parse()?).context("no pid")?;
+                let fd = pidfd_open(pid, PidfdFlags::empty())?;
+                let name = id.parse()?;
+                let adopted = link.adopt(&name, HostKind::Launch, fd.as_fd()).await;
+                self.tell("adopted", id, adopted).await?;
+            }
+            ["adopt-file", id] => {
+                let file = fs::File::open("/dev/null")?;
+                let name = id.parse()?;
+                let adopted = link.adopt(&name, HostKind::Launch, file.as_fd()).await;
+                self.tell("adopted", id, adopted).await?;
+            }
+            ["pids"] => {
+                let pid = link.supervisor_pid();
+                self.say(&format!("{pid} {}", getppid())).await?;
+            }
+            ["kill", id] => link.kill_host(id, Signal::SIGKILL).await?,
+            ["die"] => kill(getpid(), Signal::SIGKILL)?,
+            ["exit", code] => return Ok(Some(code.parse()?)),
+            other => bail!("command {other:?}"),
+        }
+        Ok(None)
+    }
+
+    async fn spawn(&self, id: &str, platform: &str, args: &[&str]) -> Result<()> {
+        let args = args.iter().map(|&arg| arg.replace('_', " ")).collect();
+        let spawned = self.link.spawn_host(id, HostKind::Launch, platform, args);
+        self.tell("spawned", id, spawned.await).await
+    }
+
+    async fn tell(&self, what: &str, id: &str, host: Result<HostChild, SpawnError>) -> Result<()> {
+        match host {
+            Ok(child) => {
+                self.say(&format!("{what} {id} {}", child.pid)).await?;
+                self.tell_exit(child);
+                Ok(())
+            }
+            Err(SpawnError::Refused { errno, .. }) => {
+                self.say(&format!("refused {id} {errno}")).await
+            }
+            Err(error) => self.say(&format!("error {error}")).await,
+        }
+    }
+
+    fn tell_exit(&self, child: HostChild) {
+        let (link, control) = (self.link.clone(), Arc::clone(&self.control));
+        let forgetful = self.forgetful;
+        tokio::spawn(async move {
+            let exit = child.exited().await;
+            if !forgetful {
+                link.acknowledge(&child.id).await?;
+            }
+            say(&control, &format!("exited {} {exit}", child.id)).await
+        });
+    }
+
+    async fn say(&self, line: &str) -> Result<()> {
+        say(&self.control, line).await
+    }
 }
 
 fn describe(welcome: &Welcome) -> String {
@@ -191,14 +322,6 @@ fn describe(welcome: &Welcome) -> String {
         line += &format!(" exited {id} {exit}");
     }
     line
-}
-
-fn tell_exit(control: &Arc<AsyncSeq>, child: HostChild) {
-    let control = Arc::clone(control);
-    tokio::spawn(async move {
-        let exit = child.exited().await;
-        say(&control, &format!("exited {} {exit}", child.id)).await
-    });
 }
 
 async fn words(control: &AsyncSeq) -> Result<Vec<String>> {

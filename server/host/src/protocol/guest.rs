@@ -14,10 +14,6 @@ pub struct Vcpu {
 }
 
 /// The ways to begin.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a few exist, when a launch is made"
-)]
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum VcpuStart {
     /// As the architecture resets it.
@@ -30,8 +26,8 @@ pub enum VcpuStart {
     #[prost(message, tag = "4")]
     LongMode(LongMode),
     /// Every register.
-    #[prost(message, tag = "5")]
-    Registers(Registers),
+    #[prost(message, boxed, tag = "5")]
+    Registers(Box<Registers>),
 }
 
 /// 16-bit real mode.

@@ -12,7 +12,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-use super::{MAX_FDS, MAX_FRAME};
+use super::{MAX_FDS, MAX_FRAME, PeerCred};
 
 /// A frame as it came.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Frame {
     pub bytes: Vec<u8>,
     /// What came with it, at most [`MAX_FDS`], close-on-exec.
     pub fds: Vec<OwnedFd>,
+    /// Which process sent it, as the kernel saw it; only on a socket that asks for it ([`super::SeqSocket::ask_senders`]).
+    pub sender: Option<PeerCred>,
 }
 
 /// Whether a call waits for the peer.
@@ -102,7 +104,8 @@ fn recv_once(socket: BorrowedFd<'_>, wait: Wait) -> Result<io::Result<Option<Fra
         flags |= RecvFlags::DONTWAIT;
     }
     let mut bytes = vec![0; MAX_FRAME];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+    let mut space =
+        [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS), ScmCredentials(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let got = retry_on_intr(|| {
         recvmsg(
@@ -113,9 +116,18 @@ fn recv_once(socket: BorrowedFd<'_>, wait: Wait) -> Result<io::Result<Option<Fra
         )
     })?;
     let mut fds = Vec::new();
+    let mut sender = None;
     for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(received) = message {
-            fds.extend(received);
+        match message {
+            RecvAncillaryMessage::ScmRights(received) => fds.extend(received),
+            RecvAncillaryMessage::ScmCredentials(cred) => {
+                sender = Some(PeerCred {
+                    pid: cred.pid.as_raw_nonzero().get(),
+                    uid: cred.uid.as_raw(),
+                    gid: cred.gid.as_raw(),
+                });
+            }
+            _ => {}
         }
     }
     // The space is rounded up, so one descriptor too many may fit.
@@ -133,5 +145,5 @@ fn recv_once(socket: BorrowedFd<'_>, wait: Wait) -> Result<io::Result<Option<Fra
     }
     bytes.truncate(got.bytes);
     bytes.shrink_to_fit();
-    Ok(Ok(Some(Frame { bytes, fds })))
+    Ok(Ok(Some(Frame { bytes, fds, sender })))
 }

@@ -123,6 +123,15 @@ impl SeqSocket {
         })
     }
 
+    /// From now on each frame that arrives says which process sent it ([`Frame::sender`]): the kernel fills that in (`SO_PASSCRED`), so that
+    /// a process cannot pass for another, as who made a listening socket says nothing of who answers on it.
+    ///
+    /// # Errors
+    /// The kernel's; none is known for a connected socket.
+    pub fn ask_senders(&self) -> io::Result<()> {
+        Ok(rustix::net::sockopt::set_socket_passcred(&self.fd, true)?)
+    }
+
     /// Ends both directions: a thread that waits in [`Self::recv`] gets `None`, and the peer reads what is left and then the end.
     ///
     /// # Errors

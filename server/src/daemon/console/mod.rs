@@ -11,7 +11,10 @@
 mod credit;
 mod tape;
 
-use stagepages_host::{guest::ConsolePort, protocol};
+use stagepages_host::{
+    guest::ConsolePort,
+    protocol::{self, ConsoleRun},
+};
 use tokio::sync::watch;
 
 pub use credit::Granted;
@@ -50,6 +53,20 @@ impl Console {
         self.tape.borrow().end()
     }
 
+    /// What is kept of what the guest wrote, as its host would tell it; `None` if it wrote nothing.
+    pub fn tail(&self) -> Option<protocol::Console> {
+        let piece = self.tape.borrow().all()?;
+        let runs = piece.runs.into_iter().map(|(port, data)| ConsoleRun {
+            port: port.number(),
+            data,
+        });
+        Some(protocol::Console {
+            offset: piece.offset,
+            runs: runs.collect(),
+            input_taken: 0,
+        })
+    }
+
     /// What the guest writes, woken at every news.
     pub fn listen(&self) -> watch::Receiver<Tape> {
         self.tape.subscribe()
@@ -63,8 +80,6 @@ impl Console {
 
 #[cfg(test)]
 mod tests {
-    use stagepages_host::protocol::ConsoleRun;
-
     use super::*;
 
     fn run(port: ConsolePort, data: &[u8]) -> ConsoleRun {

@@ -60,11 +60,21 @@ impl Tape {
     /// The oldest output that is kept from `from` on, at most `bytes` of it; `None` if there is none yet.
     #[must_use]
     pub fn read(&self, from: u64, bytes: usize) -> Option<Piece> {
+        self.piece(from, bytes, MAX_RUNS)
+    }
+
+    /// All that is kept; `None` if there is none.
+    #[must_use]
+    pub fn all(&self) -> Option<Piece> {
+        self.piece(0, CONSOLE_BUFFER, CONSOLE_BUFFER)
+    }
+
+    fn piece(&self, from: u64, bytes: usize, max_runs: usize) -> Option<Piece> {
         let offset = from.max(self.start());
         let first = usize::try_from(offset - self.start()).unwrap_or(usize::MAX);
         let mut runs: Vec<(ConsolePort, Vec<u8>)> = Vec::new();
         for (port, byte) in self.kept.iter().skip(first).take(bytes) {
-            let full = runs.len() == MAX_RUNS;
+            let full = runs.len() == max_runs;
             match runs.last_mut() {
                 Some((last, data)) if last == port => data.push(*byte),
                 _ if full => break,

@@ -3,13 +3,17 @@
 //! One task reads; callers send for themselves. What is kept is bounded: [`MAX_PENDING_SPAWNS`](crate::supervisor::proto::MAX_PENDING_SPAWNS) requests without an answer, and one entry for each
 //! living host.
 //!
+//! An exit is the daemon's to acknowledge ([`SupervisorLink::acknowledge`]), once its record of it is durable; until then the supervisor tells it to each
+//! next daemon. Exits that nobody has to record, of probes and of hosts that nobody watches, are acknowledged here.
+//!
 //! **Invariant:** a host that the supervisor started is either somebody's [`HostChild`] or is killed: nobody stops waiting for one and leaves
 //! it behind. Its exit reaches every clone of that child, however late it is asked for.
 
 mod greeting;
 mod shared;
 
-use std::path::PathBuf;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use std::{future, io};
@@ -19,10 +23,12 @@ use stagepages_host::wire::{self, SeqSocket};
 use tokio::sync::{AcquireError, watch};
 
 use super::aio::AsyncSeq;
-use crate::supervisor::proto::{KillHost, PROTOCOL_VERSION, Ready, RequestBody, SpawnHost};
+use crate::supervisor::proto::{
+    AdoptHost, KillHost, PROTOCOL_VERSION, Ready, RequestBody, SpawnHost,
+};
 use crate::supervisor::{BadHostId, HostExit, HostId, HostKind};
 
-use shared::Shared;
+use shared::{Left, Shared};
 
 /// How long the supervisor, which never waits for anything else, may take to answer a greeting.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -40,7 +46,7 @@ pub struct Welcome {
     pub epoch: u64,
     /// Hosts that live, started by an earlier daemon.
     pub hosts: Vec<LivingHost>,
-    /// Hosts whose end no earlier daemon came to know.
+    /// Hosts whose end no earlier daemon acknowledged. This one has to, by [`SupervisorLink::acknowledge`].
     pub exits: Vec<(HostId, HostExit)>,
 }
 
@@ -126,9 +132,6 @@ impl SupervisorLink {
         let link = Self {
             shared: Arc::new(shared),
         };
-        for (id, _) in &told.exits {
-            link.shared.acknowledge(id).await?;
-        }
         tokio::spawn(Arc::clone(&link.shared).read());
         let welcome = Welcome {
             epoch: told.epoch,
@@ -146,7 +149,25 @@ impl SupervisorLink {
         self.shared.send(RequestBody::Ready(Ready {})).await
     }
 
-    /// Starts a host with these arguments behind `host`. The id names it for ever; use no id twice.
+    /// Waits until this daemon is to make room for its successor, because the supervisor was upgraded: it has to drain and end, and leave its hosts.
+    pub async fn retired(&self) {
+        self.shared.retired().await;
+    }
+
+    /// Where hosts listen, as `<id>.sock`.
+    #[must_use]
+    pub fn host_dir(&self) -> &Path {
+        self.shared.host_dir()
+    }
+
+    /// The supervisor's process, as the kernel tells it (SO_PEERCRED). It is who made the sockets of the hosts that it started.
+    #[must_use]
+    pub fn supervisor_pid(&self) -> i32 {
+        self.shared.supervisor_pid()
+    }
+
+    /// Starts a host of `platform` with these arguments behind `host`: the program that the supervisor's configuration names for it, or else, and for
+    /// an empty platform, the built-in one. The id names it for ever; use no id twice.
     ///
     /// A caller that stops waiting gets no host: one that was asked for already is killed as soon as it is there.
     ///
@@ -156,21 +177,63 @@ impl SupervisorLink {
         &self,
         id: &str,
         kind: HostKind,
+        platform: &str,
         args: Vec<String>,
     ) -> Result<HostChild, SpawnError> {
-        let shared = &self.shared;
         let id: HostId = id.parse()?;
+        let request = RequestBody::SpawnHost(SpawnHost {
+            id: id.to_string(),
+            kind: i32::from(kind),
+            args,
+            platform: platform.to_owned(),
+        });
+        self.ask(id, kind, Left::Killed, request, &[]).await
+    }
+
+    /// Takes in a host that an earlier supervisor started and did not live to end: from now on it is killed, and its exit told, as that of any other.
+    /// `pidfd` MUST mean its process, and the caller MUST have verified that it is that host.
+    ///
+    /// A caller that stops waiting leaves the host alive, and perhaps adopted; the next daemon is told so.
+    ///
+    /// # Errors
+    /// See [`SpawnError`]; the host is as it was.
+    pub async fn adopt(
+        &self,
+        id: &HostId,
+        kind: HostKind,
+        pidfd: BorrowedFd<'_>,
+    ) -> Result<HostChild, SpawnError> {
+        let request = RequestBody::AdoptHost(AdoptHost {
+            id: id.to_string(),
+            kind: i32::from(kind),
+        });
+        self.ask(id.clone(), kind, Left::Alive, request, &[pidfd])
+            .await
+    }
+
+    /// Says that the end of a host is on record, and need not be told to the next daemon.
+    ///
+    /// # Errors
+    /// [`LinkError::Gone`].
+    pub async fn acknowledge(&self, id: &HostId) -> Result<(), LinkError> {
+        self.shared.acknowledge(id).await
+    }
+
+    async fn ask(
+        &self,
+        id: HostId,
+        kind: HostKind,
+        left: Left,
+        request: RequestBody,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<HostChild, SpawnError> {
+        let shared = &self.shared;
         let permit = shared
             .place()
             .await
             .map_err(|_closed: AcquireError| LinkError::Gone)?;
-        let mut answer = shared.expect(id.clone(), permit)?;
-        let request = SpawnHost {
-            id: id.to_string(),
-            kind: i32::from(kind),
-            args,
-        };
-        shared.send(RequestBody::SpawnHost(request)).await?;
+        let mut answer = shared.expect(id, kind, left, permit)?;
+        shared.send_with(request, fds).await?;
         answer.sent().await
     }
 

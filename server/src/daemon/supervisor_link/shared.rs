@@ -3,6 +3,7 @@
 //! **Invariant:** an entry is taken out by the supervisor's word, or by the link's end, and by nothing else once its request was sent.
 
 use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::{HostChild, LinkError, LivingHost, SpawnError};
 use crate::daemon::aio::AsyncSeq;
 use crate::supervisor::proto::{
-    AckExit, Event, EventBody, KillHost, MAX_PENDING_SPAWNS, Request, RequestBody, SpawnFailed,
-    Spawned,
+    AckExit, Adopted, Event, EventBody, KillHost, MAX_PENDING_SPAWNS, Request, RequestBody,
+    SpawnFailed, Spawned,
 };
 use crate::supervisor::{HostExit, HostId, HostKind, socket_path};
 
@@ -25,6 +26,7 @@ pub(super) struct Shared {
     socket: AsyncSeq,
     host_dir: PathBuf,
     gone: CancellationToken,
+    retired: CancellationToken,
     spawns: Arc<Semaphore>,
     /// `None` once the supervisor is gone. A std mutex, because nothing awaits under it.
     state: Mutex<Option<State>>,
@@ -33,12 +35,20 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 struct State {
     pending: HashMap<HostId, Pending>,
-    living: HashMap<HostId, watch::Sender<Option<HostExit>>>,
+    living: HashMap<HostId, Watched>,
+}
+
+/// A host that lives.
+#[derive(Debug)]
+struct Watched {
+    ended: watch::Sender<Option<HostExit>>,
+    kind: HostKind,
 }
 
 #[derive(Debug)]
 struct Pending {
     answer: oneshot::Sender<Result<HostChild, SpawnError>>,
+    kind: HostKind,
     // Given back with the answer and not when the caller leaves, so that the supervisor's bound on answers holds.
     _permit: OwnedSemaphorePermit,
 }
@@ -55,15 +65,16 @@ impl Shared {
         hosts: Vec<(HostId, u32, HostKind)>,
     ) -> (Self, Vec<LivingHost>) {
         let mut state = State::default();
-        let adopt = |(id, pid, kind)| {
-            let child = state.adopt(&host_dir, id, pid);
+        let watch = |(id, pid, kind)| {
+            let child = state.watch(&host_dir, id, pid, kind);
             LivingHost { kind, child }
         };
-        let hosts = hosts.into_iter().map(adopt).collect();
+        let hosts = hosts.into_iter().map(watch).collect();
         let shared = Self {
             socket,
             host_dir,
             gone: CancellationToken::new(),
+            retired: CancellationToken::new(),
             spawns: Arc::new(Semaphore::new(MAX_PENDING_SPAWNS)),
             state: Mutex::new(Some(state)),
         };
@@ -93,14 +104,35 @@ impl Shared {
         self.gone.cancelled().await;
     }
 
+    /// Waits until this daemon is to make room for its successor.
+    pub(super) async fn retired(&self) {
+        self.retired.cancelled().await;
+    }
+
+    pub(super) fn host_dir(&self) -> &Path {
+        &self.host_dir
+    }
+
+    pub(super) fn supervisor_pid(&self) -> i32 {
+        self.socket.peer_cred().pid
+    }
+
     /// Waits until one more host may be asked for.
     pub(super) async fn place(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
         Arc::clone(&self.spawns).acquire_owned().await
     }
 
     pub(super) async fn send(&self, body: RequestBody) -> Result<(), LinkError> {
+        self.send_with(body, &[]).await
+    }
+
+    pub(super) async fn send_with(
+        &self,
+        body: RequestBody,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(), LinkError> {
         let frame = wire::encode(&Request { body: Some(body) })?;
-        self.socket.send(&frame, &[]).await.map_err(|error| {
+        self.socket.send(&frame, fds).await.map_err(|error| {
             tracing::debug!(%error, "sending to the supervisor");
             LinkError::Gone
         })
@@ -115,6 +147,8 @@ impl Shared {
     pub(super) fn expect(
         self: &Arc<Self>,
         id: HostId,
+        kind: HostKind,
+        left: Left,
         permit: OwnedSemaphorePermit,
     ) -> Result<Answer, SpawnError> {
         let mut state = self.state();
@@ -125,12 +159,14 @@ impl Shared {
         let (answer, answered) = oneshot::channel();
         let pending = Pending {
             answer,
+            kind,
             _permit: permit,
         };
         state.pending.insert(id.clone(), pending);
         Ok(Answer {
             shared: Arc::clone(self),
             unsent: Some(id),
+            left,
             answered,
         })
     }
@@ -154,6 +190,17 @@ impl Shared {
                 }
                 self.abandon(&id).await
             }
+            EventBody::Adopted(Adopted { id, pid }) => {
+                let id: HostId = id.parse().map_err(unexpected)?;
+                if !self.hand_over(id.clone(), pid) {
+                    tracing::debug!(host = %id, "adopted, and nobody waits for it any more");
+                }
+                Ok(())
+            }
+            EventBody::Retire(_) => {
+                self.retired.cancel();
+                Ok(())
+            }
             EventBody::SpawnFailed(SpawnFailed { id, errno, message }) => {
                 let id: HostId = id.parse().map_err(unexpected)?;
                 let pending = self.state().as_mut().and_then(|s| s.pending.remove(&id));
@@ -166,9 +213,10 @@ impl Shared {
             }
             EventBody::HostExited(exited) => {
                 let (id, exit) = exited.to_exit().ok_or(LinkError::Unexpected)?;
-                let watchers = self.state().as_mut().and_then(|s| s.living.remove(&id));
-                if let Some(watchers) = watchers {
-                    watchers.send_replace(Some(exit));
+                let watched = self.state().as_mut().and_then(|s| s.living.remove(&id));
+                let recorded = watched.is_some_and(|watched| watched.tell(exit));
+                if recorded {
+                    return Ok(());
                 }
                 self.acknowledge(&id).await
             }
@@ -182,15 +230,16 @@ impl Shared {
             return false;
         };
         let pending = state.pending.remove(&id);
-        let child = state.adopt(&self.host_dir, id, pid);
+        let kind = pending.as_ref().map_or(HostKind::Probe, |p| p.kind);
+        let child = state.watch(&self.host_dir, id, pid, kind);
         pending.is_some_and(|pending| pending.answer.send(Ok(child)).is_ok())
     }
 }
 
 impl State {
-    fn adopt(&mut self, host_dir: &Path, id: HostId, pid: u32) -> HostChild {
+    fn watch(&mut self, host_dir: &Path, id: HostId, pid: u32, kind: HostKind) -> HostChild {
         let (ended, exit) = watch::channel(None);
-        self.living.insert(id.clone(), ended);
+        self.living.insert(id.clone(), Watched { ended, kind });
         HostChild {
             socket_path: socket_path(host_dir, &id),
             id,
@@ -200,9 +249,27 @@ impl State {
     }
 }
 
-/// The answer to one request for a host. Dropped, it takes the request back if it was never sent, and else the host.
+impl Watched {
+    /// Whether somebody learns of the exit who has it to record, and then to acknowledge.
+    fn tell(self, exit: HostExit) -> bool {
+        let somebody = self.ended.send(Some(exit)).is_ok();
+        somebody && self.kind != HostKind::Probe
+    }
+}
+
+/// What becomes of a host that nobody waits for any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// It was started for the caller alone.
+    Killed,
+    /// It was there before the caller.
+    Alive,
+}
+
+/// The answer to one request for a host. Dropped, it takes the request back if it was never sent, and else the host if that was started for it.
 pub(super) struct Answer {
     shared: Arc<Shared>,
+    left: Left,
     /// The request's entry, as long as no answer will take it out.
     unsent: Option<HostId>,
     answered: oneshot::Receiver<Result<HostChild, SpawnError>>,
@@ -227,6 +294,7 @@ impl Drop for Answer {
         // From here on the reader finds nobody waiting. It may have put a host here just before.
         self.answered.close();
         if let Ok(Ok(child)) = self.answered.try_recv()
+            && self.left == Left::Killed
             && let Ok(runtime) = Handle::try_current()
         {
             let shared = Arc::clone(&self.shared);

@@ -5,8 +5,8 @@ use std::task::Poll;
 use super::*;
 use crate::supervisor::ExitStatus;
 use crate::supervisor::proto::{
-    Event, EventBody, HostExited, LivingHost as Lives, Request, SpawnFailed, Spawned,
-    Welcome as Welcomed,
+    Adopted, Event, EventBody, HostExited, LivingHost as Lives, Request, Retire, SpawnFailed,
+    Spawned, Welcome as Welcomed,
 };
 
 /// The supervisor's end.
@@ -46,7 +46,13 @@ fn welcome(host: &str, more: bool) -> EventBody {
             pid: 7,
             kind: i32::from(HostKind::Launch),
         }],
-        exits: Vec::new(),
+        exits: vec![HostExited::new(
+            &format!("gone-{}", 2 - i32::from(more)).parse().unwrap(),
+            HostExit {
+                pid: 6,
+                status: ExitStatus::Code(1),
+            },
+        )],
         more,
     })
 }
@@ -68,7 +74,10 @@ fn spawn(
     id: &'static str,
 ) -> tokio::task::JoinHandle<Result<HostChild, SpawnError>> {
     let link = link.clone();
-    tokio::spawn(async move { link.spawn_host(id, HostKind::Launch, Vec::new()).await })
+    tokio::spawn(async move {
+        link.spawn_host(id, HostKind::Launch, "sim", Vec::new())
+            .await
+    })
 }
 
 #[tokio::test]
@@ -81,7 +90,6 @@ async fn a_welcome_in_parts_is_one_and_its_hosts_can_be_watched() {
     assert_eq!(old.socket_path, PathBuf::from("/run/h/old-2.sock"));
 
     peer.exited("old-2", ExitStatus::Code(4)).await;
-    assert!(matches!(peer.hear().await, RequestBody::AckExit(ack) if ack.id == "old-2"));
     // After the event, more than once, and from a clone.
     assert_eq!(old.exited().await.code(), Some(4));
     assert_eq!(old.clone().exited().await.code(), Some(4));
@@ -119,7 +127,6 @@ async fn an_exit_right_behind_its_spawn_is_not_lost() {
         core_dumped: false,
     };
     peer.exited("a", signal).await;
-    assert!(matches!(peer.hear().await, RequestBody::AckExit(_)));
     let exit = child.await.unwrap().unwrap().exited().await;
     assert_eq!(exit.status, signal);
 }
@@ -128,7 +135,7 @@ async fn an_exit_right_behind_its_spawn_is_not_lost() {
 async fn a_caller_that_leaves_before_or_after_the_answer_leaves_no_host() {
     let (link, _, peer) = linked().await;
     for answered_first in [false, true] {
-        let mut call = Box::pin(link.spawn_host("a", HostKind::Probe, Vec::new()));
+        let mut call = Box::pin(link.spawn_host("a", HostKind::Probe, "", Vec::new()));
         let begun = future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
         assert!(begun.is_pending());
         peer.hear().await;
@@ -138,7 +145,7 @@ async fn a_caller_that_leaves_before_or_after_the_answer_leaves_no_host() {
         } else {
             peer.spawned("a").await;
             // Read behind the answer, which therefore is in the caller's hands, unlooked at.
-            peer.exited("old-1", ExitStatus::Code(0)).await;
+            peer.exited("nobodys", ExitStatus::Code(0)).await;
             assert!(matches!(peer.hear().await, RequestBody::AckExit(_)));
             drop(call);
         }
@@ -197,4 +204,86 @@ async fn a_standard_input_that_is_no_supervisor_is_an_error() {
     drop(theirs);
     let error = SupervisorLink::start(ours).await.unwrap_err();
     assert!(matches!(error, LinkError::NoSocket(_) | LinkError::Gone));
+}
+
+#[tokio::test]
+async fn an_exit_is_acknowledged_by_whoever_records_it_and_here_only_for_nobody() {
+    let (link, mut welcome, peer) = linked().await;
+    let exits: Vec<_> = welcome.exits.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(exits, ["gone-1", "gone-2"]);
+
+    peer.exited("old-1", ExitStatus::Code(0)).await;
+    welcome.hosts[0].child.exited().await;
+    let dropped = welcome.hosts.pop().unwrap();
+    drop(dropped);
+    peer.exited("old-2", ExitStatus::Unknown).await;
+    // Not of old-1, nor of those in the welcome.
+    assert!(matches!(peer.hear().await, RequestBody::AckExit(ack) if ack.id == "old-2"));
+    link.acknowledge(&welcome.exits[0].0).await.unwrap();
+    assert!(matches!(peer.hear().await, RequestBody::AckExit(ack) if ack.id == "gone-1"));
+
+    let probe = tokio::spawn({
+        let link = link.clone();
+        async move {
+            link.spawn_host("p", HostKind::Probe, "kvm", Vec::new())
+                .await
+        }
+    });
+    let asked = peer.hear().await;
+    assert!(matches!(asked, RequestBody::SpawnHost(spawn) if spawn.platform == "kvm"));
+    peer.spawned("p").await;
+    let probe = probe.await.unwrap().unwrap();
+    peer.exited("p", ExitStatus::Code(0)).await;
+    assert!(matches!(peer.hear().await, RequestBody::AckExit(ack) if ack.id == "p"));
+    assert_eq!(probe.exited().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn an_adoption_brings_the_descriptor_and_is_never_taken_back_by_force() {
+    let (link, _, peer) = linked().await;
+    let null = std::fs::File::open("/dev/null").unwrap();
+    let id: HostId = "a".parse().unwrap();
+    let adopt = || Box::pin(link.adopt(&id, HostKind::Launch, std::os::fd::AsFd::as_fd(&null)));
+
+    let mut call = adopt();
+    let begun = future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+    assert!(begun.is_pending());
+    let frame = peer.0.recv().await.unwrap().unwrap();
+    assert_eq!(frame.fds.len(), 1);
+    let body = wire::decode::<Request>(&frame.bytes).unwrap().body;
+    assert!(matches!(body, Some(RequestBody::AdoptHost(asked)) if asked.id == "a"));
+    drop(call);
+    let adopted = || {
+        EventBody::Adopted(Adopted {
+            id: "a".to_owned(),
+            pid: 8,
+        })
+    };
+    peer.say(adopted()).await;
+    // Once this is acknowledged, the answer was read, and nobody was killed for it.
+    peer.exited("nobodys", ExitStatus::Code(0)).await;
+    assert!(matches!(peer.hear().await, RequestBody::AckExit(_)));
+
+    let (child, ()) = tokio::join!(adopt(), async {
+        assert!(matches!(peer.hear().await, RequestBody::AdoptHost(_)));
+        peer.say(adopted()).await;
+    });
+    let child = child.unwrap();
+    assert_eq!(
+        (child.pid, child.socket_path),
+        (8, link.host_dir().join("a.sock"))
+    );
+    assert_eq!(
+        link.supervisor_pid(),
+        i32::try_from(std::process::id()).unwrap()
+    );
+}
+
+#[tokio::test]
+async fn a_daemon_is_told_when_it_is_to_make_room() {
+    let (link, _, peer) = linked().await;
+    assert!(futures_now(Box::pin(link.retired())).await.is_none());
+    peer.say(EventBody::Retire(Retire {})).await;
+    link.retired().await;
+    link.retired().await;
 }

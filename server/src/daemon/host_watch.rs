@@ -1,0 +1,150 @@
+//! The end of a launch's host: noticed, brought about, and put on record.
+//!
+//! The order matters: what a host told is on record before the host is let go, and how it ended is on record before the supervisor may
+//! forget it. A daemon that dies anywhere between leaves everything to the next.
+
+use std::{sync::Arc, time::Duration};
+
+use nix::sys::signal::Signal;
+use stagepages_host::protocol::{Abort, Bye, Command};
+
+use super::{Ending, Launch, Status, Withstands, supervisor_link::HostChild};
+use crate::supervisor::HostExit;
+
+/// How long a host may take to react: to an abort, to a hang-up, to a kill.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often a record is tried to be written.
+const TRIES: u32 = 3;
+
+/// Between two tries. A full disk may be made room on.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+impl Launch {
+    /// Ends it: asks the host, then kills it. Returns when the host is gone, or after a bound.
+    pub async fn abort(&self, lease_expired: bool) {
+        let Some(child) = &self.child else { return };
+        let gone = async {
+            if self.status().ending.is_none() {
+                let command = Command::Abort(Abort { lease_expired });
+                // No answer is as good as one: the host ends, or it does not.
+                drop(self.link.call(command, &[], None).await);
+            }
+            self.released().await;
+        };
+        if tokio::time::timeout(PATIENCE, gone).await.is_ok() {
+            return;
+        }
+        tracing::error!(
+            launch = self.id,
+            pid = child.pid,
+            "the launch host does not react to an abort and is killed"
+        );
+        self.status.send_modify(Status::killed);
+        self.kill().await;
+        if tokio::time::timeout(PATIENCE, self.released())
+            .await
+            .is_err()
+        {
+            tracing::error!(
+                launch = self.id,
+                pid = child.pid,
+                "the launch host is killed but not gone; its memory is not free yet"
+            );
+        }
+    }
+
+    /// Kills the host.
+    pub(super) async fn kill(&self) {
+        if let Err(error) = self.supervisor.kill_host(&self.uid, Signal::SIGKILL).await {
+            tracing::error!(launch = self.id, %error, "killing the launch host");
+        }
+    }
+
+    /// Ends it when its lease runs out. A host that gives no sign of life is not busy, whatever waits for it.
+    pub(super) async fn watch_lease(self: Arc<Self>) {
+        let busy = || {
+            let status = self.status.borrow();
+            status.runs() || (self.busy() && status.unresponsive.is_none())
+        };
+        tokio::select! {
+            () = self.released() => {}
+            () = self.lease.expired(busy) => {
+                tracing::info!(launch = self.id, "nobody touched the launch for as long as its lease");
+                self.abort(true).await;
+            }
+        }
+    }
+
+    /// Waits for the end of its host, and puts it on record.
+    pub(super) async fn watch_host(self: Arc<Self>, child: HostChild) {
+        let exit = tokio::select! {
+            exit = child.exited() => exit,
+            () = self.link.lost() => self.outlive(&child).await,
+            () = self.told_all.cancelled() => {
+                self.keep_end().await;
+                self.link.tell(Command::Bye(Bye {})).await;
+                self.outlive(&child).await
+            }
+        };
+        // What it told before it died counts: the link is read to its end first.
+        if tokio::time::timeout(PATIENCE, self.link.lost())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                launch = self.id,
+                "the connection of a dead launch host does not end"
+            );
+        }
+        self.link.release();
+        self.status.send_modify(|status| status.gone(exit));
+        match self.status().ending {
+            Some(Ending::Died(exit)) => {
+                tracing::error!(launch = self.id, ?exit, "the launch host died");
+            }
+            Some(Ending::Told | Ending::Killed) | None => {
+                tracing::info!(launch = self.id, ?exit, "the launch host is gone");
+            }
+        }
+        self.keep_end().await;
+        if let Err(error) = self.supervisor.acknowledge(&child.id).await {
+            tracing::debug!(launch = self.id, %error, "the next daemon is told of this end again");
+        }
+    }
+
+    /// The end of a host that cannot be spoken to any more: its own, or ours.
+    async fn outlive(&self, child: &HostChild) -> HostExit {
+        if let Ok(exit) = tokio::time::timeout(PATIENCE, child.exited()).await {
+            return exit;
+        }
+        tracing::error!(
+            launch = self.id,
+            pid = child.pid,
+            "the connection to a launch host is lost, and it is killed"
+        );
+        self.kill().await;
+        child.exited().await
+    }
+
+    /// Takes it off record.
+    ///
+    /// # Errors
+    /// The kernel's; it is still on record.
+    pub async fn forget(&self) -> std::io::Result<()> {
+        self.records.remove(&self.uid).await
+    }
+
+    /// Puts the launch's end on record. Where that cannot be done, it is kept in memory only, and said so.
+    pub(super) async fn keep_end(&self) {
+        for attempt in 1..=TRIES {
+            match self.records.save(self.record(), Withstands::Power).await {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::error!(launch = self.id, %error, attempt, "the end of a launch is not on record");
+                }
+            }
+            tokio::time::sleep(TRY_AGAIN).await;
+        }
+    }
+}

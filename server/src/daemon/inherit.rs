@@ -1,0 +1,158 @@
+//! What a daemon finds when it begins: records, hosts that live, ends that nobody has put on record.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::task::JoinSet;
+
+use super::{
+    Found, NotAdopted, Nursery, Record, Registry,
+    supervisor_link::{SupervisorLink, Welcome},
+};
+use crate::{
+    rpc::{reason::Reason, status::ApiError},
+    supervisor::{HostExit, HostId, HostKind},
+};
+
+/// How long calls are held back for hosts to answer. One that has much to finish is awaited beside.
+const HEAD_START: Duration = Duration::from_secs(2);
+
+/// Where an orphan's socket ends.
+const SOCKET: &str = ".sock";
+
+/// Takes over everything that an earlier daemon left.
+pub(super) async fn inherit(
+    nursery: &Nursery,
+    registry: &Arc<Registry>,
+    records: Vec<Record>,
+    welcome: Welcome,
+) {
+    let mut records: BTreeMap<String, Record> = records
+        .into_iter()
+        .map(|record| (record.uid.clone(), record))
+        .collect();
+    let mut exits: HashMap<HostId, HostExit> = welcome.exits.into_iter().collect();
+    let mut found: Vec<Found> = Vec::new();
+    for host in welcome.hosts {
+        match host.kind {
+            // Its daemon is gone; nobody waits for its answer.
+            HostKind::Probe | HostKind::Unspecified => {
+                nursery.put_away(host.child.id.as_str(), &host.child).await;
+            }
+            HostKind::Launch => found.push(Found::Child(host.child)),
+        }
+    }
+    let orphans = orphans(&nursery.supervisor, &found, &exits);
+    found.extend(orphans);
+
+    let mut adoptions = JoinSet::new();
+    for host in found {
+        let record = records.remove(host.id().as_str());
+        let awaited = record.as_ref().map(|record| {
+            let asked = record.asked.clone().unwrap_or_default();
+            registry.await_host(&record.id, record.sequence, asked)
+        });
+        let (nursery, registry) = (nursery.clone(), Arc::clone(registry));
+        adoptions.spawn(async move {
+            let Some((record, awaited)) = record.zip(awaited) else {
+                adopt_unanswered(&nursery, &registry, host).await;
+                return;
+            };
+            let launch = match nursery.adopt(host, Some(record.clone())).await {
+                Ok(launch) => Ok(launch),
+                Err(why) => give_up(&nursery, &record, &why).await,
+            };
+            registry.settle(&record.id, &awaited, launch);
+        });
+    }
+    for (uid, record) in records {
+        let exit = uid.parse().ok().and_then(|id: HostId| exits.remove(&id));
+        match nursery.recall(&record, exit).await {
+            Ok(launch) => drop(registry.restore(launch)),
+            Err(error) => tracing::error!(uid, %error, "a launch's record is not understood"),
+        }
+        acknowledge(&nursery.supervisor, uid.parse().ok()).await;
+    }
+    for (id, exit) in exits {
+        tracing::info!(host = %id, ?exit, "a launch host without a record is gone");
+        acknowledge(&nursery.supervisor, Some(id)).await;
+    }
+    let all = async { while adoptions.join_next().await.is_some() {} };
+    if tokio::time::timeout(HEAD_START, all).await.is_err() {
+        tracing::warn!("some launch hosts have much to finish; they are awaited");
+        adoptions.detach_all();
+    }
+}
+
+/// A host whose creation an earlier daemon did not live to put on record.
+async fn adopt_unanswered(nursery: &Nursery, registry: &Registry, host: Found) {
+    let id = host.id().clone();
+    match nursery.adopt(host, None).await {
+        Ok(launch) => {
+            if let Err(launch) = registry.restore(launch) {
+                tracing::warn!(
+                    launch = launch.id,
+                    "its creation was never answered, and its id is in use by now"
+                );
+                launch.abort(false).await;
+            }
+        }
+        Err(why) => tracing::warn!(host = %id, %why, "a launch host without a record"),
+    }
+}
+
+/// The launch of a host that was not adopted.
+async fn give_up(
+    nursery: &Nursery,
+    record: &Record,
+    why: &NotAdopted,
+) -> Result<Arc<super::Launch>, ApiError> {
+    tracing::error!(launch = record.id, %why, "the launch host is lost");
+    let exit = match why {
+        NotAdopted::Killed { exit, .. } => Some(*exit),
+        NotAdopted::Empty | NotAdopted::Unusable(_) => None,
+    };
+    let launch = nursery.recall(record, exit).await;
+    if exit.is_some() {
+        acknowledge(&nursery.supervisor, record.uid.parse().ok()).await;
+    }
+    launch.map_err(|error| ApiError::new(Reason::InternalError, error.to_string()))
+}
+
+async fn acknowledge(supervisor: &SupervisorLink, id: Option<HostId>) {
+    if let Some(id) = id
+        && let Err(error) = supervisor.acknowledge(&id).await
+    {
+        tracing::debug!(host = %id, %error, "the next daemon is told of this end again");
+    }
+}
+
+/// Hosts that an earlier supervisor started: sockets that this one does not know.
+fn orphans(
+    supervisor: &SupervisorLink,
+    known: &[Found],
+    exits: &HashMap<HostId, HostExit>,
+) -> Vec<Found> {
+    let dir: &Path = supervisor.host_dir();
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) => {
+            tracing::error!(dir = %dir.display(), %error, "looking for launch hosts");
+            return Vec::new();
+        }
+    };
+    let name = |entry: std::io::Result<std::fs::DirEntry>| {
+        let name = entry.ok()?.file_name().into_string().ok()?;
+        let id: HostId = name.strip_suffix(SOCKET)?.parse().ok()?;
+        Some((id, dir.join(name)))
+    };
+    entries
+        .filter_map(name)
+        .filter(|(id, _)| !known.iter().any(|found| found.id() == id) && !exits.contains_key(id))
+        .map(|(id, path)| Found::Orphan(id, path))
+        .collect()
+}

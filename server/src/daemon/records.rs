@@ -1,0 +1,244 @@
+//! The files in which launches are kept: one for each, in a directory of the daemon's own.
+//!
+//! A file is replaced whole, by a rename, so it is the old one or the new one whenever the daemon is killed. What has to outlast the machine as
+//! well is also forced to the disk. One thread writes; nobody else waits for a disk.
+//!
+//! **Invariant:** a file that is not whole, or not ours, is never taken for a record, and never removed.
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io::{self, Write as _},
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use prost::Message as _;
+use tokio::sync::{mpsc, oneshot};
+
+use super::Record;
+
+/// What a file begins with. The hash of the rest follows, 32 bytes, then the rest.
+const MAGIC: &[u8] = b"stagepages launch 1\n";
+
+/// Largest file: 512 answers of a kilobyte, and a console.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// Writes that may wait.
+const QUEUE: usize = 64;
+
+/// How much a write withstands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withstands {
+    /// The end of this process.
+    Process,
+    /// The end of the machine's power.
+    Power,
+}
+
+/// The records of a daemon.
+#[derive(Debug, Clone)]
+pub struct Records {
+    jobs: mpsc::Sender<Job>,
+}
+
+#[derive(Debug)]
+struct Job {
+    what: What,
+    done: oneshot::Sender<io::Result<()>>,
+}
+
+#[derive(Debug)]
+enum What {
+    Save(Box<Record>, Withstands),
+    Remove(String),
+}
+
+impl Records {
+    /// Opens the directory, made if it is missing, and reads what is there, oldest launch first.
+    ///
+    /// # Errors
+    /// The kernel's. A file that is no record is logged and left alone.
+    pub fn open(dir: &Path) -> io::Result<(Self, Vec<Record>)> {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        let mut records = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with(TEMPORARY) {
+                // Of a daemon that was killed before its rename.
+                fs::remove_file(&path)?;
+                continue;
+            }
+            match read(&path) {
+                Ok(record) if record.uid == name => records.push(record),
+                Ok(_) => {
+                    tracing::error!(path = %path.display(), "the record of another launch; ignored");
+                }
+                Err(error) => {
+                    tracing::error!(path = %path.display(), %error, "not a launch's record; ignored");
+                }
+            }
+        }
+        records.sort_by_key(|record| record.sequence);
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let dir: Arc<Path> = dir.into();
+        thread::Builder::new()
+            .name("records".to_owned())
+            .spawn(move || work(&dir, queue))?;
+        Ok((Self { jobs }, records))
+    }
+
+    /// Writes a launch's record, in place of the one there is.
+    ///
+    /// # Errors
+    /// The kernel's: the old one is still there.
+    pub async fn save(&self, record: Record, withstands: Withstands) -> io::Result<()> {
+        self.ask(What::Save(Box::new(record), withstands)).await
+    }
+
+    /// Takes a launch's record away. One that is not there is no error.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn remove(&self, uid: &str) -> io::Result<()> {
+        self.ask(What::Remove(uid.to_owned())).await
+    }
+
+    async fn ask(&self, what: What) -> io::Result<()> {
+        let (done, answer) = oneshot::channel();
+        let gone = || io::Error::other("the thread that writes records is gone");
+        self.jobs
+            .send(Job { what, done })
+            .await
+            .map_err(|_closed| gone())?;
+        answer.await.map_err(|_closed| gone())?
+    }
+}
+
+const TEMPORARY: &str = ".new-";
+
+fn work(dir: &Path, mut queue: mpsc::Receiver<Job>) {
+    while let Some(Job { what, done }) = queue.blocking_recv() {
+        let result = match what {
+            What::Save(record, withstands) => write(dir, &record, withstands),
+            What::Remove(uid) => remove(&dir.join(uid)),
+        };
+        // Whoever asked may have left; what they asked for is done.
+        drop(done.send(result));
+    }
+}
+
+fn write(dir: &Path, record: &Record, withstands: Withstands) -> io::Result<()> {
+    let body = record.encode_to_vec();
+    let mut file = tempfile::Builder::new()
+        .prefix(TEMPORARY)
+        .tempfile_in(dir)?;
+    file.write_all(MAGIC)?;
+    file.write_all(blake3::hash(&body).as_bytes())?;
+    file.write_all(&body)?;
+    if withstands == Withstands::Power {
+        file.as_file().sync_all()?;
+    }
+    file.persist(dir.join(&record.uid))
+        .map_err(|error| error.error)?;
+    if withstands == Withstands::Power {
+        File::open(dir)?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn remove(path: &PathBuf) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn read(path: &Path) -> io::Result<Record> {
+    let garbled = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+    let found = fs::symlink_metadata(path)?;
+    if !found.is_file() || found.len() > MAX_BYTES {
+        return Err(garbled("not a regular file, or too long"));
+    }
+    let bytes = fs::read(path)?;
+    let body = bytes
+        .strip_prefix(MAGIC)
+        .ok_or_else(|| garbled("it begins with something else"))?;
+    let (hash, body) = body
+        .split_first_chunk::<32>()
+        .ok_or_else(|| garbled("it is cut short"))?;
+    if blake3::hash(body) != *hash {
+        return Err(garbled("its contents are not what was written"));
+    }
+    Record::decode(body).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(uid: &str, sequence: u64) -> Record {
+        Record {
+            id: format!("launch-{sequence}"),
+            uid: uid.to_owned(),
+            sequence,
+            ..Record::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_saved_is_found_again_in_order_and_what_was_removed_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("launches");
+        let (records, found) = Records::open(&path).unwrap();
+        assert_eq!(found, []);
+        for (uid, sequence) in [("b", 1), ("c", 3), ("a", 2)] {
+            let record = record(uid, sequence);
+            records.save(record, Withstands::Process).await.unwrap();
+        }
+        let changed = Record {
+            lease_millis: 7,
+            ..record("a", 2)
+        };
+        records
+            .save(changed.clone(), Withstands::Power)
+            .await
+            .unwrap();
+        records.remove("c").await.unwrap();
+        records.remove("c").await.unwrap();
+        let (_, found) = Records::open(&path).unwrap();
+        assert_eq!(found, [record("b", 1), changed]);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_torn_foreign_or_misnamed_is_ignored_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (records, _) = Records::open(dir.path()).unwrap();
+        records
+            .save(record("good", 1), Withstands::Process)
+            .await
+            .unwrap();
+        let whole = fs::read(dir.path().join("good")).unwrap();
+        let torn: Vec<_> = (0..whole.len())
+            .map(|length| (format!("torn-{length}"), whole[..length].to_vec()))
+            .collect();
+        let mut flipped = whole.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        let others = [
+            ("flipped".to_owned(), flipped),
+            ("another".to_owned(), whole),
+        ];
+        for (name, bytes) in torn.iter().chain(&others) {
+            fs::write(dir.path().join(name), bytes).unwrap();
+        }
+        std::os::unix::fs::symlink("/dev/zero", dir.path().join("link")).unwrap();
+        fs::write(dir.path().join(".new-1"), b"half").unwrap();
+        let (_, found) = Records::open(dir.path()).unwrap();
+        assert_eq!(found, [record("good", 1)]);
+        assert!(dir.path().join("flipped").exists());
+        assert!(dir.path().join("link").is_symlink());
+        assert!(!dir.path().join(".new-1").exists());
+    }
+}

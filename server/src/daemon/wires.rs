@@ -1,0 +1,81 @@
+//! What a link tells, on its way to the launch that it is of.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use stagepages_host::launch::Answered;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Console, HostLink, Nursery, Staging, Status, Told, launch::Parts, supervisor_link::HostChild,
+};
+
+/// Where a link puts what it is told. Made before the link, which begins to tell at once.
+#[derive(Debug, Clone)]
+pub(super) struct Wires {
+    pub(super) status: watch::Sender<Status>,
+    remembered: Arc<Mutex<Vec<Answered>>>,
+    told_all: CancellationToken,
+    pub(super) console: Arc<Console>,
+}
+
+impl Wires {
+    pub(super) fn new() -> Self {
+        Self {
+            status: watch::Sender::new(Status::fresh()),
+            remembered: Arc::default(),
+            told_all: CancellationToken::new(),
+            console: Arc::default(),
+        }
+    }
+
+    /// For the link.
+    pub(super) fn told(&self) -> impl Fn(Told) + Send + 'static {
+        let wires = self.clone();
+        move |told| match told {
+            Told::Snapshot(snapshot) => {
+                wires
+                    .status
+                    .send_if_modified(|status| status.told(snapshot));
+            }
+            Told::Farewell(answers) => wires
+                .remembered
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend(answers),
+            Told::Console(console) => wires.console.told(&console),
+            Told::End => wires.told_all.cancel(),
+        }
+    }
+
+    /// A launch that is over: what it remembered.
+    pub(super) fn remember(&self, answers: Vec<Answered>) {
+        *self
+            .remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = answers;
+    }
+
+    /// For the launch.
+    pub(super) fn parts(
+        self,
+        nursery: &Nursery,
+        link: HostLink,
+        staging: Option<Arc<Staging>>,
+        child: Option<HostChild>,
+    ) -> Parts {
+        Parts {
+            staging,
+            link,
+            child,
+            status: self.status,
+            remembered: self.remembered,
+            told_all: self.told_all,
+            console: self.console,
+            finish: None,
+            inherited: false,
+            supervisor: nursery.supervisor.clone(),
+            records: nursery.records.clone(),
+        }
+    }
+}
