@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use stagepages_host::{
-    serve::HostConfig,
+    serve::{Builtin, HostConfig},
     wire::{SeqListener, take_stdin},
 };
 use stagepages_server::{
@@ -81,10 +81,15 @@ fn host(args: HostArgs) -> anyhow::Result<ExitCode> {
     let listener =
         SeqListener::from(take_stdin().context("the supervisor's socket on standard input")?);
     let config = HostConfig {
+        id: args.id.to_string(),
         runtime_dir: args.runtime_dir.into_path(),
         chunk_pages: args.chunk_pages.get().into(),
+        log: args.log.to_string(),
+        log_format: args.log_format.to_string(),
     };
+    let platforms = Builtin::new(&config.runtime_dir);
     let _launch = tracing::info_span!("host", uid = %args.id).entered();
-    let ended = stagepages_host::serve::run(listener, config).context("the launch host")?;
+    let ended = stagepages_host::serve::run(listener, config, Box::new(platforms))
+        .context("the launch host")?;
     Ok(ended.exit_code().into())
 }

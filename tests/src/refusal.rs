@@ -224,7 +224,8 @@ fn code_of(reason: &str) -> Code {
         | "MESSAGE_TOO_LARGE"
         | "INVALID_EXTENT"
         | "UNSUPPORTED_PAGE_TYPE"
-        | "INVALID_LAUNCH" => Code::InvalidArgument,
+        | "INVALID_LAUNCH"
+        | "INVALID_VCPU_STATE" => Code::InvalidArgument,
         "OUTSIDE_MEMORY" => Code::OutOfRange,
         "ALREADY_INSTALLED" | "LAUNCH_EXISTS" => Code::AlreadyExists,
         "LAUNCH_NOT_FOUND" | "RESULT_NOT_FOUND" => Code::NotFound,

@@ -3,7 +3,7 @@
 //! ```text
 //!  vCPU thread                                    whoever wants it back
 //!  block(); vcpu.unblock_in_run()
-//!  loop { run() }                                 set a flag; pthread_kill(thread, SIGNAL)
+//!  loop { run() }                                 set a flag; send(&thread)
 //!    Interrupted: take(), then look at the flag
 //! ```
 //!
@@ -23,7 +23,9 @@
 //! **Invariant:** no handler is installed, and no other signal's mask or disposition is changed.
 
 use std::mem::MaybeUninit;
+use std::os::unix::thread::JoinHandleExt;
 use std::ptr;
+use std::thread::JoinHandle;
 
 use crate::KvmError;
 
@@ -62,6 +64,13 @@ pub fn take() -> bool {
     // SAFETY: reads `set` and `no_time`, and writes nothing: nobody asks who sent it.
     let signal = unsafe { libc::sigtimedwait(&raw const set, ptr::null_mut(), &raw const no_time) };
     signal == SIGNAL
+}
+
+/// Sends [`SIGNAL`] to a thread, which should have [blocked](block) it or will before it runs a vCPU. A thread that has ended is not
+/// there to be interrupted, and nothing happens.
+pub fn send<T>(thread: &JoinHandle<T>) {
+    // SAFETY: touches no memory. The handle of a thread is valid until it is joined or detached, which takes the `JoinHandle` itself.
+    unsafe { libc::pthread_kill(thread.as_pthread_t(), SIGNAL) };
 }
 
 fn only_the_signal() -> libc::sigset_t {
@@ -108,6 +117,28 @@ mod tests {
                 assert!(!take(), "pending signals of one number are one");
             });
         });
+    }
+
+    #[test]
+    fn a_kick_reaches_one_thread_and_one_that_has_ended_is_left_alone() {
+        let (blocked, ready) = std::sync::mpsc::channel();
+        let (go, kicked) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .spawn(move || {
+                block().unwrap();
+                blocked.send(()).unwrap();
+                kicked.recv().unwrap();
+                take()
+            })
+            .unwrap();
+        ready.recv().unwrap();
+        send(&thread);
+        go.send(()).unwrap();
+        while !thread.is_finished() {
+            std::thread::yield_now();
+        }
+        send(&thread);
+        assert!(thread.join().unwrap());
     }
 
     #[test]

@@ -172,6 +172,7 @@ fn failed(why: &str) -> Vec<Report> {
         .map(|platform| Report {
             platform,
             checks: vec![check.clone()],
+            runs_guests: false,
         })
         .into()
 }

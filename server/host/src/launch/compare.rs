@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt as _;
 
 use stagepages_kvm::{Gfn, GfnRange, PAGE_BYTES, PAGE_SIZE, PageType};
 
-use super::{Extent, Open, Reason, Refusal};
+use super::{Extent, Reason, Refusal, books::Books};
 use crate::{ledger::Run, platform::Source};
 
 /// Pages that are read at once to be compared.
@@ -23,7 +23,7 @@ pub struct InTheWay {
     pub identical_pages: u64,
 }
 
-impl Open {
+impl Books {
     /// Whether `extent` may be handed to the platform at all. Changes nothing, so that a mistake costs nothing.
     pub(super) fn check(&self, extent: &Extent<'_>) -> Result<(), Refusal> {
         let Extent {
@@ -32,7 +32,7 @@ impl Open {
             source,
         } = extent;
         let gpa = range.start().gpa();
-        let kind = self.platform.kind();
+        let kind = self.kind;
         if !kind.takes(*page_type) {
             let message = format!(
                 "page_type {page_type} does not exist on platform {kind}; GetNodeInfo lists the types of each platform"

@@ -9,7 +9,7 @@ impl Open {
         if let Err(refusal) = self.check_digest(expected) {
             return (Launch::Open(self), Err(refusal));
         }
-        match self.platform.finish() {
+        match self.platform.finish(&self.books.vcpus) {
             Ok(()) => (
                 Launch::Finished(Finished {
                     open: self,
@@ -32,8 +32,8 @@ impl Open {
         if expected.is_empty() {
             return Ok(());
         }
-        let kind = self.platform.kind();
-        let Some(actual) = self.digest() else {
+        let kind = self.books.kind;
+        let Some(actual) = self.books.digest() else {
             let message = format!(
                 "expected_launch_digest: platform {kind} has no launch digest; leave the field unset"
             );
@@ -62,7 +62,7 @@ impl Open {
     }
 }
 
-fn refused(stop: Stop) -> Refusal {
+pub(super) fn refused(stop: Stop) -> Refusal {
     let over = "the launch is over, start a new one";
     match stop {
         Stop::Firmware { command, status } => {
@@ -80,7 +80,7 @@ fn refused(stop: Stop) -> Refusal {
         .kernel(&error),
         Stop::Stray(gfn) => Refusal::new(
             Reason::KernelRefused,
-            format!("finish stopped at GPA {}; {over}", gfn.gpa()),
+            format!("it stopped at GPA {}; {over}", gfn.gpa()),
         ),
         Stop::Source(error) => Refusal::new(Reason::KernelRefused, format!("{error}; {over}")),
     }

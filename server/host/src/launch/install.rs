@@ -61,18 +61,20 @@ impl Open {
         extent: &Extent<'_>,
         progress: &mut dyn FnMut(Snapshot),
     ) -> AfterInstall {
-        if let Err(refusal) = self.check(extent) {
+        if let Err(refusal) = self.books.check(extent) {
             return AfterInstall::Refused(self, refusal);
         }
-        let free = extent.range.take(self.ledger.free_prefix(extent.range));
+        let free = extent
+            .range
+            .take(self.books.ledger.free_prefix(extent.range));
         let Some(free) = free else {
-            let refusal = self.already_installed(extent);
+            let refusal = self.books.already_installed(extent);
             return AfterInstall::Refused(self, refusal);
         };
         let mut done = 0;
         let mut retry = Retry::default();
         while let Some(rest) = free.skip(done) {
-            if self.stop.is_set() {
+            if self.books.stop.is_set() {
                 return self.stopped(rest, extent, done);
             }
             let verdict = match self.install_chunk(rest, extent, done) {
@@ -101,7 +103,7 @@ impl Open {
         }
         let in_the_way = free.pages() < extent.range.pages();
         let in_the_way = if in_the_way {
-            self.in_the_way(extent, done)
+            self.books.in_the_way(extent, done)
         } else {
             None
         };
@@ -121,19 +123,18 @@ impl Open {
         extent: &Extent<'_>,
         done: u64,
     ) -> Result<u64, Verdict> {
-        let range = rest.take(self.chunk_pages).unwrap_or(rest);
+        let range = rest.take(self.books.chunk_pages).unwrap_or(rest);
         let source = extent.source.skip(done * stagepages_kvm::PAGE_SIZE);
         let chunk = Chunk {
             range,
             page_type: extent.page_type,
             source,
         };
-        let (platform, books) = self.split();
         let Installed {
             pages,
             contents,
             stop,
-        } = platform.install(&chunk);
+        } = self.platform.install(&chunk);
         let confirmed = range.take(pages);
         if pages > range.pages() {
             return Err(Verdict::InDoubt(in_doubt(
@@ -144,6 +145,7 @@ impl Open {
         }
         if let Some(confirmed) = confirmed {
             let blank = matches!(extent.source, Source::Blank);
+            let books = self.books.recorder();
             if let Err(error) = books.enter(confirmed, extent.page_type, contents, blank) {
                 return Err(Verdict::InDoubt(in_doubt(
                     range,
@@ -160,7 +162,7 @@ impl Open {
     fn stopped(self, rest: GfnRange, extent: &Extent<'_>, done: u64) -> AfterInstall {
         let message = format!(
             "the launch was {} during this call, after {done} pages and before {}; all its pages are gone",
-            match self.stop.reason() {
+            match self.books.stop.reason() {
                 AbortReason::LeaseExpired => "ended by its lease",
                 AbortReason::Requested | AbortReason::PlatformRefused => "aborted",
             },
@@ -171,7 +173,7 @@ impl Open {
                 .at(rest.start().gpa(), extent.page_type),
             done,
         );
-        let cause = AbortCause::told(self.stop.reason());
+        let cause = AbortCause::told(self.books.stop.reason());
         AfterInstall::Aborted(Aborted::bury(self, cause), refusal)
     }
 

@@ -3,13 +3,17 @@
 //! ```text
 //!                     ┌───────── install ─────────┐
 //!                     ▼                           │
-//!  Open (CREATED until the ledger holds a page, then STAGING) ──finish──▶ Finished
-//!     └──abort / platform refusal in doubt──▶ Aborted ◀──abort──┘
+//!  Open (CREATED until the ledger holds a page, then STAGING) ──finish──▶ Finished ──start──▶ Running ──▶ Stopped
+//!     └──abort / platform refusal in doubt──▶ Aborted ◀──abort──┴──abort / refused start──┘       │
+//!                                                └──────────────── abort, once it has stopped ──┘
 //! ```
 //!
-//! - **Open** holds the platform, the ledger and the digest. Everything that can be refused is refused before the first page is touched;
+//! - **Open** holds the platform and the books: ledger, digest, vCPU states. Everything that can be refused is refused before the first page is touched;
 //!   what the platform confirmed is in the ledger before anything else happens.
 //! - **Finished** holds the same, and no way to install.
+//! - **Running** holds the guest that the platform became, and the books. That the guest stopped is told from outside, by [`Launch::stopped`]:
+//!   asking it to ([`Launch::stop`], [`Launch::abort`]) changes nothing by itself, and so never waits.
+//! - **Stopped** holds the books, and why. The VM's memory is gone.
 //! - **Aborted** holds the cause. The platform is dropped on the way in, and the VM's memory with it.
 //!
 //! Inside, a phase is a type and every transition consumes it: what a refusal leaves behind is [`AfterInstall`], so that "refused,
@@ -18,6 +22,7 @@
 //! **Invariant:** no page is handed to the platform that the ledger holds, and no page enters the ledger that the platform did not confirm.
 
 mod answers;
+mod books;
 mod compare;
 #[cfg(test)]
 mod fault_tests;
@@ -29,6 +34,7 @@ mod once_tests;
 mod open;
 mod refusal;
 mod retry;
+mod running;
 mod runs;
 mod stop_flag;
 #[cfg(test)]
@@ -37,13 +43,15 @@ mod verify;
 
 use stagepages_kvm::GfnRange;
 
-use crate::guest::GuestStop;
+use crate::{guest::GuestStop, protocol};
+use books::Books;
 
 pub use answers::{Answered, Answers, Applied, CallKey, MAX_REQUEST_ID, REPLAY_WINDOW, RequestId};
 pub use compare::InTheWay;
 pub use install::{AfterInstall, Extent, Installation};
 pub use open::Open;
 pub use refusal::{Reason, Refusal};
+pub use running::{Running, Stopped};
 pub use runs::{Order, RunsPage};
 pub use stop_flag::StopFlag;
 pub use verify::{Finding, FindingKind, VerifyReport};
@@ -134,20 +142,29 @@ pub enum Launch {
     Open(Open),
     /// FINISHED.
     Finished(Finished),
+    /// RUNNING.
+    Running(Running),
+    /// STOPPED.
+    Stopped(Stopped),
     /// ABORTED.
     Aborted(Aborted),
 }
 
 impl Aborted {
     /// Drops the launch's platform, and the VM's memory with it.
-    fn bury(mut open: Open, cause: AbortCause) -> Self {
+    fn bury(open: Open, cause: AbortCause) -> Self {
+        let Open { platform, books } = open;
+        drop(platform);
+        Self::close(books, cause)
+    }
+
+    /// Keeps of the books what is told of an ended launch.
+    fn close(books: Books, cause: AbortCause) -> Self {
         let last = Snapshot {
-            state: State::Aborted,
             abort: Some(cause),
-            ..open.snapshot()
+            ..books.snapshot(State::Aborted)
         };
-        let answers = std::mem::take(&mut open.answers);
-        drop(open);
+        let answers = books.answers;
         Self { last, answers }
     }
 
@@ -180,11 +197,25 @@ impl Launch {
     pub fn snapshot(&self) -> Snapshot {
         match self {
             Self::Open(open) => open.snapshot(),
-            Self::Finished(finished) => Snapshot {
-                state: State::Finished,
-                ..finished.open.snapshot()
-            },
+            Self::Finished(finished) => finished.open.books.snapshot(State::Finished),
+            Self::Running(running) => running.books.snapshot(State::Running),
+            Self::Stopped(stopped) => stopped.snapshot(),
             Self::Aborted(aborted) => aborted.last.clone(),
+        }
+    }
+
+    /// Sets how a vCPU begins; the last call for a vCPU counts.
+    ///
+    /// # Errors
+    /// Only in CREATED and STAGING; `MalformedRequest` and `InvalidVcpuState` for what a vCPU cannot be. Nothing changed then.
+    pub fn set_vcpu(&mut self, vcpu: &protocol::Vcpu) -> Result<(), Refusal> {
+        match self {
+            Self::Open(open) => open.set_vcpu(vcpu),
+            Self::Finished(_) | Self::Running(_) | Self::Stopped(_) | Self::Aborted(_) => Err(self
+                .wrong_state(
+                    "set a vCPU's state",
+                    "only a CREATED or STAGING launch takes it; create a new launch",
+                )),
         }
     }
 
@@ -195,10 +226,19 @@ impl Launch {
     pub fn finish(self, expected: &[u8]) -> (Self, Result<(), Refusal>) {
         match self {
             Self::Open(open) => open.finish(expected),
-            Self::Finished(finished) if finished.expected == expected => {
-                (Self::Finished(finished), Ok(()))
-            }
-            Self::Finished(_) | Self::Aborted(_) => {
+            Self::Finished(Finished {
+                expected: ref first,
+                ..
+            })
+            | Self::Running(Running {
+                expected: ref first,
+                ..
+            })
+            | Self::Stopped(Stopped {
+                expected: ref first,
+                ..
+            }) if first == expected => (self, Ok(())),
+            Self::Finished(_) | Self::Running(_) | Self::Stopped(_) | Self::Aborted(_) => {
                 let refusal = self.wrong_state(
                     "finish",
                     "it was finished with another expected_launch_digest, or is over",
@@ -208,14 +248,15 @@ impl Launch {
         }
     }
 
-    /// Ends the launch, whatever it is in.
+    /// Ends the launch, whatever it is in. One whose guest runs is ABORTED once that has stopped, which it is asked to.
     #[must_use]
     pub fn abort(self, reason: AbortReason) -> Self {
         match self {
             Self::Open(open) | Self::Finished(Finished { open, .. }) => {
                 Self::Aborted(Aborted::bury(open, AbortCause::told(reason)))
             }
-            Self::Aborted(aborted) => Self::Aborted(aborted),
+            Self::Running(running) => Self::Running(running.abort(reason)),
+            Self::Stopped(_) | Self::Aborted(_) => self,
         }
     }
 
@@ -227,9 +268,15 @@ impl Launch {
     /// Checks ledger, existence and contents against each other.
     ///
     /// # Errors
-    /// Not in ABORTED; and what the kernel said to looking.
+    /// Not once the guest has run, and not in ABORTED; and what the kernel said to looking.
     pub fn verify(&self) -> Result<VerifyReport, Refusal> {
-        self.living("verify")?.verify()
+        match self {
+            Self::Open(open) | Self::Finished(Finished { open, .. }) => open.verify(),
+            Self::Running(_) | Self::Stopped(_) => {
+                Err(self.wrong_state("verify", "its guest has run, and memory is the guest's own"))
+            }
+            Self::Aborted(_) => Err(self.wrong_state("verify", "its pages are gone")),
+        }
     }
 
     /// A part of the ledger.
@@ -243,15 +290,18 @@ impl Launch {
         hashes: bool,
         max_runs: usize,
     ) -> Result<RunsPage, Refusal> {
-        Ok(self
-            .living("list pages")?
-            .runs(order, from, hashes, max_runs))
+        let books = self
+            .books()
+            .ok_or_else(|| self.wrong_state("list pages", "its pages are gone"))?;
+        Ok(books.runs(order, from, hashes, max_runs))
     }
 
-    fn living(&self, doing: &str) -> Result<&Open, Refusal> {
+    fn books(&self) -> Option<&Books> {
         match self {
-            Self::Open(open) | Self::Finished(Finished { open, .. }) => Ok(open),
-            Self::Aborted(_) => Err(self.wrong_state(doing, "its pages are gone")),
+            Self::Open(open) | Self::Finished(Finished { open, .. }) => Some(&open.books),
+            Self::Running(running) => Some(&running.books),
+            Self::Stopped(stopped) => Some(&stopped.books),
+            Self::Aborted(_) => None,
         }
     }
 

@@ -4,7 +4,7 @@ use stagepages_kvm::PageType;
 
 use super::{
     Aborted, AfterInstall, Answered, CallKey, Extent, Finished, Installation, Launch, Open,
-    Ordering, Reason, Refusal, Snapshot,
+    Ordering, Reason, Refusal, Running, Snapshot, Stopped, books::Books,
 };
 use crate::platform::Source;
 
@@ -116,7 +116,7 @@ impl Launch {
     ) -> (Self, Result<Installation, Refusal>) {
         let open = match self {
             Self::Open(open) => open,
-            Self::Finished(_) | Self::Aborted(_) => {
+            Self::Finished(_) | Self::Running(_) | Self::Stopped(_) | Self::Aborted(_) => {
                 let refusal = self.wrong_state(
                     "install pages",
                     "only a CREATED or STAGING launch takes pages; create a new launch",
@@ -124,10 +124,10 @@ impl Launch {
                 return (self, Err(refusal));
             }
         };
-        if let Err(refusal) = check_ordering(open.ordering, key) {
+        if let Err(refusal) = check_ordering(open.books.ordering, key) {
             return (Self::Open(open), Err(refusal));
         }
-        let first_ordinal = open.ledger.len();
+        let first_ordinal = open.books.ledger.len();
         let remembered = |rest, applied| Answered {
             key: key.clone(),
             range: extent.range,
@@ -141,8 +141,10 @@ impl Launch {
             AfterInstall::Applied(mut open, installation) => {
                 let rest = installation
                     .in_the_way
-                    .and_then(|_| open.hash_rest(extent, installation.installed_pages));
-                open.answers.remember(remembered(rest, Ok(installation)));
+                    .and_then(|_| open.books.hash_rest(extent, installation.installed_pages));
+                open.books
+                    .answers
+                    .remember(remembered(rest, Ok(installation)));
                 (Self::Open(open), Ok(installation))
             }
             AfterInstall::Refused(open, refusal) => (Self::Open(open), Err(refusal)),
@@ -158,29 +160,27 @@ impl Launch {
         if (first.range, first.page_type, first.blank) != (extent.range, extent.page_type, blank) {
             return false;
         }
-        match self {
-            Self::Open(open) | Self::Finished(Finished { open, .. }) => {
-                open.submitted_again(first, extent)
-            }
-            // The pages are gone, and with them what could be compared.
-            Self::Aborted(_) => true,
-        }
+        // Of an aborted launch the pages are gone, and with them what could be compared.
+        self.books()
+            .is_none_or(|books| books.submitted_again(first, extent))
     }
 
-    /// Whether numbers mean anything here. What an ended launch remembers by number was numbered.
+    /// Whether numbers mean anything here. What an aborted launch remembers by number was numbered.
     fn is_sequenced(&self) -> bool {
-        match self {
-            Self::Open(open) | Self::Finished(Finished { open, .. }) => {
-                open.ordering == Ordering::Sequenced
-            }
-            Self::Aborted(_) => true,
-        }
+        self.books()
+            .is_none_or(|books| books.ordering == Ordering::Sequenced)
     }
 
     pub(super) fn answers(&self) -> &super::Answers {
         match self {
-            Self::Open(open) | Self::Finished(Finished { open, .. }) => &open.answers,
             Self::Aborted(Aborted { answers, .. }) => answers,
+            Self::Open(Open { books, .. })
+            | Self::Finished(Finished {
+                open: Open { books, .. },
+                ..
+            })
+            | Self::Running(Running { books, .. })
+            | Self::Stopped(Stopped { books, .. }) => &books.answers,
         }
     }
 }
@@ -224,7 +224,7 @@ fn other_content(key: &CallKey, first: &Answered) -> Refusal {
     Refusal::new(reason, text).at(gpa, first.page_type)
 }
 
-impl Open {
+impl Books {
     /// Whether `extent`, which has the shape of `first`, holds what `first` submitted.
     fn submitted_again(&self, first: &Answered, extent: &Extent<'_>) -> bool {
         if matches!(extent.page_type, PageType::Secrets | PageType::Unmeasured) {

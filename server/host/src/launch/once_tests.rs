@@ -41,6 +41,7 @@ fn launch(ordering: Ordering, faults: &[(u64, Effect)]) -> Launch {
         StopFlag::default(),
         4,
         ordering,
+        1,
     ))
 }
 

@@ -1,33 +1,21 @@
 //! A launch that takes pages.
 
-use std::fmt;
-
-use stagepages_kvm::{GfnRange, PageType};
-
-use super::{Answers, Ordering, Snapshot, State, StopFlag};
+use super::{Ordering, Reason, Refusal, Snapshot, State, StopFlag, books::Books};
 use crate::{
-    digest::SnpDigest,
-    ledger::{Ledger, LedgerError, PageHash, PageHasher},
-    platform::{Contents, Memory, Platform, PlatformKind},
+    platform::{Memory, Platform},
+    protocol,
+    vcpu::{Rules, VcpuState},
 };
 
 /// CREATED or STAGING: the platform, and what is known to be installed.
+#[derive(Debug)]
 pub struct Open {
     pub(super) platform: Box<dyn Platform>,
-    pub(super) memory: Memory<()>,
-    pub(super) ledger: Ledger,
-    pub(super) stop: StopFlag,
-    pub(super) chunk_pages: u64,
-    pub(super) ordering: Ordering,
-    pub(super) answers: Answers,
-    hasher: PageHasher,
-    digest: Option<SnpDigest>,
-    /// Hashes of the chunk at hand; kept so that the hot path allocates nothing.
-    hashes: Vec<PageHash>,
+    pub(super) books: Books,
 }
 
 impl Open {
-    /// A launch with nothing installed, on a platform that has these regions.
+    /// A launch with nothing installed, on a platform that has these regions, with `vcpus` vCPUs as the architecture resets them.
     ///
     /// `key` is random and this launch's own: it keys the hashes of pages whose contents are nobody's business. A chunk of
     /// `chunk_pages` (at least 1) is installed without looking up.
@@ -39,129 +27,51 @@ impl Open {
         stop: StopFlag,
         chunk_pages: u64,
         ordering: Ordering,
+        vcpus: u32,
     ) -> Self {
-        let ledger = Ledger::new(key);
-        let digest = match platform.kind() {
-            PlatformKind::Sim | PlatformKind::SevSnp => Some(SnpDigest::new()),
-            PlatformKind::Kvm | PlatformKind::Tdx => None,
-        };
-        let hasher = ledger.hasher();
-        Self {
-            platform,
-            memory,
-            ledger,
-            stop,
-            chunk_pages: chunk_pages.max(1),
-            ordering,
-            answers: Answers::default(),
-            hasher,
-            digest,
-            hashes: Vec::new(),
-        }
+        let kind = platform.kind();
+        let books = Books::new(kind, memory, key, stop, chunk_pages, ordering, vcpus);
+        Self { platform, books }
     }
 
     /// The launch as it is now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let installed_pages = self.ledger.len();
-        let state = if installed_pages == 0 {
+        self.books.snapshot(if self.books.ledger.is_empty() {
             State::Created
         } else {
             State::Staging
-        };
-        Snapshot {
-            state,
-            installed_pages,
-            digest: self.digest(),
-            abort: None,
-            stop: None,
-            next_sequence: self.answers.next_sequence(),
-        }
+        })
     }
 
-    /// The launch digest of what is installed, where the platform has one.
-    pub(super) fn digest(&self) -> Option<[u8; 48]> {
-        self.digest.as_ref().map(SnpDigest::value)
-    }
-
-    /// The hasher of this launch's ledger.
-    pub(super) fn hasher(&self) -> &PageHasher {
-        &self.hasher
-    }
-
-    /// Everything that recording needs, apart from the platform, whose memory the contents are borrowed from.
-    pub(super) fn split(&mut self) -> (&mut dyn Platform, Recorder<'_>) {
-        let recorder = Recorder {
-            ledger: &mut self.ledger,
-            hasher: &self.hasher,
-            digest: self.digest.as_mut(),
-            hashes: &mut self.hashes,
-        };
-        (self.platform.as_mut(), recorder)
-    }
-}
-
-/// The books of an open launch, without its platform.
-pub(super) struct Recorder<'a> {
-    ledger: &'a mut Ledger,
-    hasher: &'a PageHasher,
-    digest: Option<&'a mut SnpDigest>,
-    hashes: &'a mut Vec<PageHash>,
-}
-
-impl Recorder<'_> {
-    /// Enters pages that the platform confirmed into ledger and digest.
-    ///
-    /// `contents` are those of exactly `range`; `blank` says that all of them ought to be alike.
+    /// Sets how a vCPU begins.
     ///
     /// # Errors
-    /// The ledger holds one of them already, which no caller lets happen.
-    pub(super) fn enter(
-        self,
-        range: GfnRange,
-        page_type: PageType,
-        contents: Contents<'_>,
-        blank: bool,
-    ) -> Result<(), LedgerError> {
-        let Self {
-            ledger,
-            hasher,
-            digest,
-            hashes,
-        } = self;
-        let Contents::Bytes(bytes) = contents else {
-            ledger.append_uniform(range, page_type, hasher.zero_page_hash(page_type))?;
-            if let Some(digest) = digest {
-                range
-                    .iter()
-                    .for_each(|gfn| digest.extend(gfn.gpa(), page_type, None));
-            }
-            return Ok(());
+    /// `MalformedRequest` without a state or for a vCPU that the launch does not have, `InvalidVcpuState`, and what the platform says.
+    /// Nothing changed then.
+    pub(super) fn set_vcpu(&mut self, vcpu: &protocol::Vcpu) -> Result<(), Refusal> {
+        let Self { platform, books } = self;
+        let count = books.vcpus.len();
+        let at = usize::try_from(vcpu.index)
+            .ok()
+            .and_then(|index| books.vcpus.get_mut(index));
+        let Some(kept) = at else {
+            let message = format!(
+                "vCPU {} does not exist: the launch has {count}, counted from 0",
+                vcpu.index
+            );
+            return Err(Refusal {
+                field: "index".to_owned(),
+                ..Refusal::new(Reason::MalformedRequest, message)
+            });
         };
-        let (pages, _) = bytes.as_chunks::<{ stagepages_kvm::PAGE_BYTES }>();
-        hashes.clear();
-        hashes.extend(pages.iter().map(|page| hasher.hash(page_type, page)));
-        match hashes.first() {
-            Some(first) if blank && hashes.iter().all(|hash| hash == first) => {
-                ledger.append_uniform(range, page_type, *first)?;
-            }
-            _ => ledger.append(range, page_type, hashes)?,
-        }
-        if let Some(digest) = digest {
-            range
-                .iter()
-                .zip(pages)
-                .for_each(|(gfn, page)| digest.extend(gfn.gpa(), page_type, Some(page)));
-        }
+        let rules = Rules {
+            cpu: platform.cpu(),
+            memory: &books.memory,
+        };
+        let state = VcpuState::new(vcpu, &rules)?;
+        platform.set_vcpu(vcpu.index, &state)?;
+        *kept = state;
         Ok(())
-    }
-}
-
-impl fmt::Debug for Open {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Open")
-            .field("platform", &self.platform.kind())
-            .field("snapshot", &self.snapshot())
-            .finish_non_exhaustive()
     }
 }

@@ -2,7 +2,7 @@
 
 use stagepages_kvm::{Gfn, PageType};
 
-use super::Open;
+use super::books::Books;
 use crate::ledger::{PageHash, Run};
 
 /// An order of reading.
@@ -23,7 +23,7 @@ pub struct RunsPage {
     pub next: Option<u64>,
 }
 
-impl Open {
+impl Books {
     /// At most `max_runs` runs from position `from` on, cut so that no more than [`crate::protocol::MAX_PAGE_HASHES`] hashes come.
     pub(super) fn runs(&self, order: Order, from: u64, hashes: bool, max_runs: usize) -> RunsPage {
         let mut room = crate::protocol::MAX_PAGE_HASHES;

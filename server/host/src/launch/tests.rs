@@ -40,6 +40,7 @@ pub(super) fn launch(
         stop,
         3,
         Ordering::Unordered,
+        1,
     ))
 }
 
@@ -336,8 +337,9 @@ fn verification_finds_what_does_not_agree_with_the_ledger() {
     let Launch::Open(open) = &mut launch else {
         panic!("{launch:?}")
     };
-    let page = open.hasher().zero_page_hash(PageType::Normal);
-    open.ledger
+    let page = open.books.hasher().zero_page_hash(PageType::Normal);
+    open.books
+        .ledger
         .append_uniform(range(8, 2), PageType::Normal, page)
         .unwrap();
     let report = launch.verify().unwrap();

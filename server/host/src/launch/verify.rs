@@ -60,13 +60,13 @@ impl Open {
     /// The kernel refused to look, or AbortLaunch came.
     pub(super) fn verify(&self) -> Result<VerifyReport, Refusal> {
         let mut report = VerifyReport::default();
-        for region in self.memory.regions() {
+        for region in self.books.memory.regions() {
             let mut done = 0;
             while let Some(window) = region
                 .skip(done)
                 .and_then(|left| left.take(left.pages().min(WINDOW_PAGES)))
             {
-                if self.stop.is_set() {
+                if self.books.stop.is_set() {
                     return Err(Refusal::new(
                         Reason::AbortedDuringCall,
                         "AbortLaunch stopped the verification",
@@ -90,7 +90,7 @@ impl Open {
                 )
                 .kernel(&error)
             })?;
-        let mut runs = self.ledger.runs_by_gpa(window.start()).peekable();
+        let mut runs = self.books.ledger.runs_by_gpa(window.start()).peekable();
         for (gfn, exists) in window.iter().zip(existing) {
             while runs.next_if(|run| run.range.last() < gfn).is_some() {}
             let installed = runs.peek().filter(|run| run.range.contains(gfn));
@@ -106,8 +106,8 @@ impl Open {
                     if let Some(page) = self.platform.page(gfn) {
                         report.contents_checked += 1;
                         let ordinal = run.first_ordinal + (gfn.get() - run.range.start().get());
-                        if self.ledger.hash_at(ordinal)
-                            != Some(self.hasher().hash(run.page_type, page))
+                        if self.books.ledger.hash_at(ordinal)
+                            != Some(self.books.hasher().hash(run.page_type, page))
                         {
                             report.found(gfn, FindingKind::Contents);
                         }

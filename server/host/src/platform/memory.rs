@@ -51,6 +51,16 @@ impl<B> Memory<B> {
         })
     }
 
+    /// Takes what backs the regions away from them.
+    pub fn take_apart(self) -> (Memory<()>, Vec<B>) {
+        let (regions, backing) = self
+            .regions
+            .into_iter()
+            .map(|(region, backing)| ((region, ()), backing))
+            .unzip();
+        (Memory { regions }, backing)
+    }
+
     /// The regions.
     pub fn regions(&self) -> impl Iterator<Item = GfnRange> {
         self.regions.iter().map(|(region, _)| *region)

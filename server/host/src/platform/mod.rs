@@ -1,6 +1,6 @@
 //! Platforms: the ways to install a page, behind one small trait.
 //!
-//! A [`Platform`] installs one chunk and says what the kernel wrote back. Order, partial progress, retry bounds, the ledger and the launch
+//! A [`Platform`] installs one chunk and says what the kernel wrote back; where it can, it then becomes the guest that runs. Order, partial progress, retry bounds, the ledger and the launch
 //! digest are written once, above it, in [`crate::launch`].
 //!
 //! **Invariant:** a platform never counts a page that was not confirmed to it, and never retries.
@@ -16,6 +16,12 @@ mod sim;
 use std::{fmt, fs::File, io};
 
 use stagepages_kvm::{Gfn, GfnRange, KvmError, PageType};
+
+use crate::{
+    guest::{Guest, GuestIo},
+    launch::Refusal,
+    vcpu::{CpuModel, VcpuState},
+};
 
 pub use firmware::Firmware;
 pub use kind::PlatformKind;
@@ -120,11 +126,43 @@ pub trait Platform: fmt::Debug + Send {
     /// source go together on this platform.
     fn install(&mut self, chunk: &Chunk<'_>) -> Installed<'_>;
 
-    /// Ends installation. An error leaves the launch unusable.
+    /// What its vCPUs may hold. Every state is checked against it before the platform sees it.
+    fn cpu(&self) -> CpuModel;
+
+    /// A vCPU will begin like this, unless it is told otherwise later; all begin as the architecture resets them. For platforms that make vCPUs
+    /// before the first page (tdx), and for those that take less than the processor allows; the others get all states with
+    /// [`finish`](Self::finish).
+    ///
+    /// # Errors
+    /// The state is not taken, and the one before stays.
+    fn set_vcpu(&mut self, _index: u32, _state: &VcpuState) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// Ends installation, and makes the vCPUs: one for each state, in the order of their indices. An error leaves the launch unusable.
     ///
     /// # Errors
     /// [`Stop::Firmware`] or [`Stop::Kernel`].
-    fn finish(&mut self) -> Result<(), Stop>;
+    fn finish(&mut self, vcpus: &[VcpuState]) -> Result<(), Stop>;
+
+    /// Whether [`start`](Self::start) is worth a try.
+    fn runs_guests(&self) -> bool {
+        false
+    }
+
+    /// Runs the guest, after [`finish`](Self::finish). Does not wait for it: returns when its vCPUs run or are about to.
+    ///
+    /// From here on memory is the guest's, so the platform is gone. `io.ended` MUST be called exactly once, from any thread but the caller's, when no vCPU
+    /// runs any more and the VM's memory is given back; unless an error is returned.
+    ///
+    /// # Errors
+    /// Why it does not run; the launch is over.
+    fn start(self: Box<Self>, _io: GuestIo) -> Result<Box<dyn Guest>, Stop> {
+        Err(Stop::Source(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this platform runs no guests",
+        )))
+    }
 
     /// Tells for each page of `range`, which lies in one memory region, whether it exists: bit 0 of `out[i]`, as mincore(2) does.
     /// `out` has as many bytes as `range` has pages.

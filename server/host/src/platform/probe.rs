@@ -21,16 +21,18 @@ pub struct Check {
     pub remedy: String,
 }
 
-/// Everything one platform needs.
+/// Everything one platform needs, and what it can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// The platform.
     pub platform: PlatformKind,
     /// Each thing that was looked at.
     pub checks: Vec<Check>,
+    /// Guests can be run here, and not only staged.
+    pub runs_guests: bool,
 }
 
-/// Looks at everything, for every platform.
+/// What the built-in platforms find: looks at everything, for every one.
 #[must_use]
 pub fn probe() -> Vec<Report> {
     let kvm = Kvm::open();
@@ -51,7 +53,11 @@ pub fn probe() -> Vec<Report> {
                 "kvm_intel tdx=1 and TDX enabled in firmware setup",
             ),
         };
-        Report { platform, checks }
+        Report {
+            platform,
+            checks,
+            runs_guests: platform == PlatformKind::Kvm,
+        }
     };
     PlatformKind::ALL.map(report).into()
 }

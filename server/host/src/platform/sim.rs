@@ -4,7 +4,7 @@
 //! create-only underneath the ledger too. Like the kernel it drops an error when some pages were done before it, and shows it on the
 //! next call (`kvm_gmem_populate()`, virt/kvm/guest_memfd.c).
 //!
-//! **Invariant:** it is a model. It keeps nothing secret.
+//! **Invariant:** it is a model. It keeps nothing secret, and runs no guest.
 
 use std::{collections::HashMap, io, time::Duration};
 
@@ -14,6 +14,7 @@ use super::{
     Chunk, Contents, Firmware, Installed, Memory, Platform, PlatformKind, Stop,
     fill::{absent_prefix, contents, fill},
 };
+use crate::vcpu::{CpuModel, VcpuState};
 
 /// Longest time that one command may hold the firmware; larger chunks are cut.
 const LONGEST_COMMAND: Duration = Duration::from_millis(100);
@@ -188,7 +189,11 @@ impl Platform for SimPlatform {
         }
     }
 
-    fn finish(&mut self) -> Result<(), Stop> {
+    fn cpu(&self) -> CpuModel {
+        CpuModel::generous()
+    }
+
+    fn finish(&mut self, _vcpus: &[VcpuState]) -> Result<(), Stop> {
         Ok(())
     }
 

@@ -463,7 +463,7 @@ impl From<&Report> for m::ProbeReport {
         Self {
             platform: report.platform.number(),
             checks: report.checks.iter().map(check).collect(),
-            runs_guests: false,
+            runs_guests: report.runs_guests,
         }
     }
 }
@@ -481,6 +481,7 @@ impl TryFrom<m::ProbeReport> for Report {
         Ok(Self {
             platform: PlatformKind::from_number(report.platform)?,
             checks: report.checks.into_iter().map(check).collect(),
+            runs_guests: report.runs_guests,
         })
     }
 }

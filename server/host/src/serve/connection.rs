@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     fs::File,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{SyncSender, TrySendError},
     },
@@ -16,10 +16,12 @@ use nix::unistd::Uid;
 
 use super::{presence::Presence, pulse::Pulse};
 use crate::{
+    console::{Console, Overdrawn},
+    guest::GuestStop,
     launch::{AbortReason, Reason, Refusal, StopFlag},
     protocol::{
-        self, Abort, Command, EndStream, Farewell, Hello, MAX_FAREWELL, Message, Outcome, Ping,
-        Pong, Remembered, Reply, Request, Response, Snapshot, Stage, Welcome,
+        self, Abort, Command, ConsoleInput, EndStream, Farewell, Hello, MAX_FAREWELL, Message,
+        Outcome, Ping, Pong, Remembered, Reply, Request, Response, Snapshot, Stage, Welcome,
     },
     wire::{self, SeqSocket},
 };
@@ -28,7 +30,7 @@ use crate::{
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Threads are many and do little.
-const STACK: usize = 128 * 1024;
+pub(super) const STACK: usize = 128 * 1024;
 
 /// The highest epoch that any daemon came with. An older daemon is not obeyed.
 #[derive(Debug, Default)]
@@ -45,7 +47,7 @@ impl Fence {
     }
 }
 
-/// What the launch thread is asked.
+/// What the launch thread is asked, or told.
 #[expect(
     clippy::large_enum_variant,
     reason = "the queue has room for 64 and holds none for long"
@@ -56,6 +58,8 @@ pub(super) enum Job {
     Request(Request, Vec<File>, Connection),
     /// A daemon hung up.
     HungUp,
+    /// The guest has stopped, and has told everything.
+    Stopped(GuestStop),
 }
 
 /// What all connections of a host share.
@@ -66,20 +70,43 @@ pub(super) struct Common {
     pub(super) fence: Arc<Fence>,
     pub(super) presence: Arc<Presence>,
     pub(super) pulse: Arc<Pulse>,
+    pub(super) console: Arc<Console>,
+    /// Names for connections.
+    pub(super) names: Arc<AtomicU64>,
 }
 
 /// A daemon's connection, to answer on.
 #[derive(Debug, Clone)]
-pub(super) struct Connection {
-    socket: Arc<SeqSocket>,
+pub(super) struct Connection(Arc<Inner>);
+
+/// A connection that need not be there any more.
+#[derive(Debug, Clone)]
+pub(super) struct WeakConnection(Weak<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: u64,
+    socket: SeqSocket,
+    jobs: SyncSender<Job>,
     /// Streams of which nothing more is applied. Their numbers are this connection's.
-    stopped: Arc<Mutex<HashSet<u64>>>,
+    stopped: Mutex<HashSet<u64>>,
     /// Whence the contents of its requests are read. The launch thread's alone.
-    staging: Arc<Mutex<Option<Arc<File>>>>,
+    staging: Mutex<Option<Arc<File>>>,
     /// It knows how the launch ended.
-    told_end: Arc<AtomicBool>,
+    told_end: AtomicBool,
+    /// It listens to the console.
+    listens: AtomicBool,
+    /// Nothing more is sent.
+    closed: AtomicBool,
     /// The daemon's, from its greeting on.
-    epoch: Arc<AtomicU64>,
+    epoch: AtomicU64,
+}
+
+impl WeakConnection {
+    /// The connection, if it is still there.
+    pub(super) fn get(&self) -> Option<Connection> {
+        self.0.upgrade().map(Connection)
+    }
 }
 
 impl Connection {
@@ -88,19 +115,24 @@ impl Connection {
         if let Err(error) = socket.set_send_timeout(ANSWER_PATIENCE) {
             tracing::warn!(%error, "answers wait for as long as the daemon likes");
         }
-        let connection = Self {
-            socket: Arc::new(socket),
-            stopped: Arc::default(),
-            staging: Arc::default(),
-            told_end: Arc::default(),
-            epoch: Arc::default(),
-        };
+        let connection = Self(Arc::new(Inner {
+            name: common.names.fetch_add(1, Ordering::Relaxed),
+            socket,
+            jobs: common.jobs.clone(),
+            stopped: Mutex::default(),
+            staging: Mutex::default(),
+            told_end: AtomicBool::default(),
+            listens: AtomicBool::default(),
+            closed: AtomicBool::default(),
+            epoch: AtomicU64::default(),
+        }));
         let serve = move || {
             let mut admitted = None;
             if let Err(error) = connection.serve(&common, &mut admitted) {
                 tracing::warn!(%error, "closing a daemon's connection");
             }
             connection.close();
+            common.console.forget(connection.name());
             if admitted.is_some() {
                 common.presence.gone();
                 // The launch thread may be gone already; then the process is on its way out.
@@ -124,14 +156,16 @@ impl Connection {
             fence,
             presence,
             pulse,
+            console,
+            names: _,
         } = common;
-        let peer = self.socket.peer_cred()?;
+        let peer = self.0.socket.peer_cred()?;
         if peer.uid != Uid::effective().as_raw() && peer.uid != 0 {
             return Err(ConnectionError::Stranger(peer.uid));
         }
         // Streams with a request that found the queue full: nothing behind it may find room again.
         let mut skipped = HashSet::new();
-        while let Some(frame) = self.socket.recv()? {
+        while let Some(frame) = self.0.socket.recv()? {
             let request: Request = wire::decode(&frame.bytes).map_err(std::io::Error::from)?;
             match (&request.command, *admitted) {
                 (Some(Command::Hello(hello)), None) => {
@@ -140,7 +174,7 @@ impl Connection {
                         return Err(ConnectionError::Superseded(hello.epoch));
                     }
                     *admitted = Some(hello.epoch);
-                    self.epoch.store(hello.epoch, Ordering::Release);
+                    self.0.epoch.store(hello.epoch, Ordering::Release);
                     presence.came();
                 }
                 (Some(Command::Hello(_)) | None, _) | (Some(_), None) => {
@@ -152,6 +186,10 @@ impl Connection {
                 (Some(Command::Ping(Ping {})), Some(_)) => {
                     let silent_millis = pulse.silence();
                     self.answer(request.id, None, Outcome::Pong(Pong { silent_millis }));
+                    continue;
+                }
+                (Some(Command::ConsoleInput(ConsoleInput { data })), Some(_)) => {
+                    console.offer(self.name(), data)?;
                     continue;
                 }
                 (Some(Command::Abort(abort)), Some(_)) => stop.set(abort_reason(abort)),
@@ -194,7 +232,10 @@ impl Connection {
                     );
                     self.answer(request.id, None, Outcome::Refused((&refusal).into()));
                 }
-                Err(TrySendError::Full(Job::HungUp) | TrySendError::Disconnected(_)) => {
+                Err(
+                    TrySendError::Full(Job::HungUp | Job::Stopped(_))
+                    | TrySendError::Disconnected(_),
+                ) => {
                     return Ok(());
                 }
             }
@@ -213,7 +254,10 @@ impl Connection {
     }
 
     fn stopped(&self) -> MutexGuard<'_, HashSet<u64>> {
-        self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .stopped
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers one request. A daemon that does not read loses its connection.
@@ -232,7 +276,7 @@ impl Connection {
 
     /// Hands over what an ended launch remembers, once.
     pub(super) fn farewell(&self, answers: impl Iterator<Item = Remembered>) {
-        if self.told_end.swap(true, Ordering::AcqRel) {
+        if self.0.told_end.swap(true, Ordering::AcqRel) {
             return;
         }
         let mut answers = answers.peekable();
@@ -249,19 +293,54 @@ impl Connection {
         }
     }
 
+    /// What this connection, and no other of the host, is called.
+    pub(super) fn name(&self) -> u64 {
+        self.0.name
+    }
+
+    /// To remember it by, without keeping it.
+    pub(super) fn downgrade(&self) -> WeakConnection {
+        WeakConnection(Arc::downgrade(&self.0))
+    }
+
+    /// Where to tell the launch thread something.
+    pub(super) fn jobs(&self) -> SyncSender<Job> {
+        self.0.jobs.clone()
+    }
+
+    /// Takes the place of this connection's listener; `false` if it has one.
+    pub(super) fn begin_listening(&self) -> bool {
+        !self.0.listens.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether nothing more is sent.
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.closed.load(Ordering::Acquire)
+    }
+
+    /// The socket, to wait for.
+    pub(super) fn socket(&self) -> &SeqSocket {
+        &self.0.socket
+    }
+
     /// Which daemon this is.
     pub(super) fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Acquire)
+        self.0.epoch.load(Ordering::Acquire)
     }
 
     /// From here on contents are read from `staging`.
     pub(super) fn use_staging(&self, staging: Option<File>) {
-        *self.staging.lock().unwrap_or_else(PoisonError::into_inner) = staging.map(Arc::new);
+        *self
+            .0
+            .staging
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = staging.map(Arc::new);
     }
 
     /// Whence contents are read.
     pub(super) fn staging(&self) -> Option<Arc<File>> {
-        self.staging
+        self.0
+            .staging
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -269,18 +348,31 @@ impl Connection {
 
     /// Tells how far a running extent is; unless the daemon is behind with reading, then the next progress or the answer tells it.
     pub(super) fn progress(&self, snapshot: Snapshot) {
-        let message = Some(Message::Progress(snapshot));
-        let frame = wire::encode(&Reply { message }).map_err(std::io::Error::from);
-        if let Err(error) = frame.and_then(|frame| self.socket.try_send(&frame, &[])) {
+        if let Err(error) = self.try_send(Message::Progress(snapshot)) {
             tracing::debug!(%error, "progress is not told");
         }
+    }
+
+    /// Passes on what the guest wrote, and waits for the daemon to read. For a guest that has stopped.
+    pub(super) fn console(&self, console: protocol::Console) {
+        self.send(Message::Console(console));
+    }
+
+    /// Sends a message without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the daemon leaves too much unread.
+    pub(super) fn try_send(&self, message: Message) -> std::io::Result<()> {
+        let message = Some(message);
+        let frame = wire::encode(&Reply { message })?;
+        self.0.socket.try_send(&frame, &[])
     }
 
     /// Waits for the daemon to read, but not for ever (see [`Connection::start`]).
     fn send(&self, message: Message) {
         let message = Some(message);
         let frame = wire::encode(&Reply { message }).map_err(std::io::Error::from);
-        if let Err(error) = frame.and_then(|frame| self.socket.send(&frame, &[])) {
+        if let Err(error) = frame.and_then(|frame| self.0.socket.send(&frame, &[])) {
             tracing::warn!(%error, "a daemon does not read its answers; its connection is closed");
             self.close();
         }
@@ -288,7 +380,8 @@ impl Connection {
 
     /// Hangs up.
     pub(super) fn close(&self) {
-        if let Err(error) = self.socket.shutdown() {
+        self.0.closed.store(true, Ordering::Release);
+        if let Err(error) = self.0.socket.shutdown() {
             tracing::debug!(%error, "shutting a connection down");
         }
     }
@@ -336,6 +429,8 @@ enum ConnectionError {
     Superseded(u64),
     #[error("a message that does not belong here")]
     OutOfPlace,
+    #[error(transparent)]
+    Overdrawn(#[from] Overdrawn),
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }

@@ -1,21 +1,15 @@
 //! Making the launch of this host from what the daemon asks for.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use stagepages_kvm::{Gfn, GfnRange, Gpa};
 
-use super::HostConfig;
+use super::{HostConfig, PlatformSpec, Platforms};
 use crate::{
     launch::{Launch, Open, Ordering, Reason, Refusal, StopFlag},
-    platform::{
-        Effect, Fault, Firmware, KvmPlatform, Memory, Platform, PlatformKind, SimPlatform,
-        SimScript,
-    },
-    protocol::{BadMessage, Create, Sim, SimEffect},
+    platform::{Effect, Fault, Memory, PlatformKind, SimScript},
+    protocol::{BadMessage, Create, MAX_VCPUS, Sim, SimEffect},
 };
-
-/// Name of the simulated firmware's time line in the runtime directory.
-const FIRMWARE: &str = "sim-firmware";
 
 /// The launch that `create` describes.
 ///
@@ -24,6 +18,7 @@ const FIRMWARE: &str = "sim-firmware";
 pub(super) fn create(
     create: &Create,
     config: &HostConfig,
+    platforms: &dyn Platforms,
     stop: StopFlag,
 ) -> Result<Launch, Refusal> {
     let regions: Result<Vec<_>, _> = create
@@ -35,47 +30,18 @@ pub(super) fn create(
         .map_err(|error| Refusal::new(Reason::InvalidLaunch, format!("regions: {error}")))?;
     let memory = Memory::plan(&regions)
         .map_err(|error| Refusal::new(Reason::InvalidLaunch, error.to_string()))?;
-    let no_room = |error: stagepages_kvm::KvmError| {
-        Refusal::new(
-            Reason::NoCapacity,
-            format!(
-                "the kernel cannot make this launch: {error}; ask for less memory, or free some"
-            ),
-        )
-        .kernel(&error)
-    };
-    let platform: Box<dyn Platform> = match PlatformKind::from_number(create.platform)? {
-        PlatformKind::Sim => {
-            let script = create
-                .sim
-                .as_ref()
-                .map(script)
-                .transpose()?
-                .unwrap_or_default();
-            let firmware = if script.page_latency.is_zero() {
-                Ok(Firmware::instant())
-            } else {
-                Firmware::open(&config.runtime_dir.join(FIRMWARE))
-            };
-            let firmware = firmware.map_err(|error| {
-                Refusal::new(
-                    Reason::PlatformUnavailable,
-                    format!(
-                        "the simulated firmware in {}: {error}",
-                        config.runtime_dir.display()
-                    ),
-                )
-            })?;
-            Box::new(SimPlatform::new(&memory, script, firmware).map_err(no_room)?)
-        }
-        PlatformKind::Kvm => Box::new(KvmPlatform::new(&memory).map_err(no_room)?),
-        kind @ (PlatformKind::SevSnp | PlatformKind::Tdx) => {
-            return Err(Refusal::new(
-                Reason::PlatformUnavailable,
-                format!("this version cannot stage on {kind}"),
-            ));
-        }
-    };
+    let vcpus = create.vcpus.max(1);
+    if vcpus > MAX_VCPUS {
+        let message = format!("vcpus is {vcpus}; a launch has 1 to {MAX_VCPUS}");
+        return Err(Refusal::new(Reason::InvalidLaunch, message));
+    }
+    let script = create.sim.as_ref().map(script).transpose()?;
+    let platform = platforms.create(PlatformSpec {
+        kind: PlatformKind::from_number(create.platform)?,
+        memory: &memory,
+        vcpus,
+        script: script.unwrap_or_default(),
+    })?;
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|error| {
         Refusal::new(
@@ -88,14 +54,24 @@ pub(super) fn create(
     } else {
         Ordering::Unordered
     };
-    Ok(Launch::Open(Open::new(
+    let mut launch = Launch::Open(Open::new(
         platform,
         memory,
         key,
         stop,
         config.chunk_pages,
         ordering,
-    )))
+        vcpus,
+    ));
+    let mut named = HashSet::new();
+    for vcpu in &create.vcpu_states {
+        if !named.insert(vcpu.index) {
+            let message = format!("vcpu_states names vCPU {} twice; name it once", vcpu.index);
+            return Err(Refusal::new(Reason::InvalidLaunch, message));
+        }
+        launch.set_vcpu(vcpu)?;
+    }
+    Ok(launch)
 }
 
 fn script(sim: &Sim) -> Result<SimScript, BadMessage> {

@@ -1,10 +1,13 @@
-//! The launch host's process: one socket to the daemon, one thread for the launch.
+//! The launch host's process: one socket to the daemon, one thread for the launch, one for each vCPU.
 //!
 //! ```text
-//!  acceptor thread ──▶ connection thread (one per daemon) ──commands──▶ launch thread (main)
-//!                              ▲  sets the stop flag on Abort                 │
-//!                              └───────────── replies on the same socket ◀────┘
+//!  acceptor thread ──▶ connection thread (one per daemon) ──commands──▶ launch thread (main) ──starts──▶ guest thread, vCPU threads
+//!                              ▲  sets the stop flag on Abort               │    ▲                            │      │
+//!                              ├───────────── replies on the same socket ◀──┘    └────── the guest's end ─────┘      ▼
+//!                              └────────────────────── console threads (one per listener) ◀────────────────────── Console
 //! ```
+//!
+//! The launch thread never waits for the guest: it asks it to stop, and answers when it hears that it has.
 //!
 //! The launch thread is the process's first thread and owns everything: VM, memory, ledger. It blocks every signal, because a pending one
 //! makes the kernel's populate fail (kernel.md, section 10.5). It answers with sends that never wait: a daemon that does not read its
@@ -15,19 +18,25 @@
 //!
 //! **Invariant:** a `Stage` command that is in the queue before a newer daemon's greeting is carried out, whoever lives to read the answer.
 
+mod args;
 mod connection;
 mod create;
 mod ended;
+mod guest;
+mod listener;
+mod platforms;
 mod presence;
 mod pulse;
+mod requests;
 mod worker;
 
+pub use args::{BadArgs, HostConfig};
 pub use ended::Ended;
+pub use platforms::{Builtin, PlatformSpec, Platforms};
 
 use std::{
     io,
-    path::PathBuf,
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::AtomicU64, mpsc},
     thread,
 };
 
@@ -42,22 +51,17 @@ use worker::Worker;
 /// Commands that may wait for the launch thread, from all connections together.
 const QUEUE: usize = 64;
 
-/// What a launch host is started with.
-#[derive(Debug, Clone)]
-pub struct HostConfig {
-    /// The supervisor's runtime directory, where hosts share the simulated firmware.
-    pub runtime_dir: PathBuf,
-    /// Pages installed without looking up.
-    pub chunk_pages: u64,
-}
-
 /// Runs a launch host on the calling thread until its launch is over and a daemon knows how it ended, or until nobody wants it any more.
 ///
-/// The process MUST end with [`Ended::exit_code`]: its parent tells by it why the host is gone.
+/// The thread's signals are blocked from here on. The process MUST end with [`Ended::exit_code`]: its parent tells by it why the host is gone.
 ///
 /// # Errors
 /// The listener or a thread could not be set up.
-pub fn run(listener: SeqListener, config: HostConfig) -> io::Result<Ended> {
+pub fn run(
+    listener: SeqListener,
+    config: HostConfig,
+    platforms: Box<dyn Platforms>,
+) -> io::Result<Ended> {
     SigSet::all().thread_block()?;
     let (jobs, queue) = mpsc::sync_channel(QUEUE);
     let common = Common {
@@ -66,8 +70,10 @@ pub fn run(listener: SeqListener, config: HostConfig) -> io::Result<Ended> {
         fence: Arc::new(Fence::default()),
         presence: Arc::new(Presence::new()),
         pulse: Arc::new(Pulse::new()),
+        console: Arc::default(),
+        names: Arc::new(AtomicU64::new(1)),
     };
-    let worker = Worker::new(config, &common);
+    let worker = Worker::new(config, platforms, &common);
     thread::Builder::new()
         .name("acceptor".to_owned())
         .stack_size(128 * 1024)

@@ -9,57 +9,73 @@ use std::{
     time::{Duration, Instant},
 };
 
-use stagepages_kvm::{GfnRange, Gpa, PageType};
-
 use super::{
-    Ended, HostConfig,
-    connection::{Common, Connection, Job, abort_reason, not_applied, welcome},
+    Ended, HostConfig, Platforms,
+    connection::{Common, Connection, Job, WeakConnection, welcome},
     create::create,
     presence::Presence,
     pulse::Pulse,
 };
 use crate::{
-    launch::{CallKey, Extent, Launch, Order, Reason, Refusal, State, StopFlag},
-    ledger::PageHash,
-    platform::{Source, probe},
-    protocol::{
-        self, Command, Create, Done, Finish, GetResult, ListRuns, MAX_PAGE_RUNS, Outcome, Probed,
-        Remembered, Request, Run, RunsPage, Snapshot, Stage, Staged,
-    },
+    console::Console,
+    guest::GuestStop,
+    launch::{Launch, Reason, Refusal, StopFlag},
+    protocol::{Command, Create, Done, Outcome, Probed, Remembered, Request, Snapshot},
 };
-
-/// Progress inside an extent is told this often at most.
-const PROGRESS_EVERY: Duration = Duration::from_millis(10);
 
 /// How long a host without a launch waits for a daemon. Its own is there at once; another never comes for it.
 const UNWANTED: Duration = Duration::from_secs(60);
 
 /// The launch, once there is one, and the daemon's things that go with it.
-#[derive(Debug)]
 pub(super) struct Worker {
     config: HostConfig,
+    platforms: Box<dyn Platforms>,
+    pub(super) console: Arc<Console>,
     stop: StopFlag,
     presence: Arc<Presence>,
-    pulse: Arc<Pulse>,
-    launch: Option<Launch>,
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) launch: Option<Launch>,
     record: Vec<u8>,
     /// How long the launch outlasts its daemon.
     lease: Option<Duration>,
+    /// Since when the lease counts at the earliest: the guest ran until then.
+    stopped_at: Option<Instant>,
     /// Of the newest daemon whose greeting was answered.
     epoch: u64,
+    /// The connections that were greeted, as long as they are there.
+    greeted: Vec<WeakConnection>,
+    /// Who waits for the guest to stop, by request.
+    pub(super) waiting: Vec<(u64, Connection)>,
+}
+
+/// When a request is answered.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one exists at a time, on its way out"
+)]
+pub(super) enum Answer {
+    /// At once.
+    Now(Outcome),
+    /// When the guest has stopped.
+    WhenStopped,
 }
 
 impl Worker {
-    pub(super) fn new(config: HostConfig, common: &Common) -> Self {
+    pub(super) fn new(config: HostConfig, platforms: Box<dyn Platforms>, common: &Common) -> Self {
         Self {
             config,
+            platforms,
+            console: Arc::clone(&common.console),
             stop: common.stop.clone(),
             presence: Arc::clone(&common.presence),
             pulse: Arc::clone(&common.pulse),
             launch: None,
             record: Vec::new(),
             lease: None,
+            stopped_at: None,
             epoch: 0,
+            greeted: Vec::new(),
+            waiting: Vec::new(),
         }
     }
 
@@ -91,6 +107,7 @@ impl Worker {
                         connection.farewell(launch.remembered().map(Remembered::from));
                     }
                 }
+                Job::Stopped(stop) => self.guest_stopped(stop),
                 Job::HungUp if self.launch.is_none() && self.presence.alone_since().is_some() => {
                     return Ended::Unwanted;
                 }
@@ -122,12 +139,15 @@ impl Worker {
     fn patience(&self) -> Option<(Duration, Ended)> {
         let (length, ended) = match &self.launch {
             None => (UNWANTED, Ended::Unwanted),
+            // A guest that runs is somebody's, whether or not a daemon is there.
+            Some(Launch::Running(_)) => return None,
             Some(_) => (self.lease?, Ended::LeaseExpired),
         };
         let Some(alone) = self.presence.alone_since() else {
             // Looked at again when it hangs up, which is a job.
             return None;
         };
+        let alone = self.stopped_at.map_or(alone, |stopped| stopped.max(alone));
         Some((length.saturating_sub(alone.elapsed()), ended))
     }
 
@@ -138,27 +158,52 @@ impl Worker {
         }
         let reason = self.stop.reason();
         self.launch = self.launch.take().map(|launch| launch.abort(reason));
-        if let Some(launch) = &self.launch {
-            connection.tell((&launch.snapshot()).into());
+        match &self.launch {
+            // It is told when the guest has stopped.
+            None | Some(Launch::Running(_)) => {}
+            Some(launch) => connection.tell((&launch.snapshot()).into()),
         }
+    }
+
+    /// The guest has stopped: whoever waited for it is answered, and every daemon that is there is told.
+    fn guest_stopped(&mut self, stop: GuestStop) {
+        let Some(launch) = self.launch.take().map(|launch| launch.stopped(stop)) else {
+            return;
+        };
+        self.stopped_at = Some(Instant::now());
+        let snapshot = launch.snapshot();
+        log_state(&snapshot);
+        let told = Snapshot::from(&snapshot);
+        for (id, connection) in self.waiting.drain(..) {
+            connection.answer(id, Some(told.clone()), Outcome::Done(Done {}));
+        }
+        for connection in self.greeted.iter().filter_map(WeakConnection::get) {
+            connection.tell(told.clone());
+            connection.farewell(launch.remembered().map(Remembered::from));
+        }
+        self.launch = Some(launch);
     }
 
     fn handle(&mut self, request: Request, files: Vec<File>, connection: &Connection) {
         let before = self.launch.as_ref().map(|launch| launch.snapshot().state);
-        let outcome = self
+        let answer = self
             .carry_out(request.command, files, connection)
             .unwrap_or_else(|refusal| {
                 tracing::debug!(reason = ?refusal.reason, message = refusal.message, "refused");
-                Outcome::Refused((&refusal).into())
+                Answer::Now(Outcome::Refused((&refusal).into()))
             });
         let snapshot = self.launch.as_ref().map(Launch::snapshot);
         if let Some(after) = &snapshot
             && before != Some(after.state)
         {
-            let message = after.abort.as_ref().map(|cause| cause.message.as_str());
-            tracing::info!(state = %after.state, pages = after.installed_pages, message, "launch");
+            log_state(after);
         }
-        connection.answer(request.id, snapshot.as_ref().map(Snapshot::from), outcome);
+        match answer {
+            Answer::Now(outcome) => {
+                connection.answer(request.id, snapshot.as_ref().map(Snapshot::from), outcome);
+            }
+            Answer::WhenStopped => self.waiting.push((request.id, connection.clone())),
+        }
     }
 
     fn carry_out(
@@ -166,53 +211,49 @@ impl Worker {
         command: Option<Command>,
         files: Vec<File>,
         connection: &Connection,
-    ) -> Result<Outcome, Refusal> {
-        match command {
+    ) -> Result<Answer, Refusal> {
+        let outcome = match command {
             Some(Command::Hello(hello)) => {
                 self.epoch = hello.epoch;
-                Ok(welcome(&hello, self.record.clone()))
+                self.greeted.retain(|known| known.get().is_some());
+                self.greeted.push(connection.downgrade());
+                welcome(&hello, self.record.clone())
             }
             Some(Command::Staging(_)) => {
                 connection.use_staging(files.into_iter().next());
-                Ok(Outcome::Done(Done {}))
+                Outcome::Done(Done {})
             }
             Some(Command::Bye(_)) if self.launch.as_ref().is_some_and(over) => {
-                Ok(Outcome::Done(Done {}))
+                Outcome::Done(Done {})
             }
             Some(Command::Bye(_)) => {
-                Err(Refusal::new(Reason::WrongState, "the launch is not over"))
+                return Err(Refusal::new(Reason::WrongState, "the launch is not over"));
             }
-            Some(Command::Probe(_)) => Ok(Outcome::Probed(Probed {
-                reports: probe().iter().map(Into::into).collect(),
-            })),
-            Some(Command::Create(create)) => self.create(create, files, connection),
-            Some(Command::Stage(stage)) => self.stage_in_stream(&stage, connection),
-            Some(Command::GetResult(get)) => self.result(&get),
-            Some(Command::ListRuns(list)) => self.list(&list),
-            Some(Command::Verify(_)) => Ok(Outcome::Verified((&self.launch()?.verify()?).into())),
-            Some(Command::Finish(finish)) => self.finish(&finish),
-            Some(Command::Abort(abort)) => {
-                if self.launch.is_none() {
-                    return Err(no_launch());
-                }
-                let reason = abort_reason(&abort);
-                self.launch = self.launch.take().map(|launch| launch.abort(reason));
-                Ok(Outcome::Done(Done {}))
+            Some(Command::Probe(_)) => Outcome::Probed(Probed {
+                reports: self.platforms.probe().iter().map(Into::into).collect(),
+            }),
+            Some(Command::Create(create)) => self.create(create, files, connection)?,
+            Some(Command::Stage(stage)) => self.stage_in_stream(&stage, connection)?,
+            Some(Command::GetResult(get)) => self.result(&get)?,
+            Some(Command::ListRuns(list)) => self.list(&list)?,
+            Some(Command::Verify(_)) => Outcome::Verified((&self.launch()?.verify()?).into()),
+            Some(Command::Finish(finish)) => self.finish(&finish)?,
+            Some(Command::SetVcpu(vcpu)) => {
+                self.launch
+                    .as_mut()
+                    .ok_or_else(no_launch)?
+                    .set_vcpu(&vcpu)?;
+                Outcome::Done(Done {})
             }
-            Some(
-                Command::SetVcpu(_)
-                | Command::Start(_)
-                | Command::Stop(_)
-                | Command::ListenConsole(_)
-                | Command::ConsoleInput(_),
-            ) => Err(Refusal::new(
-                Reason::UnsupportedOperation,
-                "this host runs no guests",
-            )),
-            Some(Command::EndStream(_) | Command::Ping(_)) | None => {
-                Err(Refusal::new(Reason::MalformedRequest, "an empty request"))
+            Some(Command::Start(_)) => self.start(connection)?,
+            Some(Command::Stop(_)) => return self.stop_guest(),
+            Some(Command::Abort(abort)) => return self.abort(&abort),
+            Some(Command::ListenConsole(listen)) => self.listen(listen.offset, connection)?,
+            Some(Command::EndStream(_) | Command::Ping(_) | Command::ConsoleInput(_)) | None => {
+                return Err(Refusal::new(Reason::MalformedRequest, "an empty request"));
             }
-        }
+        };
+        Ok(Answer::Now(outcome))
     }
 
     fn create(
@@ -227,7 +268,12 @@ impl Worker {
                 "this host has a launch already",
             ));
         }
-        self.launch = Some(create(&request, &self.config, self.stop.clone())?);
+        self.launch = Some(create(
+            &request,
+            &self.config,
+            self.platforms.as_ref(),
+            self.stop.clone(),
+        )?);
         self.record = request.record;
         self.lease =
             (request.lease_millis > 0).then(|| Duration::from_millis(request.lease_millis));
@@ -235,135 +281,29 @@ impl Worker {
         Ok(Outcome::Done(Done {}))
     }
 
-    /// Applies the stop rule: behind the first answer on a stream that is not a complete install, nothing of it is applied.
-    fn stage_in_stream(
-        &mut self,
-        stage: &Stage,
-        connection: &Connection,
-    ) -> Result<Outcome, Refusal> {
-        if connection.has_stopped(stage.stream) {
-            return Err(not_applied());
-        }
-        let outcome = self.stage(stage, connection);
-        let complete = matches!(&outcome, Ok(Outcome::Staged(Staged { stop: None, .. })));
-        if !complete && stage.stream != 0 {
-            connection.stop(stage.stream);
-        }
-        outcome
-    }
-
-    fn result(&self, get: &GetResult) -> Result<Outcome, Refusal> {
-        let key = CallKey {
-            sequence: get.sequence,
-            request_id: protocol::request_id(&get.request_id)?,
-        };
-        Ok(Outcome::Remembered(self.launch()?.result(&key)?.into()))
-    }
-
-    fn stage(&mut self, stage: &Stage, connection: &Connection) -> Result<Outcome, Refusal> {
-        let key = CallKey {
-            sequence: stage.sequence,
-            request_id: protocol::request_id(&stage.request_id)?,
-        };
-        let page_type = protocol::page_type_from_number(stage.page_type)?;
-        let range = GfnRange::from_bytes(Gpa::new(stage.gpa), stage.length).map_err(|error| {
-            Refusal::new(Reason::InvalidExtent, error.to_string())
-                .at(Gpa::new(stage.gpa), page_type)
-        })?;
-        let staging = connection.staging();
-        let source = match (stage.staging_offset, &staging) {
-            (None, _) => Source::Blank,
-            (Some(offset), Some(staging)) => Source::File(staging, offset),
-            (Some(_), None) => {
-                return Err(Refusal::new(
-                    Reason::MalformedRequest,
-                    "contents without a staging memory",
-                ));
-            }
-        };
-        let mut told = Instant::now();
-        let pulse = Arc::clone(&self.pulse);
-        let mut progress = |snapshot: crate::launch::Snapshot| {
-            pulse.beat();
-            if told.elapsed() >= PROGRESS_EVERY {
-                told = Instant::now();
-                connection.progress((&snapshot).into());
-            }
-        };
-        let extent = Extent {
-            range,
-            page_type,
-            source,
-        };
-        let launch = self.launch.take().ok_or_else(no_launch)?;
-        let (launch, result) = launch.stage(&key, &extent, &mut progress);
-        self.launch = Some(launch);
-        log_extent(range, page_type, &result);
-        Ok(Outcome::Staged((&result?).into()))
-    }
-
-    fn finish(&mut self, finish: &Finish) -> Result<Outcome, Refusal> {
-        let (launch, result) = self
-            .launch
-            .take()
-            .ok_or_else(no_launch)?
-            .finish(&finish.expected_digest);
-        self.launch = Some(launch);
-        result.map(|()| Outcome::Done(Done {}))
-    }
-
-    fn list(&self, list: &ListRuns) -> Result<Outcome, Refusal> {
-        let order = if list.by_installation {
-            Order::Installation
-        } else {
-            Order::Gpa
-        };
-        let max_runs = usize::try_from(list.max_runs)
-            .unwrap_or(MAX_PAGE_RUNS)
-            .min(MAX_PAGE_RUNS);
-        let page = self
-            .launch()?
-            .runs(order, list.from, list.hashes, max_runs)?;
-        let run = |(run, hashes): &(crate::ledger::Run, Vec<PageHash>)| Run {
-            gpa: run.range.start().gpa().get(),
-            pages: run.range.pages(),
-            page_type: protocol::page_type_number(run.page_type),
-            first_ordinal: run.first_ordinal,
-            uniform: run.uniform,
-            hashes: hashes.iter().flat_map(|hash| hash.0).collect(),
-        };
-        Ok(Outcome::Runs(RunsPage {
-            runs: page.runs.iter().map(run).collect(),
-            next: page.next,
-        }))
-    }
-
-    fn launch(&self) -> Result<&Launch, Refusal> {
+    pub(super) fn launch(&self) -> Result<&Launch, Refusal> {
         self.launch.as_ref().ok_or_else(no_launch)
     }
 }
 
 /// Nothing is left of the launch but what it remembers.
 fn over(launch: &Launch) -> bool {
-    launch.snapshot().state == State::Aborted
+    match launch {
+        Launch::Aborted(_) | Launch::Stopped(_) => true,
+        Launch::Open(_) | Launch::Finished(_) | Launch::Running(_) => false,
+    }
 }
 
 fn over_now((wait, _): (Duration, Ended)) -> bool {
     wait.is_zero()
 }
 
-fn no_launch() -> Refusal {
+pub(super) fn no_launch() -> Refusal {
     Refusal::new(Reason::WrongState, "this host has no launch")
 }
 
-fn log_extent(
-    range: GfnRange,
-    page_type: PageType,
-    result: &Result<crate::launch::Installation, Refusal>,
-) {
-    let (pages, reason) = match result {
-        Ok(installation) => (installation.installed_pages, None),
-        Err(refusal) => (refusal.installed_pages, Some(refusal.reason)),
-    };
-    tracing::debug!(gfn = %range.start(), of = range.pages(), pages, %page_type, ?reason, "extent");
+fn log_state(now: &crate::launch::Snapshot) {
+    let abort = now.abort.as_ref().map(|cause| cause.message.as_str());
+    let stop = now.stop.as_ref().map(|stop| stop.message.as_str());
+    tracing::info!(state = %now.state, pages = now.installed_pages, message = abort.or(stop), "launch");
 }

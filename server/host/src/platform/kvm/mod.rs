@@ -3,21 +3,37 @@
 //! A VM type without an architecture's populate has no create-only installation in the kernel (kernel.md, section 1): pages are copied
 //! through the mapping. What makes it create-only is the ledger above, and here the check that a page does not exist before it is written.
 //!
-//! **Invariant:** a page that exists is never written.
+//! The vCPUs are made at the end of staging, so that registers which the kernel refuses end the launch there and not when it is to run.
+//!
+//! **Invariant:** a page that exists is never written; once the guest runs, nothing of its memory is reached from here.
 
-use stagepages_kvm::{Gfn, GfnRange, GuestMemfdFlags, Kvm, KvmError, Mapping, Vm, VmType};
+#[cfg(test)]
+mod tests;
+mod vcpus;
+
+use std::{io, sync::Arc};
+
+use stagepages_kvm::{
+    CpuidTable, Gfn, GfnRange, GuestMemfdFlags, Kvm, KvmError, Mapping, Vm, VmType,
+};
 
 use super::{
     Chunk, Contents, Installed, Memory, Platform, PlatformKind, Stop,
     fill::{absent_prefix, contents, fill},
 };
+use crate::{
+    guest::{self, Crew, Guest, GuestIo},
+    vcpu::{CpuModel, VcpuState},
+};
+use vcpus::{Prepared, prepare};
 
-/// A VM with memory and no vCPU.
+/// A VM with memory, and from the end of staging on with vCPUs, of which none runs.
 #[derive(Debug)]
 pub struct KvmPlatform {
+    vcpus: Vec<Prepared>,
     memory: Memory<Mapping>,
-    /// Owns the memslots. Nothing runs yet; the guest's issue takes it from here.
-    _vm: Vm,
+    vm: Vm,
+    cpuid: CpuidTable,
 }
 
 impl KvmPlatform {
@@ -26,7 +42,9 @@ impl KvmPlatform {
     /// # Errors
     /// What the kernel said, by ioctl.
     pub fn new(plan: &Memory<()>) -> Result<Self, KvmError> {
-        let mut vm = Kvm::open()?.create_vm(VmType::Default)?;
+        let kvm = Kvm::open()?;
+        let cpuid = kvm.supported_cpuid()?;
+        let mut vm = kvm.create_vm(VmType::Default)?;
         let memory = Memory::back(plan, |slot, region| {
             let guest_memfd = vm.create_guest_memfd(
                 region.bytes(),
@@ -36,7 +54,12 @@ impl KvmPlatform {
             vm.set_memory_region(slot, region, &mapping, 0)?;
             Ok(mapping)
         })?;
-        Ok(Self { memory, _vm: vm })
+        Ok(Self {
+            vcpus: Vec::new(),
+            memory,
+            vm,
+            cpuid,
+        })
     }
 }
 
@@ -71,8 +94,42 @@ impl Platform for KvmPlatform {
         }
     }
 
-    fn finish(&mut self) -> Result<(), Stop> {
+    fn cpu(&self) -> CpuModel {
+        (&self.cpuid).into()
+    }
+
+    fn finish(&mut self, vcpus: &[VcpuState]) -> Result<(), Stop> {
+        self.vcpus = prepare(&self.vm, &self.cpuid, vcpus).map_err(Stop::Kernel)?;
         Ok(())
+    }
+
+    fn runs_guests(&self) -> bool {
+        true
+    }
+
+    fn start(self: Box<Self>, io: GuestIo) -> Result<Box<dyn Guest>, Stop> {
+        let Self {
+            vcpus, memory, vm, ..
+        } = *self;
+        // Neither can be: all mappings are given up, and all vCPUs are this VM's.
+        let impossible = |error: String| Stop::Source(io::Error::other(error));
+        let (memory, mappings) = memory.take_apart();
+        let running = vm
+            .into_running(mappings)
+            .map_err(|withheld| impossible(withheld.to_string()))?;
+        let running = Arc::new(running);
+        let mut crew = Crew::default();
+        for (index, Prepared { vcpu, runs }) in (0..).zip(vcpus) {
+            if runs {
+                let vcpu = vcpu
+                    .attach(&running)
+                    .map_err(|refused| impossible(refused.to_string()))?;
+                crew.running.push((index, vcpu));
+            } else {
+                crew.waiting.push(index);
+            }
+        }
+        guest::start(crew, memory, io).map_err(Stop::Source)
     }
 
     fn existing(&self, range: GfnRange, out: &mut [u8]) -> Result<(), KvmError> {

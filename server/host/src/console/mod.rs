@@ -1,0 +1,322 @@
+//! The console of a guest: what it wrote, for all who listen, and what it is to read.
+//!
+//! ```text
+//!  vCPU threads ──write──▶ ┌────────────────────┐ ──read──▶ a thread for each listener, each from its own offset
+//!               ◀──take─── │ Console (one lock) │ ◀──offer── connection threads
+//!                          └────────────────────┘
+//! ```
+//!
+//! A listener that is behind skips to what is still kept; the offset shows it. Nothing is sent under the lock.
+//!
+//! **Invariant:** the guest never waits for a listener, and no listener for another; memory is bounded whatever the guest writes.
+
+mod input;
+mod ring;
+
+use std::{
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    guest::ConsolePort,
+    protocol::{self, MAX_CONSOLE_OUTPUT},
+};
+use input::Input;
+pub(crate) use input::Overdrawn;
+use ring::Ring;
+
+/// How long a listener waits for more before it passes on a little: less than a person sees, and enough to make one message of many writes.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// The console of one guest.
+#[derive(Debug, Default)]
+pub struct Console {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    phase: Phase,
+    ring: Ring,
+    input: Input,
+    /// Listeners that have not passed on everything.
+    listeners: usize,
+    /// Nobody waits for them any more.
+    cut: bool,
+}
+
+/// Where a guest is, as far as its console is concerned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It never ran.
+    #[default]
+    Unused,
+    /// It may write.
+    Open,
+    /// It has written everything.
+    Closed,
+}
+
+/// What one listener knows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cursor {
+    connection: u64,
+    offset: u64,
+    input_taken: u64,
+    /// It was told where it is.
+    begun: bool,
+}
+
+impl Console {
+    /// The guest wrote `bytes` to `port`.
+    pub fn write(&self, port: ConsolePort, bytes: &[u8]) {
+        let mut state = self.state();
+        state.ring.write(port, bytes);
+        if state.listeners > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Lends the guest's serial port the next bytes that were sent to it, if there are any; `take` says how many of them it took.
+    pub fn take_input(&self, take: impl FnOnce(&[u8]) -> usize) {
+        if self.state().input.take(take) {
+            self.changed.notify_all();
+        }
+    }
+
+    /// The guest runs.
+    pub(crate) fn open(&self) {
+        let mut state = self.state();
+        // It may have stopped already.
+        if state.phase == Phase::Unused {
+            state.phase = Phase::Open;
+        }
+    }
+
+    /// The guest writes nothing more. Waits until all listeners have passed on everything, for at most `patience`; those that have not
+    /// pass on nothing more then.
+    pub(crate) fn close(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let mut state = self.state();
+        state.phase = Phase::Closed;
+        self.changed.notify_all();
+        while state.listeners > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                tracing::warn!(
+                    listeners = state.listeners,
+                    "the last output of the guest is not read"
+                );
+                state.cut = true;
+                break;
+            }
+            state = self
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Input from a connection. Without a guest that could read it, it is dropped.
+    pub(crate) fn offer(&self, connection: u64, bytes: &[u8]) -> Result<(), Overdrawn> {
+        let mut state = self.state();
+        match state.phase {
+            Phase::Open => state.input.offer(connection, bytes),
+            Phase::Unused | Phase::Closed => Ok(()),
+        }
+    }
+
+    /// A connection is gone.
+    pub(crate) fn forget(&self, connection: u64) {
+        self.state().input.forget(connection);
+        self.changed.notify_all();
+    }
+
+    /// A listener comes. While the console is open, one more is waited for at the end, and it must [leave](Self::leave).
+    pub(crate) fn join(&self) -> Phase {
+        let mut state = self.state();
+        if state.phase == Phase::Open {
+            state.listeners += 1;
+        }
+        state.phase
+    }
+
+    /// A listener has passed on everything, or gives up.
+    pub(crate) fn leave(&self) {
+        self.state().listeners -= 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits until there is something to pass on. `false` if there will be nothing more, or `gone` says that nobody wants it.
+    pub(crate) fn wait(&self, cursor: &Cursor, gone: impl Fn() -> bool) -> bool {
+        let mut gathering: Option<Instant> = None;
+        let mut state = self.state();
+        loop {
+            if state.cut || gone() {
+                return false;
+            }
+            let behind = state.ring.end().saturating_sub(cursor.offset);
+            let news = behind > 0 || state.input.taken(cursor.connection) != cursor.input_taken;
+            if state.phase == Phase::Closed {
+                return news || !cursor.begun;
+            }
+            if !cursor.begun || behind >= MAX_CONSOLE_OUTPUT as u64 {
+                return true;
+            }
+            if !news {
+                state = self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let until = *gathering.get_or_insert_with(|| Instant::now() + GATHER);
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            state = self
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// The next message for a listener, who knows it then; `None` if it is up to date.
+    pub(crate) fn next(&self, cursor: &mut Cursor) -> Option<protocol::Console> {
+        let state = self.state();
+        let (offset, runs) = state.ring.read(cursor.offset);
+        let input_taken = state.input.taken(cursor.connection);
+        if cursor.begun && runs.is_empty() && input_taken == cursor.input_taken {
+            return None;
+        }
+        let bytes: usize = runs.iter().map(|run| run.data.len()).sum();
+        *cursor = Cursor {
+            offset: offset + bytes as u64,
+            input_taken,
+            begun: true,
+            ..*cursor
+        };
+        Some(protocol::Console {
+            offset,
+            runs,
+            input_taken,
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cursor {
+    /// Of a connection that has the first `offset` bytes already.
+    pub(crate) fn new(connection: u64, offset: u64) -> Self {
+        Self {
+            connection,
+            offset,
+            input_taken: 0,
+            begun: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(console: &Console, cursor: &mut Cursor) -> (u64, Vec<u8>) {
+        let message = console.next(cursor).unwrap();
+        let bytes = message.runs.into_iter().flat_map(|run| run.data).collect();
+        (message.offset, bytes)
+    }
+
+    #[test]
+    fn each_listener_reads_from_where_it_is() {
+        let console = Console::default();
+        console.open();
+        console.write(ConsolePort::Serial, b"hello");
+        let mut one = Cursor::new(1, 0);
+        let mut other = Cursor::new(2, 3);
+        assert_eq!(said(&console, &mut one), (0, b"hello".to_vec()));
+        assert_eq!(said(&console, &mut other), (3, b"lo".to_vec()));
+        assert_eq!(console.next(&mut one), None);
+        console.write(ConsolePort::Debug, b"!");
+        assert_eq!(said(&console, &mut one), (5, b"!".to_vec()));
+    }
+
+    #[test]
+    fn a_listener_is_told_at_once_where_it_is() {
+        let console = Console::default();
+        let mut cursor = Cursor::new(1, 9);
+        assert!(console.wait(&cursor, || false));
+        assert_eq!(said(&console, &mut cursor), (0, Vec::new()));
+    }
+
+    #[test]
+    fn everything_is_passed_on_before_the_end_and_nothing_after_it() {
+        let console = Console::default();
+        console.open();
+        let mut cursor = Cursor::new(1, 0);
+        console.join();
+        std::thread::scope(|scope| {
+            let listener = scope.spawn(|| {
+                let mut heard = Vec::new();
+                while console.wait(&cursor, || false) {
+                    heard.extend(said(&console, &mut cursor).1);
+                }
+                console.leave();
+                heard
+            });
+            for byte in b"to the last byte" {
+                console.write(ConsolePort::Serial, &[*byte]);
+            }
+            // Ends when the listener has left, and not before.
+            console.close(Duration::from_secs(600));
+            assert!(listener.join().unwrap() == b"to the last byte");
+        });
+    }
+
+    #[test]
+    fn a_listener_that_does_not_read_is_cut_off() {
+        let console = Console::default();
+        console.open();
+        console.write(ConsolePort::Serial, b"unread");
+        console.join();
+        console.close(Duration::ZERO);
+        assert!(!console.wait(&Cursor::new(1, 0), || false));
+        assert_eq!(console.join(), Phase::Closed);
+    }
+
+    #[test]
+    fn input_that_nobody_can_read_is_dropped() {
+        let console = Console::default();
+        let too_much = [0; protocol::CONSOLE_INPUT + 1];
+        assert_eq!(console.offer(1, &too_much), Ok(()));
+        console.open();
+        assert_eq!(console.offer(1, &too_much), Err(Overdrawn));
+        console.close(Duration::ZERO);
+        assert_eq!(console.offer(1, &too_much), Ok(()));
+    }
+
+    #[test]
+    fn what_the_guest_takes_is_told_to_who_sent_it() {
+        let console = Console::default();
+        console.open();
+        let (mut sender, mut other) = (Cursor::new(1, 0), Cursor::new(2, 0));
+        console.next(&mut sender).unwrap();
+        console.next(&mut other).unwrap();
+        console.offer(1, b"abc").unwrap();
+        assert_eq!(console.next(&mut sender), None);
+        console.take_input(|bytes| {
+            assert_eq!(bytes, b"abc");
+            2
+        });
+        assert_eq!(console.next(&mut sender).unwrap().input_taken, 2);
+        assert_eq!(console.next(&mut other), None);
+    }
+}

@@ -1,0 +1,99 @@
+//! Where platforms come from: the built-in ones, or a VMM's own.
+
+use std::path::PathBuf;
+
+use crate::{
+    launch::{Reason, Refusal},
+    platform::{
+        Firmware, KvmPlatform, Memory, Platform, PlatformKind, Report, SimPlatform, SimScript,
+        probe,
+    },
+};
+
+/// Name of the simulated firmware's time line in the runtime directory.
+const FIRMWARE: &str = "sim-firmware";
+
+/// What the platform of a launch is to be.
+#[derive(Debug)]
+pub struct PlatformSpec<'a> {
+    /// Which one.
+    pub kind: PlatformKind,
+    /// The memory regions, none overlapping another, each to be memory of its own.
+    pub memory: &'a Memory<()>,
+    /// How many vCPUs there will be, 1 to [`MAX_VCPUS`](crate::protocol::MAX_VCPUS).
+    pub vcpus: u32,
+    /// The script of `sim`; empty for every other platform.
+    pub script: SimScript,
+}
+
+/// The platforms that a launch host has.
+pub trait Platforms {
+    /// What this machine has for each, and whether this program runs its guests. Asked in a process that makes no launch.
+    fn probe(&self) -> Vec<Report>;
+
+    /// Makes the platform of the one launch of this host, with nothing installed.
+    ///
+    /// # Errors
+    /// `PlatformUnavailable` for a platform that is not there, `NoCapacity` where the kernel has no room. Nothing remains then.
+    fn create(&self, spec: PlatformSpec<'_>) -> Result<Box<dyn Platform>, Refusal>;
+}
+
+/// The platforms of this library: `sim` and `kvm`.
+#[derive(Debug, Clone)]
+pub struct Builtin {
+    /// Where the simulated firmware's time line is, which all hosts of a machine share.
+    runtime_dir: PathBuf,
+}
+
+impl Builtin {
+    /// With this runtime directory.
+    pub fn new(runtime_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            runtime_dir: runtime_dir.into(),
+        }
+    }
+}
+
+impl Platforms for Builtin {
+    fn probe(&self) -> Vec<Report> {
+        probe()
+    }
+
+    fn create(&self, spec: PlatformSpec<'_>) -> Result<Box<dyn Platform>, Refusal> {
+        let no_room = |error: stagepages_kvm::KvmError| {
+            Refusal::new(
+                Reason::NoCapacity,
+                format!(
+                    "the kernel cannot make this launch: {error}; ask for less memory, or free some"
+                ),
+            )
+            .kernel(&error)
+        };
+        Ok(match spec.kind {
+            PlatformKind::Sim => {
+                let firmware = if spec.script.page_latency.is_zero() {
+                    Ok(Firmware::instant())
+                } else {
+                    Firmware::open(&self.runtime_dir.join(FIRMWARE))
+                };
+                let firmware = firmware.map_err(|error| {
+                    Refusal::new(
+                        Reason::PlatformUnavailable,
+                        format!(
+                            "the simulated firmware in {}: {error}",
+                            self.runtime_dir.display()
+                        ),
+                    )
+                })?;
+                Box::new(SimPlatform::new(spec.memory, spec.script, firmware).map_err(no_room)?)
+            }
+            PlatformKind::Kvm => Box::new(KvmPlatform::new(spec.memory).map_err(no_room)?),
+            kind @ (PlatformKind::SevSnp | PlatformKind::Tdx) => {
+                return Err(Refusal::new(
+                    Reason::PlatformUnavailable,
+                    format!("this version cannot stage on {kind}"),
+                ));
+            }
+        })
+    }
+}

@@ -1,0 +1,142 @@
+//! Requests about pages: staging them, and reading what is known of them.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use stagepages_kvm::{GfnRange, Gpa, PageType};
+
+use super::{
+    connection::{Connection, not_applied},
+    worker::{Worker, no_launch},
+};
+use crate::{
+    launch::{CallKey, Extent, Order, Reason, Refusal},
+    ledger::PageHash,
+    platform::Source,
+    protocol::{
+        self, Done, Finish, GetResult, ListRuns, MAX_PAGE_RUNS, Outcome, Run, RunsPage, Stage,
+        Staged,
+    },
+};
+
+/// Progress inside an extent is told this often at most.
+const PROGRESS_EVERY: Duration = Duration::from_millis(10);
+
+impl Worker {
+    /// Applies the stop rule: behind the first answer on a stream that is not a complete install, nothing of it is applied.
+    pub(super) fn stage_in_stream(
+        &mut self,
+        stage: &Stage,
+        connection: &Connection,
+    ) -> Result<Outcome, Refusal> {
+        if connection.has_stopped(stage.stream) {
+            return Err(not_applied());
+        }
+        let outcome = self.stage(stage, connection);
+        let complete = matches!(&outcome, Ok(Outcome::Staged(Staged { stop: None, .. })));
+        if !complete && stage.stream != 0 {
+            connection.stop(stage.stream);
+        }
+        outcome
+    }
+
+    pub(super) fn result(&self, get: &GetResult) -> Result<Outcome, Refusal> {
+        let key = CallKey {
+            sequence: get.sequence,
+            request_id: protocol::request_id(&get.request_id)?,
+        };
+        Ok(Outcome::Remembered(self.launch()?.result(&key)?.into()))
+    }
+
+    fn stage(&mut self, stage: &Stage, connection: &Connection) -> Result<Outcome, Refusal> {
+        let key = CallKey {
+            sequence: stage.sequence,
+            request_id: protocol::request_id(&stage.request_id)?,
+        };
+        let page_type = protocol::page_type_from_number(stage.page_type)?;
+        let range = GfnRange::from_bytes(Gpa::new(stage.gpa), stage.length).map_err(|error| {
+            Refusal::new(Reason::InvalidExtent, error.to_string())
+                .at(Gpa::new(stage.gpa), page_type)
+        })?;
+        let staging = connection.staging();
+        let source = match (stage.staging_offset, &staging) {
+            (None, _) => Source::Blank,
+            (Some(offset), Some(staging)) => Source::File(staging, offset),
+            (Some(_), None) => {
+                return Err(Refusal::new(
+                    Reason::MalformedRequest,
+                    "contents without a staging memory",
+                ));
+            }
+        };
+        let mut told = Instant::now();
+        let pulse = Arc::clone(&self.pulse);
+        let mut progress = |snapshot: crate::launch::Snapshot| {
+            pulse.beat();
+            if told.elapsed() >= PROGRESS_EVERY {
+                told = Instant::now();
+                connection.progress((&snapshot).into());
+            }
+        };
+        let extent = Extent {
+            range,
+            page_type,
+            source,
+        };
+        let launch = self.launch.take().ok_or_else(no_launch)?;
+        let (launch, result) = launch.stage(&key, &extent, &mut progress);
+        self.launch = Some(launch);
+        log_extent(range, page_type, &result);
+        Ok(Outcome::Staged((&result?).into()))
+    }
+
+    pub(super) fn finish(&mut self, finish: &Finish) -> Result<Outcome, Refusal> {
+        let (launch, result) = self
+            .launch
+            .take()
+            .ok_or_else(no_launch)?
+            .finish(&finish.expected_digest);
+        self.launch = Some(launch);
+        result.map(|()| Outcome::Done(Done {}))
+    }
+
+    pub(super) fn list(&self, list: &ListRuns) -> Result<Outcome, Refusal> {
+        let order = if list.by_installation {
+            Order::Installation
+        } else {
+            Order::Gpa
+        };
+        let max_runs = usize::try_from(list.max_runs)
+            .unwrap_or(MAX_PAGE_RUNS)
+            .min(MAX_PAGE_RUNS);
+        let page = self
+            .launch()?
+            .runs(order, list.from, list.hashes, max_runs)?;
+        let run = |(run, hashes): &(crate::ledger::Run, Vec<PageHash>)| Run {
+            gpa: run.range.start().gpa().get(),
+            pages: run.range.pages(),
+            page_type: protocol::page_type_number(run.page_type),
+            first_ordinal: run.first_ordinal,
+            uniform: run.uniform,
+            hashes: hashes.iter().flat_map(|hash| hash.0).collect(),
+        };
+        Ok(Outcome::Runs(RunsPage {
+            runs: page.runs.iter().map(run).collect(),
+            next: page.next,
+        }))
+    }
+}
+
+fn log_extent(
+    range: GfnRange,
+    page_type: PageType,
+    result: &Result<crate::launch::Installation, Refusal>,
+) {
+    let (pages, reason) = match result {
+        Ok(installation) => (installation.installed_pages, None),
+        Err(refusal) => (refusal.installed_pages, Some(refusal.reason)),
+    };
+    tracing::debug!(gfn = %range.start(), of = range.pages(), pages, %page_type, ?reason, "extent");
+}

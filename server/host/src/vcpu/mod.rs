@@ -1,0 +1,97 @@
+//! How vCPUs begin, validated before anything reaches the kernel.
+//!
+//! ```text
+//!  protocol::Vcpu ──VcpuState::new(…, &Rules)──▶ VcpuState ──registers()──▶ Registers ──▶ a platform's vCPU
+//!                              └──▶ Refusal: InvalidVcpuState, with the path of the field
+//! ```
+//!
+//! Checked is what a processor refuses when it enters a guest (Intel SDM volume 3, section 27.3.1; AMD APM volume 2, section 15.5.1), and what
+//! KVM refuses when registers are set (`kvm_is_valid_sregs()`, `arch/x86/kvm/x86.c`, Linux 6.18). KVM checks little itself: what is let through
+//! here ends, at the first instruction, in an exit that names no register.
+//!
+//! **Invariant:** a [`VcpuState`] holds nothing that the processor it was checked for refuses.
+
+mod addresses;
+mod control;
+mod model;
+mod modes;
+mod parse;
+mod registers;
+mod segments;
+#[cfg(test)]
+mod tests;
+mod wrong;
+
+pub use model::CpuModel;
+pub use modes::{LongMode, RealMode};
+pub use registers::Registers;
+
+use crate::{
+    launch::{Reason, Refusal},
+    platform::Memory,
+    protocol::{self, VcpuStart},
+};
+use wrong::Wrong;
+
+/// How one vCPU begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum VcpuState {
+    /// As the architecture resets it.
+    #[default]
+    Reset,
+    /// In 16-bit real mode.
+    RealMode(Box<RealMode>),
+    /// In 64-bit mode.
+    LongMode(Box<LongMode>),
+    /// With these registers.
+    Registers(Box<Registers>),
+}
+
+/// What states are held against.
+#[derive(Debug)]
+pub struct Rules<'a> {
+    /// The processor that the guest sees.
+    pub cpu: CpuModel,
+    /// The guest's memory, in which page tables have to be.
+    pub memory: &'a Memory<()>,
+}
+
+impl VcpuState {
+    /// The state that `vcpu` asks for.
+    ///
+    /// # Errors
+    /// `MalformedRequest` if it asks for none; `InvalidVcpuState` with the path of the first field that is wrong.
+    pub fn new(vcpu: &protocol::Vcpu, rules: &Rules<'_>) -> Result<Self, Refusal> {
+        let index = vcpu.index;
+        let state = match &vcpu.start {
+            None => {
+                let message = format!(
+                    "vCPU {index}: state is unset; give reset, real_mode, long_mode or registers"
+                );
+                return Err(Refusal::new(Reason::MalformedRequest, message));
+            }
+            Some(VcpuStart::Reset(_)) => Ok(Self::Reset),
+            Some(VcpuStart::RealMode(given)) => {
+                RealMode::new(given).map(|state| Self::RealMode(Box::new(state)))
+            }
+            Some(VcpuStart::LongMode(given)) => {
+                LongMode::new(given, rules).map(|state| Self::LongMode(Box::new(state)))
+            }
+            Some(VcpuStart::Registers(given)) => {
+                Registers::new(given, rules).map(|state| Self::Registers(Box::new(state)))
+            }
+        };
+        state.map_err(|wrong: Wrong| wrong.refusal(index))
+    }
+
+    /// Every register; `None` for a reset, which is what a new vCPU is.
+    #[must_use]
+    pub fn registers(&self) -> Option<Registers> {
+        match self {
+            Self::Reset => None,
+            Self::RealMode(state) => Some(state.registers()),
+            Self::LongMode(state) => Some(state.registers()),
+            Self::Registers(state) => Some(Registers::clone(state)),
+        }
+    }
+}
