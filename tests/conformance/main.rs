@@ -17,6 +17,7 @@
 )]
 
 mod aborted_calls;
+mod another_host;
 mod bad_create;
 mod bad_extents;
 mod bad_names;

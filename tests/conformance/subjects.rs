@@ -10,4 +10,11 @@ use stagepages_tests::{Bench, DaemonOptions, on_platform};
 pub(crate) async fn on_every_platform(test: impl AsyncFn(&Bench)) {
     on_platform(&DaemonOptions::new(), Platform::Sim, &test).await;
     on_platform(&DaemonOptions::new(), Platform::Kvm, &test).await;
+    on_platform(&hosted_by_another(), Platform::Kvm, &test).await;
+}
+
+/// A daemon whose `kvm` launches are hosted by the external program.
+pub(crate) fn hosted_by_another() -> DaemonOptions {
+    let program = env!("CARGO_BIN_EXE_external-host");
+    DaemonOptions::new().config(&format!("[host.kvm]\nprogram = \"{program}\""))
 }
