@@ -43,6 +43,9 @@ struct State {
     input: Input,
     /// Listeners that have not passed on everything.
     listeners: usize,
+    /// Of these, those that have nothing to pass on, and are woken by the next byte. The others look again by themselves, so that a guest
+    /// that writes byte by byte wakes nobody with each.
+    idle: usize,
     /// Nobody waits for them any more.
     cut: bool,
 }
@@ -62,7 +65,6 @@ pub(crate) enum Phase {
 /// What one listener knows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cursor {
-    connection: u64,
     offset: u64,
     input_taken: u64,
     /// It was told where it is.
@@ -74,7 +76,7 @@ impl Console {
     pub fn write(&self, port: ConsolePort, bytes: &[u8]) {
         let mut state = self.state();
         state.ring.write(port, bytes);
-        if state.listeners > 0 {
+        if state.idle > 0 {
             self.changed.notify_all();
         }
     }
@@ -125,23 +127,37 @@ impl Console {
         let mut state = self.state();
         match state.phase {
             Phase::Open => state.input.offer(connection, bytes),
-            Phase::Unused | Phase::Closed => Ok(()),
+            Phase::Unused | Phase::Closed => {
+                state.input.drop_at_once(bytes.len());
+                self.changed.notify_all();
+                Ok(())
+            }
         }
     }
 
-    /// A connection is gone.
+    /// A connection is gone, and what it sent with it.
     pub(crate) fn forget(&self, connection: u64) {
-        self.state().input.forget(connection);
+        self.state().input.retain(|known| known != connection);
         self.changed.notify_all();
     }
 
-    /// A listener comes. While the console is open, one more is waited for at the end, and it must [leave](Self::leave).
-    pub(crate) fn join(&self) -> Phase {
+    /// A newer daemon is there: what others sent is dropped.
+    pub(crate) fn obey_only(&self, connection: u64) {
+        self.state().input.retain(|known| known == connection);
+        self.changed.notify_all();
+    }
+
+    /// Whether the guest runs, or ran.
+    pub(crate) fn phase(&self) -> Phase {
+        self.state().phase
+    }
+
+    /// A listener comes. Unless the console is closed, one more is waited for at the end, and it must [leave](Self::leave); `false` if it is.
+    pub(crate) fn join(&self) -> bool {
         let mut state = self.state();
-        if state.phase == Phase::Open {
-            state.listeners += 1;
-        }
-        state.phase
+        let open = state.phase != Phase::Closed;
+        state.listeners += usize::from(open);
+        open
     }
 
     /// A listener has passed on everything, or gives up.
@@ -159,7 +175,7 @@ impl Console {
                 return false;
             }
             let behind = state.ring.end().saturating_sub(cursor.offset);
-            let news = behind > 0 || state.input.taken(cursor.connection) != cursor.input_taken;
+            let news = behind > 0 || state.input.taken() != cursor.input_taken;
             if state.phase == Phase::Closed {
                 return news || !cursor.begun;
             }
@@ -167,10 +183,12 @@ impl Console {
                 return true;
             }
             if !news {
+                state.idle += 1;
                 state = self
                     .changed
                     .wait(state)
                     .unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
                 continue;
             }
             let until = *gathering.get_or_insert_with(|| Instant::now() + GATHER);
@@ -190,7 +208,7 @@ impl Console {
     pub(crate) fn next(&self, cursor: &mut Cursor) -> Option<protocol::Console> {
         let state = self.state();
         let (offset, runs) = state.ring.read(cursor.offset);
-        let input_taken = state.input.taken(cursor.connection);
+        let input_taken = state.input.taken();
         if cursor.begun && runs.is_empty() && input_taken == cursor.input_taken {
             return None;
         }
@@ -199,7 +217,6 @@ impl Console {
             offset: offset + bytes as u64,
             input_taken,
             begun: true,
-            ..*cursor
         };
         Some(protocol::Console {
             offset,
@@ -214,10 +231,9 @@ impl Console {
 }
 
 impl Cursor {
-    /// Of a connection that has the first `offset` bytes already.
-    pub(crate) fn new(connection: u64, offset: u64) -> Self {
+    /// Of one who has the first `offset` bytes already.
+    pub(crate) fn new(offset: u64) -> Self {
         Self {
-            connection,
             offset,
             input_taken: 0,
             begun: false,
@@ -240,8 +256,8 @@ mod tests {
         let console = Console::default();
         console.open();
         console.write(ConsolePort::Serial, b"hello");
-        let mut one = Cursor::new(1, 0);
-        let mut other = Cursor::new(2, 3);
+        let mut one = Cursor::new(0);
+        let mut other = Cursor::new(3);
         assert_eq!(said(&console, &mut one), (0, b"hello".to_vec()));
         assert_eq!(said(&console, &mut other), (3, b"lo".to_vec()));
         assert_eq!(console.next(&mut one), None);
@@ -252,7 +268,7 @@ mod tests {
     #[test]
     fn a_listener_is_told_at_once_where_it_is() {
         let console = Console::default();
-        let mut cursor = Cursor::new(1, 9);
+        let mut cursor = Cursor::new(9);
         assert!(console.wait(&cursor, || false));
         assert_eq!(said(&console, &mut cursor), (0, Vec::new()));
     }
@@ -261,7 +277,7 @@ mod tests {
     fn everything_is_passed_on_before_the_end_and_nothing_after_it() {
         let console = Console::default();
         console.open();
-        let mut cursor = Cursor::new(1, 0);
+        let mut cursor = Cursor::new(0);
         console.join();
         std::thread::scope(|scope| {
             let listener = scope.spawn(|| {
@@ -288,8 +304,8 @@ mod tests {
         console.write(ConsolePort::Serial, b"unread");
         console.join();
         console.close(Duration::ZERO);
-        assert!(!console.wait(&Cursor::new(1, 0), || false));
-        assert_eq!(console.join(), Phase::Closed);
+        assert!(!console.wait(&Cursor::new(0), || false));
+        assert!(!console.join(), "nobody waits for another one");
     }
 
     #[test]
@@ -304,12 +320,11 @@ mod tests {
     }
 
     #[test]
-    fn what_the_guest_takes_is_told_to_who_sent_it() {
+    fn what_the_guest_takes_is_told() {
         let console = Console::default();
         console.open();
-        let (mut sender, mut other) = (Cursor::new(1, 0), Cursor::new(2, 0));
+        let mut sender = Cursor::new(0);
         console.next(&mut sender).unwrap();
-        console.next(&mut other).unwrap();
         console.offer(1, b"abc").unwrap();
         assert_eq!(console.next(&mut sender), None);
         console.take_input(|bytes| {
@@ -317,6 +332,7 @@ mod tests {
             2
         });
         assert_eq!(console.next(&mut sender).unwrap().input_taken, 2);
-        assert_eq!(console.next(&mut other), None);
+        console.obey_only(2);
+        assert_eq!(console.next(&mut sender).unwrap().input_taken, 3, "dropped");
     }
 }

@@ -214,6 +214,9 @@ impl Worker {
     ) -> Result<Answer, Refusal> {
         let outcome = match command {
             Some(Command::Hello(hello)) => {
+                if hello.epoch > self.epoch {
+                    self.console.obey_only(connection.name());
+                }
                 self.epoch = hello.epoch;
                 self.greeted.retain(|known| known.get().is_some());
                 self.greeted.push(connection.downgrade());
