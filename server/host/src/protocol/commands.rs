@@ -19,10 +19,6 @@ pub struct Request {
 }
 
 /// The commands of a [`Request`].
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one exists at a time, on its way in or out"
-)]
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Command {
     /// First on every connection.

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    connection::{Connection, Job, abort_reason},
+    connection::{Connection, abort_reason},
+    intake::Job,
     listener,
     worker::{Answer, Worker, no_launch},
 };

@@ -11,8 +11,9 @@ use std::{
 
 use super::{
     Ended, HostConfig, Platforms,
-    connection::{Common, Connection, Job, WeakConnection, welcome},
+    connection::{Connection, WeakConnection, welcome},
     create::create,
+    intake::{Common, Job},
     presence::Presence,
     pulse::Pulse,
 };

@@ -70,7 +70,7 @@ fn a_flood_that_one_does_not_read_disturbs_no_answer_and_costs_no_other_listener
     deaf.listen(0);
     listener.listen(0);
     let mut heard = Heard::default();
-    while heard.offset < CONSOLE_BUFFER as u64 + 0x1000 {
+    while heard.offset < 3 * CONSOLE_BUFFER as u64 {
         if let Message::Console(console) = listener.next_told() {
             heard.add(&console);
         }
@@ -80,10 +80,10 @@ fn a_flood_that_one_does_not_read_disturbs_no_answer_and_costs_no_other_listener
     assert!(heard.serial.len().abs_diff(heard.debug.len()) <= 1);
     listener.stop().unwrap();
     assert_eq!(listener.state(), State::Stopped);
-    // What was not read in time is not told any more, but the end is.
+    // What was not read in time is not told any more, but the end is. What waited in the socket left room in it for answers.
     let (late, stop) = deaf.hear();
     assert_eq!(stop.reason, StopReason::Requested);
-    assert!(late.offset < heard.offset + 2 * CONSOLE_BUFFER as u64 || late.missed > 0);
+    assert!(late.serial.len() + late.debug.len() < 2 * CONSOLE_BUFFER);
 }
 
 #[test]

@@ -146,14 +146,22 @@ impl Daemon {
     pub(crate) fn answer(&mut self, id: u64) -> Result<Outcome, Refusal> {
         loop {
             let message = self.receive().unwrap();
-            match message {
-                Message::Response(response) if response.id == id => {
-                    return match response.outcome.unwrap() {
-                        Outcome::Refused(refused) => Err(refused.try_into().unwrap()),
-                        outcome => Ok(outcome),
-                    };
-                }
-                other => self.told.push_back(other),
+            let Message::Response(Response {
+                id: answered,
+                outcome,
+                ..
+            }) = message
+            else {
+                self.told.push_back(message);
+                continue;
+            };
+            if answered == id {
+                let outcome = outcome.unwrap();
+                return if let Outcome::Refused(refused) = outcome {
+                    Err(refused.try_into().unwrap())
+                } else {
+                    Ok(outcome)
+                };
             }
         }
     }
@@ -239,12 +247,12 @@ impl Daemon {
     /// The next thing that was told beside answers.
     pub(crate) fn next_told(&mut self) -> Message {
         loop {
-            match self.told.pop_front() {
-                Some(message) => return message,
-                None => match self.receive().unwrap() {
-                    Message::Response(_) => {}
-                    other => self.told.push_back(other),
-                },
+            if let Some(message) = self.told.pop_front() {
+                return message;
+            }
+            let message = self.receive().unwrap();
+            if !matches!(message, Message::Response(_)) {
+                return message;
             }
         }
     }
