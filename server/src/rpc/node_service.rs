@@ -73,7 +73,7 @@ fn platform(report: &Report) -> v1::PlatformInfo {
         launch_digest_bytes: kind.digest_bytes(),
         verifies_contents: kind.reads_pages(),
         checks: report.checks.iter().map(check).collect(),
-        runs_guests: false,
+        runs_guests: report.runs_guests,
         host_program: String::new(),
     }
 }
