@@ -4,8 +4,6 @@ use stagepages_proto::v1::sim_fault::Effect;
 use stagepages_proto::v1::{LaunchSpec, Platform, SimFault, SimSettings};
 use stagepages_tests::{Bench, DaemonOptions, PAGE, on_platform, page, refused, region, spec};
 
-use crate::bad_create::assert_nothing_was_created;
-
 fn with_script(platform: Platform, sim: SimSettings) -> LaunchSpec {
     LaunchSpec {
         sim: Some(sim),
@@ -65,7 +63,7 @@ async fn bad_scripts_are_refused() {
                 )
                 .blames("spec.sim");
             }
-            assert_nothing_was_created(bench).await;
+            bench.assert_no_launch().await;
         },
     )
     .await;
@@ -79,7 +77,7 @@ async fn a_script_is_for_sim_only() {
         async |bench: &Bench| {
             let scripted = with_script(Platform::Kvm, SimSettings::default());
             refused(bench.api.create("bad", scripted).await, "INVALID_LAUNCH").blames("spec.sim");
-            assert_nothing_was_created(bench).await;
+            bench.assert_no_launch().await;
         },
     )
     .await;

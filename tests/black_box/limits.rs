@@ -4,7 +4,7 @@ use stagepages_tests::{
     Bench, DaemonOptions, Extent, PAGE, Refusal, on_platform, page, refused, region, snapshot, spec,
 };
 
-use crate::slow::Slow;
+use stagepages_tests::Slow;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_launches_than_the_limit_are_refused_until_one_is_deleted() {

@@ -6,7 +6,7 @@ use stagepages_tests::{
     Api, Bench, Daemon, DaemonOptions, PAGE, SimScript, eventually, page, refused, region, spec,
 };
 
-use crate::slow::Slow;
+use stagepages_tests::Slow;
 
 async fn drains(platform: Platform) {
     let daemon = Daemon::start(&DaemonOptions::new());

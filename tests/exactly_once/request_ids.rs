@@ -5,7 +5,7 @@ use stagepages_tests::{
 };
 
 use crate::calls::{Key, assert_complete, sequenced};
-use crate::slow::Slow;
+use stagepages_tests::Slow;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeat_waits_for_the_first_and_has_its_answer() {

@@ -8,7 +8,7 @@ use stagepages_tests::{
 };
 
 use crate::calls::{Key, assert_complete, result, sequenced};
-use crate::slow::Slow;
+use stagepages_tests::Slow;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_state_but_that_of_a_dead_host_knows_the_answers() {

@@ -89,6 +89,15 @@ impl Bench {
         GuestMemory::open(launch.host_pid, PAGES * PAGE)
     }
 
+    /// Asserts that there is no launch, dead or alive.
+    ///
+    /// # Panics
+    /// If there is one.
+    pub async fn assert_no_launch(&self) {
+        let usage = self.api.node_info().await.usage.expect("is always told");
+        assert_eq!((usage.launches, usage.live_launches), (0, 0));
+    }
+
     /// Asserts that a newcomer on a new connection is served from birth to end, whatever others did before.
     ///
     /// # Panics

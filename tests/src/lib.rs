@@ -36,6 +36,7 @@ mod process_tree;
 mod raw;
 mod refusal;
 mod say;
+mod slow;
 mod spec;
 mod wait;
 
@@ -50,5 +51,6 @@ pub use options::DaemonOptions;
 pub use raw::{Raw, RawAnswer, frame};
 pub use refusal::{Refusal, refused};
 pub use say::say;
+pub use slow::{Call, Slow};
 pub use spec::{SimScript, region, spec};
 pub use wait::{LONG, eventually};

@@ -34,13 +34,13 @@ fn state(start: VcpuStart) -> Result<VcpuState, Refusal> {
 fn set(change: impl FnOnce(&mut Set)) -> Result<VcpuState, Refusal> {
     let mut registers = long_registers();
     change(&mut registers);
-    state(VcpuStart::Registers(registers))
+    state(VcpuStart::Registers(Box::new(registers)))
 }
 
 fn real_set(change: impl FnOnce(&mut Set)) -> Result<VcpuState, Refusal> {
     let mut registers = Set::default();
     change(&mut registers);
-    state(VcpuStart::Registers(registers))
+    state(VcpuStart::Registers(Box::new(registers)))
 }
 
 /// 32-bit protected mode without paging.
@@ -52,7 +52,7 @@ fn flat_set(change: impl FnOnce(&mut Set)) -> Result<VcpuState, Refusal> {
         ..Set::default()
     };
     change(&mut registers);
-    state(VcpuStart::Registers(registers))
+    state(VcpuStart::Registers(Box::new(registers)))
 }
 
 fn segment(attributes: u32) -> Option<Segment> {
@@ -329,7 +329,7 @@ fn virtual_8086_mode_has_segments_of_its_own() {
     let state_of = |change: fn(&mut Segment)| {
         let mut registers = registers.clone();
         change(registers.es.as_mut().unwrap());
-        state(VcpuStart::Registers(registers))
+        state(VcpuStart::Registers(Box::new(registers)))
     };
     passes(state_of(|_| ()), "as it is");
     refused(
@@ -419,7 +419,7 @@ fn five_level_paging_makes_more_addresses_canonical() {
             cr4,
             ..long_registers()
         };
-        state_on(cpu, VcpuStart::Registers(registers))
+        state_on(cpu, VcpuStart::Registers(Box::new(registers)))
     };
     passes(at(1 << 47, 0x1020), "as it is");
     refused(at(1 << 56, 0x1020), "registers.rip", 1 << 56);

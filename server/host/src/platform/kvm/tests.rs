@@ -176,7 +176,7 @@ fn start() -> impl Strategy<Value = VcpuStart> {
             for Change(change) in changes {
                 change(&mut registers);
             }
-            VcpuStart::Registers(registers)
+            VcpuStart::Registers(Box::new(registers))
         },
     );
     prop_oneof![1 => real, 1 => long, 8 => registers]

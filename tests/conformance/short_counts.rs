@@ -1,7 +1,8 @@
 //! Short counts and ALREADY_INSTALLED: how many, what stopped it, and whether that is what the caller wanted anyway.
+use crate::on_every_platform;
 use bytes::Bytes;
 use stagepages_proto::v1::{PageType, Platform, StagePagesResponse, StageStop};
-use stagepages_tests::{Bench, Contents, Extent, PAGE, on_every_platform, page, refused, snapshot};
+use stagepages_tests::{Bench, Contents, Extent, PAGE, page, refused, snapshot};
 
 fn short(
     installed_pages: u64,

@@ -1,14 +1,10 @@
 //! CreateLaunch with everything that a launch cannot be: each is refused by name, and nothing is left of it.
 use std::collections::HashMap;
 
+use crate::on_every_platform;
 use stagepages_kvm::Gpa;
 use stagepages_proto::v1::{CreateLaunchRequest, LaunchSpec, MemoryRegion};
-use stagepages_tests::{Bench, PAGE, on_every_platform, page, refused, region, spec};
-
-pub(crate) async fn assert_nothing_was_created(bench: &Bench) {
-    let usage = bench.api.node_info().await.usage.unwrap();
-    assert_eq!((usage.launches, usage.live_launches), (0, 0));
-}
+use stagepages_tests::{Bench, PAGE, page, refused, region, spec};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_regions_are_refused() {
@@ -56,7 +52,7 @@ async fn bad_regions_are_refused() {
             assert!(refusal.message.len() < 1024, "{what}: {refusal:?}");
             refusal.blames("spec.regions");
         }
-        assert_nothing_was_created(bench).await;
+        bench.assert_no_launch().await;
     })
     .await;
 }
@@ -106,7 +102,7 @@ async fn too_much_is_refused_by_its_measure() {
             bench.api.create("huge", spec(bench.platform, halves)).await,
             "NO_CAPACITY",
         );
-        assert_nothing_was_created(bench).await;
+        bench.assert_no_launch().await;
 
         let full = bench
             .api
@@ -154,7 +150,7 @@ async fn bad_ids_are_refused() {
                 "{refusal:?}"
             );
         }
-        assert_nothing_was_created(bench).await;
+        bench.assert_no_launch().await;
         bench
             .api
             .create(
@@ -216,7 +212,7 @@ async fn bad_platforms_and_labels_are_refused() {
             "INVALID_LAUNCH",
         )
         .blames("spec");
-        assert_nothing_was_created(bench).await;
+        bench.assert_no_launch().await;
     })
     .await;
 }

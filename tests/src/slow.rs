@@ -4,22 +4,33 @@
 use std::time::Duration;
 
 use stagepages_proto::v1::{Launch, PageType, Platform, StagePagesResponse};
-use stagepages_tests::{Bench, Extent, PAGE, SimScript, eventually, page, region, spec};
 use tokio::task::JoinHandle;
 use tonic::Status;
 
+use crate::api::Extent;
+use crate::bench::Bench;
+use crate::contents::{PAGE, page};
+use crate::spec::{SimScript, region, spec};
+use crate::wait::eventually;
+
 /// A call of StagePages that goes on by itself. To drop it is no cancellation; to abort it is.
-pub(crate) type Call = JoinHandle<Result<StagePagesResponse, Status>>;
+pub type Call = JoinHandle<Result<StagePagesResponse, Status>>;
 
 /// A launch and one extent that fills it.
 #[derive(Debug, Clone)]
-pub(crate) struct Slow {
-    pub(crate) launch: Launch,
-    pub(crate) pages: u64,
+pub struct Slow {
+    /// The launch.
+    pub launch: Launch,
+    /// Pages of the extent, and of its only region.
+    pub pages: u64,
 }
 
 impl Slow {
-    pub(crate) async fn launch(bench: &Bench, id: &str) -> Self {
+    /// A launch whose one extent takes seconds on `sim`, and gigabytes on `kvm`.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub async fn launch(bench: &Bench, id: &str) -> Self {
         let (pages, spec) = if bench.platform == Platform::Sim {
             let script = SimScript::new().latency(Duration::from_millis(4));
             (512, script.spec([region(page(0), 512 * PAGE)]))
@@ -34,23 +45,29 @@ impl Slow {
     }
 
     /// The whole of it.
-    pub(crate) fn extent(&self) -> Extent {
+    #[must_use]
+    pub fn extent(&self) -> Extent {
         Extent::length(page(0), PageType::Normal, self.pages * PAGE)
     }
 
     /// Starts a call that stages the whole of it.
-    pub(crate) fn start(&self, bench: &Bench) -> Call {
+    #[must_use]
+    pub fn start(&self, bench: &Bench) -> Call {
         self.start_part(bench, self.extent())
     }
 
     /// Starts a call that stages `extent` into the launch.
-    pub(crate) fn start_part(&self, bench: &Bench, extent: Extent) -> Call {
+    #[must_use]
+    pub fn start_part(&self, bench: &Bench, extent: Extent) -> Call {
         let (api, name) = (bench.api.clone(), self.launch.name.clone());
         tokio::spawn(async move { api.stage(&name, extent).await })
     }
 
     /// Waits until a part of the extent is installed; the launch as it was then.
-    pub(crate) async fn underway(&self, bench: &Bench) -> Launch {
+    ///
+    /// # Panics
+    /// If that takes too long.
+    pub async fn underway(&self, bench: &Bench) -> Launch {
         eventually("the first pages of a slow extent", async || {
             Some(bench.api.get(&self.launch.name).await.unwrap())
                 .filter(|launch| launch.installed_pages > 0)
@@ -59,7 +76,10 @@ impl Slow {
     }
 
     /// Waits until all of the extent is installed.
-    pub(crate) async fn complete(&self, bench: &Bench) {
+    ///
+    /// # Panics
+    /// If that takes too long.
+    pub async fn complete(&self, bench: &Bench) {
         eventually("the last page of a slow extent", async || {
             Some(bench.api.get(&self.launch.name).await.unwrap())
                 .filter(|launch| launch.installed_pages == self.pages)

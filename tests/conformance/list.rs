@@ -1,6 +1,7 @@
 //! ListLaunches: order, paging, filter.
+use crate::on_every_platform;
 use stagepages_proto::v1::{LaunchState, ListLaunchesRequest, ListLaunchesResponse};
-use stagepages_tests::{Bench, Contents, Extent, on_every_platform, page, refused};
+use stagepages_tests::{Bench, Contents, Extent, page, refused};
 
 async fn list(
     bench: &Bench,

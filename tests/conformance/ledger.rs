@@ -1,8 +1,8 @@
 //! ListInstalledPages: runs, orders, pages of the listing, and hashes that somebody else can compute.
+use crate::on_every_platform;
 use stagepages_proto::v1::{InstalledRun, LedgerOrder, ListInstalledPagesRequest, PageType};
 use stagepages_tests::{
-    Bench, Contents, Extent, PAGE, ledger, on_every_platform, page, page_hashes, refused, region,
-    spec,
+    Bench, Contents, Extent, PAGE, ledger, page, page_hashes, refused, region, spec,
 };
 
 /// First page, pages, type, ordinal of the first.

@@ -1,6 +1,7 @@
 //! VerifyLaunch: agrees with what was staged, and notices what somebody else did to the memory.
+use crate::on_every_platform;
 use stagepages_proto::v1::{FindingKind, PageType, Platform};
-use stagepages_tests::{Bench, Contents, Extent, PAGE, on_every_platform, page, snapshot};
+use stagepages_tests::{Bench, Contents, Extent, PAGE, page, snapshot};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_installed_page_is_looked_at() {

@@ -1,10 +1,9 @@
 //! Bytes that no client library would send: broken messages, broken frames, broken headers, and what is not HTTP/2 at all.
+use crate::on_every_platform;
 use bytes::Bytes;
 use prost::Message as _;
 use stagepages_proto::v1::GetLaunchRequest;
-use stagepages_tests::{
-    Bench, Extent, Raw, eventually, frame, on_every_platform, page, refused, snapshot,
-};
+use stagepages_tests::{Bench, Extent, Raw, eventually, frame, page, refused, snapshot};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 

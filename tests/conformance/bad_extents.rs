@@ -1,10 +1,10 @@
 //! StagePages with everything that an extent cannot be: validated before the first page is touched, so nothing changes.
+use crate::on_every_platform;
 use bytes::Bytes;
 use stagepages_kvm::Gpa;
 use stagepages_proto::v1::{PageType, StagePagesRequest};
 use stagepages_tests::{
-    Bench, Contents, Extent, PAGE, Refusal, lease_aside, on_every_platform, page, refused, region,
-    snapshot, spec,
+    Bench, Contents, Extent, PAGE, Refusal, lease_aside, page, refused, region, snapshot, spec,
 };
 
 /// A launch with two adjacent regions, a gap, and a third: pages 0 to 15, 16 to 31, and 256 to 271. Page 15 and page 256 are installed.

@@ -1,8 +1,8 @@
 //! FinishLaunch: the digest that was expected, the repeat, and the end of staging.
+use crate::on_every_platform;
 use stagepages_proto::v1::{LaunchState, PageType, Platform};
 use stagepages_tests::{
-    Bench, Contents, DaemonOptions, Extent, PAGE, lease_aside, on_every_platform, on_platform,
-    page, refused, snapshot,
+    Bench, Contents, DaemonOptions, Extent, PAGE, lease_aside, on_platform, page, refused, snapshot,
 };
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! AbortLaunch and DeleteLaunch: memory goes, the record stays, then the record goes too.
+use crate::on_every_platform;
 use stagepages_proto::v1::{AbortReason, LaunchState};
-use stagepages_tests::{Bench, Contents, Extent, eventually, on_every_platform, page, refused};
+use stagepages_tests::{Bench, Contents, Extent, eventually, page, refused};
 
 fn process_lives(pid: u32) -> bool {
     std::path::Path::new(&format!("/proc/{pid}")).exists()

@@ -1,10 +1,11 @@
 //! A client that is killed in the middle of staging a file: whole calls are installed, with the right bytes, and the launch goes on.
 use std::process::Stdio;
 
+use crate::on_every_platform;
 use stagepages_proto::v1::Platform;
 use stagepages_tests::{
-    Bench, Contents, Extent, GuestMemory, PAGE, SimScript, binaries, eventually, on_every_platform,
-    page, refused, region, snapshot, spec,
+    Bench, Contents, Extent, GuestMemory, PAGE, SimScript, binaries, eventually, page, refused,
+    region, snapshot, spec,
 };
 
 /// Pages of the file: several calls' worth on `kvm`, one slow call's on `sim`.

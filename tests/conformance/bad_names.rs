@@ -1,9 +1,10 @@
 //! Launches that do not exist, names that are none, and uids of others: on every RPC that takes them.
+use crate::on_every_platform;
 use stagepages_proto::v1::{
     AbortLaunchRequest, DeleteLaunchRequest, FinishLaunchRequest, GetLaunchRequest,
     ListInstalledPagesRequest, StagePagesRequest, VerifyLaunchRequest,
 };
-use stagepages_tests::{Bench, Extent, Refusal, on_every_platform, page, refused, snapshot};
+use stagepages_tests::{Bench, Extent, Refusal, page, refused, snapshot};
 
 /// What every RPC that takes a name and a uid answers to these; `reason` from all of them.
 async fn everything_refuses(bench: &Bench, name: &str, uid: &str, reason: &str) -> Vec<Refusal> {

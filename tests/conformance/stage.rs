@@ -1,8 +1,9 @@
 //! StagePages that goes well: counts, states, contents, and the digest that they add up to.
+use crate::on_every_platform;
 use stagepages_proto::v1::{LaunchState, PageType, Platform};
 use stagepages_tests::{
-    Api, Bench, Contents, DaemonOptions, Extent, PAGE, on_every_platform, on_platform, page,
-    refused, region, snapshot, spec,
+    Api, Bench, Contents, DaemonOptions, Extent, PAGE, on_platform, page, refused, region,
+    snapshot, spec,
 };
 
 #[tokio::test(flavor = "multi_thread")]

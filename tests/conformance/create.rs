@@ -1,11 +1,12 @@
 //! CreateLaunch and GetLaunch: what a launch is when it is born, and what a repeat means.
 use std::collections::HashMap;
 
+use crate::on_every_platform;
 use stagepages_proto::v1::{
     CreateLaunchRequest, GetLaunchRequest, LaunchSpec, LaunchState, OrderingMode, Platform,
     VerifyLaunchRequest,
 };
-use stagepages_tests::{Bench, PAGE, on_every_platform, page, refused, region, spec};
+use stagepages_tests::{Bench, PAGE, page, refused, region, spec};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_launch_is_what_was_asked_for_and_holds_nothing() {
@@ -30,9 +31,11 @@ async fn a_new_launch_is_what_was_asked_for_and_holds_nothing() {
         let spec = launch.spec.clone().unwrap();
         assert_eq!(spec.ordering(), OrderingMode::Unordered);
         assert!(spec.lease.is_some_and(|lease| lease.seconds > 0));
+        assert_eq!(spec.vcpus, 1);
         let said = LaunchSpec {
             ordering: 0,
             lease: None,
+            vcpus: 0,
             ..spec
         };
         assert_eq!(said, asked);

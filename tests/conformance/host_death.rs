@@ -1,12 +1,11 @@
 //! A launch host that is killed: its launch is over and says why; every other launch goes on.
+use crate::on_every_platform;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use stagepages_proto::v1::{AbortReason, Launch, LaunchState};
-use stagepages_tests::{
-    Bench, Contents, Extent, eventually, on_every_platform, page, refused, snapshot,
-};
+use stagepages_tests::{Bench, Contents, Extent, eventually, page, refused, snapshot};
 
-use crate::slow::Slow;
+use stagepages_tests::Slow;
 
 fn kill_host(launch: &Launch, signal: Signal) {
     assert_ne!(launch.host_pid, 0);

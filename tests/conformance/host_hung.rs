@@ -1,12 +1,11 @@
 //! A launch host that hangs: nobody else waits for it, and its launch can still be ended.
+use crate::on_every_platform;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use stagepages_proto::v1::{Launch, LaunchState};
-use stagepages_tests::{
-    Bench, Contents, Extent, Refusal, eventually, on_every_platform, page, snapshot,
-};
+use stagepages_tests::{Bench, Contents, Extent, Refusal, eventually, page, snapshot};
 
-use crate::slow::Slow;
+use stagepages_tests::Slow;
 
 fn hang(launch: &Launch) {
     assert_ne!(launch.host_pid, 0);

@@ -1,6 +1,7 @@
 //! The table of page types, platform by platform: what each takes, leaves in memory and refuses.
+use crate::on_every_platform;
 use stagepages_proto::v1::{PageType, Platform};
-use stagepages_tests::{Bench, Contents, Extent, PAGE, on_every_platform, page, refused, snapshot};
+use stagepages_tests::{Bench, Contents, Extent, PAGE, page, refused, snapshot};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_type_takes_its_sources_and_no_other() {
