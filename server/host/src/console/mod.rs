@@ -12,6 +12,8 @@
 
 mod input;
 mod ring;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
@@ -43,6 +45,9 @@ struct State {
     input: Input,
     /// Listeners that have not passed on everything.
     listeners: usize,
+    /// Of these, those that have nothing to pass on, and are woken by the next byte. The others look again by themselves, so that a guest
+    /// that writes byte by byte wakes nobody with each.
+    idle: usize,
     /// Nobody waits for them any more.
     cut: bool,
 }
@@ -62,7 +67,6 @@ pub(crate) enum Phase {
 /// What one listener knows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cursor {
-    connection: u64,
     offset: u64,
     input_taken: u64,
     /// It was told where it is.
@@ -74,7 +78,7 @@ impl Console {
     pub fn write(&self, port: ConsolePort, bytes: &[u8]) {
         let mut state = self.state();
         state.ring.write(port, bytes);
-        if state.listeners > 0 {
+        if state.idle > 0 {
             self.changed.notify_all();
         }
     }
@@ -125,23 +129,37 @@ impl Console {
         let mut state = self.state();
         match state.phase {
             Phase::Open => state.input.offer(connection, bytes),
-            Phase::Unused | Phase::Closed => Ok(()),
+            Phase::Unused | Phase::Closed => {
+                state.input.drop_at_once(bytes.len());
+                self.changed.notify_all();
+                Ok(())
+            }
         }
     }
 
-    /// A connection is gone.
+    /// A connection is gone, and what it sent with it.
     pub(crate) fn forget(&self, connection: u64) {
-        self.state().input.forget(connection);
+        self.state().input.retain(|known| known != connection);
         self.changed.notify_all();
     }
 
-    /// A listener comes. While the console is open, one more is waited for at the end, and it must [leave](Self::leave).
-    pub(crate) fn join(&self) -> Phase {
+    /// A newer daemon is there: what others sent is dropped.
+    pub(crate) fn obey_only(&self, connection: u64) {
+        self.state().input.retain(|known| known == connection);
+        self.changed.notify_all();
+    }
+
+    /// Whether the guest runs, or ran.
+    pub(crate) fn phase(&self) -> Phase {
+        self.state().phase
+    }
+
+    /// A listener comes. Unless the console is closed, one more is waited for at the end, and it must [leave](Self::leave); `false` if it is.
+    pub(crate) fn join(&self) -> bool {
         let mut state = self.state();
-        if state.phase == Phase::Open {
-            state.listeners += 1;
-        }
-        state.phase
+        let open = state.phase != Phase::Closed;
+        state.listeners += usize::from(open);
+        open
     }
 
     /// A listener has passed on everything, or gives up.
@@ -159,7 +177,7 @@ impl Console {
                 return false;
             }
             let behind = state.ring.end().saturating_sub(cursor.offset);
-            let news = behind > 0 || state.input.taken(cursor.connection) != cursor.input_taken;
+            let news = behind > 0 || state.input.taken() != cursor.input_taken;
             if state.phase == Phase::Closed {
                 return news || !cursor.begun;
             }
@@ -167,10 +185,12 @@ impl Console {
                 return true;
             }
             if !news {
+                state.idle += 1;
                 state = self
                     .changed
                     .wait(state)
                     .unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
                 continue;
             }
             let until = *gathering.get_or_insert_with(|| Instant::now() + GATHER);
@@ -190,7 +210,7 @@ impl Console {
     pub(crate) fn next(&self, cursor: &mut Cursor) -> Option<protocol::Console> {
         let state = self.state();
         let (offset, runs) = state.ring.read(cursor.offset);
-        let input_taken = state.input.taken(cursor.connection);
+        let input_taken = state.input.taken();
         if cursor.begun && runs.is_empty() && input_taken == cursor.input_taken {
             return None;
         }
@@ -199,7 +219,6 @@ impl Console {
             offset: offset + bytes as u64,
             input_taken,
             begun: true,
-            ..*cursor
         };
         Some(protocol::Console {
             offset,
@@ -214,109 +233,12 @@ impl Console {
 }
 
 impl Cursor {
-    /// Of a connection that has the first `offset` bytes already.
-    pub(crate) fn new(connection: u64, offset: u64) -> Self {
+    /// Of one who has the first `offset` bytes already.
+    pub(crate) fn new(offset: u64) -> Self {
         Self {
-            connection,
             offset,
             input_taken: 0,
             begun: false,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn said(console: &Console, cursor: &mut Cursor) -> (u64, Vec<u8>) {
-        let message = console.next(cursor).unwrap();
-        let bytes = message.runs.into_iter().flat_map(|run| run.data).collect();
-        (message.offset, bytes)
-    }
-
-    #[test]
-    fn each_listener_reads_from_where_it_is() {
-        let console = Console::default();
-        console.open();
-        console.write(ConsolePort::Serial, b"hello");
-        let mut one = Cursor::new(1, 0);
-        let mut other = Cursor::new(2, 3);
-        assert_eq!(said(&console, &mut one), (0, b"hello".to_vec()));
-        assert_eq!(said(&console, &mut other), (3, b"lo".to_vec()));
-        assert_eq!(console.next(&mut one), None);
-        console.write(ConsolePort::Debug, b"!");
-        assert_eq!(said(&console, &mut one), (5, b"!".to_vec()));
-    }
-
-    #[test]
-    fn a_listener_is_told_at_once_where_it_is() {
-        let console = Console::default();
-        let mut cursor = Cursor::new(1, 9);
-        assert!(console.wait(&cursor, || false));
-        assert_eq!(said(&console, &mut cursor), (0, Vec::new()));
-    }
-
-    #[test]
-    fn everything_is_passed_on_before_the_end_and_nothing_after_it() {
-        let console = Console::default();
-        console.open();
-        let mut cursor = Cursor::new(1, 0);
-        console.join();
-        std::thread::scope(|scope| {
-            let listener = scope.spawn(|| {
-                let mut heard = Vec::new();
-                while console.wait(&cursor, || false) {
-                    heard.extend(said(&console, &mut cursor).1);
-                }
-                console.leave();
-                heard
-            });
-            for byte in b"to the last byte" {
-                console.write(ConsolePort::Serial, &[*byte]);
-            }
-            // Ends when the listener has left, and not before.
-            console.close(Duration::from_secs(600));
-            assert!(listener.join().unwrap() == b"to the last byte");
-        });
-    }
-
-    #[test]
-    fn a_listener_that_does_not_read_is_cut_off() {
-        let console = Console::default();
-        console.open();
-        console.write(ConsolePort::Serial, b"unread");
-        console.join();
-        console.close(Duration::ZERO);
-        assert!(!console.wait(&Cursor::new(1, 0), || false));
-        assert_eq!(console.join(), Phase::Closed);
-    }
-
-    #[test]
-    fn input_that_nobody_can_read_is_dropped() {
-        let console = Console::default();
-        let too_much = [0; protocol::CONSOLE_INPUT + 1];
-        assert_eq!(console.offer(1, &too_much), Ok(()));
-        console.open();
-        assert_eq!(console.offer(1, &too_much), Err(Overdrawn));
-        console.close(Duration::ZERO);
-        assert_eq!(console.offer(1, &too_much), Ok(()));
-    }
-
-    #[test]
-    fn what_the_guest_takes_is_told_to_who_sent_it() {
-        let console = Console::default();
-        console.open();
-        let (mut sender, mut other) = (Cursor::new(1, 0), Cursor::new(2, 0));
-        console.next(&mut sender).unwrap();
-        console.next(&mut other).unwrap();
-        console.offer(1, b"abc").unwrap();
-        assert_eq!(console.next(&mut sender), None);
-        console.take_input(|bytes| {
-            assert_eq!(bytes, b"abc");
-            2
-        });
-        assert_eq!(console.next(&mut sender).unwrap().input_taken, 2);
-        assert_eq!(console.next(&mut other), None);
     }
 }

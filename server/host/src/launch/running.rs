@@ -4,7 +4,10 @@ use super::{
     AbortCause, AbortReason, Aborted, Finished, Launch, Open, Reason, Refusal, Snapshot, State,
     books::Books, finish::refused,
 };
-use crate::guest::{Guest, GuestIo, GuestStop};
+use crate::{
+    console::Phase,
+    guest::{Guest, GuestIo, GuestStop},
+};
 
 /// A launch whose guest runs.
 #[derive(Debug)]
@@ -34,14 +37,8 @@ impl Launch {
     pub fn start(self, io: GuestIo) -> (Self, Result<(), Refusal>) {
         let way_out = match &self {
             Self::Finished(Finished { open, .. }) if !open.platform.runs_guests() => {
-                let message = format!(
-                    "this launch host runs no guests on platform {}; GetNodeInfo lists the platforms that it does",
-                    open.books.kind
-                );
-                return (
-                    self,
-                    Err(Refusal::new(Reason::UnsupportedOperation, message)),
-                );
+                let refusal = open.runs_no_guests();
+                return (self, Err(refusal));
             }
             Self::Finished(_) => "",
             Self::Open(_) => "finish it first",
@@ -76,6 +73,28 @@ impl Launch {
         }
     }
 
+    /// Whether there is, was, or can be a guest that writes to a console, which is in this phase.
+    ///
+    /// # Errors
+    /// `UnsupportedOperation` where the platform runs no guests, `WrongState` for a launch that was aborted before.
+    pub(crate) fn can_speak(&self, console: Phase) -> Result<(), Refusal> {
+        match self {
+            Self::Open(open) | Self::Finished(Finished { open, .. })
+                if !open.platform.runs_guests() =>
+            {
+                Err(open.runs_no_guests())
+            }
+            Self::Aborted(_) if console == Phase::Unused => {
+                Err(self.wrong_state("attach to the console", "its guest never ran"))
+            }
+            Self::Open(_)
+            | Self::Finished(_)
+            | Self::Running(_)
+            | Self::Stopped(_)
+            | Self::Aborted(_) => Ok(()),
+        }
+    }
+
     /// The guest has stopped, and the VM's memory is gone.
     #[must_use]
     pub fn stopped(self, stop: GuestStop) -> Self {
@@ -83,6 +102,16 @@ impl Launch {
             Self::Running(running) => running.stopped(stop),
             Self::Open(_) | Self::Finished(_) | Self::Stopped(_) | Self::Aborted(_) => self,
         }
+    }
+}
+
+impl Open {
+    fn runs_no_guests(&self) -> Refusal {
+        let message = format!(
+            "this launch host runs no guests on platform {}; GetNodeInfo lists the platforms that it does",
+            self.books.kind
+        );
+        Refusal::new(Reason::UnsupportedOperation, message)
     }
 }
 

@@ -19,10 +19,6 @@ pub struct Request {
 }
 
 /// The commands of a [`Request`].
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one exists at a time, on its way in or out"
-)]
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Command {
     /// First on every connection.
@@ -73,8 +69,8 @@ pub enum Command {
     /// Stops the guest.
     #[prost(message, tag = "17")]
     Stop(StopGuest),
-    /// Wants to be told what the guest writes, from an offset on, for as long as the connection lasts. Once for a connection while the guest runs.
-    /// If it has stopped, all that is kept comes before the answer.
+    /// Wants to be told what the guest writes, from an offset on, for as long as the connection lasts; may be sent before it runs, and
+    /// again without effect. If it has stopped, all that is kept comes before the answer.
     #[prost(message, tag = "18")]
     ListenConsole(ListenConsole),
     /// Input for the guest's serial port. Not answered: `Console` tells what the guest has taken.

@@ -42,7 +42,7 @@ pub struct Console {
     /// What it wrote next; may be empty.
     #[prost(message, repeated, tag = "2")]
     pub runs: Vec<ConsoleRun>,
-    /// Bytes of input that it has taken of those that this connection sent, ever: the rest of [`super::CONSOLE_INPUT`] may be sent.
+    /// Bytes of input that it has taken, ever; and those that were dropped with the connection that sent them.
     #[prost(uint64, tag = "3")]
     pub input_taken: u64,
 }

@@ -1,4 +1,6 @@
-//! One daemon's connection: who may speak, and passing on what it says.
+//! One daemon's connection, to answer on.
+//!
+//! **Invariant:** a daemon that does not read loses its connection; nobody waits for it for ever.
 
 use std::{
     collections::HashSet,
@@ -6,22 +8,17 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{SyncSender, TrySendError},
+        mpsc::SyncSender,
     },
-    thread,
     time::Duration,
 };
 
-use nix::unistd::Uid;
-
-use super::{presence::Presence, pulse::Pulse};
+use super::intake::Job;
 use crate::{
-    console::{Console, Overdrawn},
-    guest::GuestStop,
-    launch::{AbortReason, Reason, Refusal, StopFlag},
+    launch::{AbortReason, Reason, Refusal},
     protocol::{
-        self, Abort, Command, ConsoleInput, EndStream, Farewell, Hello, MAX_FAREWELL, Message,
-        Outcome, Ping, Pong, Remembered, Reply, Request, Response, Snapshot, Stage, Welcome,
+        self, Abort, Farewell, Hello, MAX_FAREWELL, Message, Outcome, Remembered, Reply, Response,
+        Snapshot, Welcome,
     },
     wire::{self, SeqSocket},
 };
@@ -31,49 +28,6 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Threads are many and do little.
 pub(super) const STACK: usize = 128 * 1024;
-
-/// The highest epoch that any daemon came with. An older daemon is not obeyed.
-#[derive(Debug, Default)]
-pub(super) struct Fence(AtomicU64);
-
-impl Fence {
-    /// Admits `epoch` if no higher one was seen.
-    fn admit(&self, epoch: u64) -> bool {
-        self.0.fetch_max(epoch, Ordering::AcqRel) <= epoch
-    }
-
-    fn admits_still(&self, epoch: u64) -> bool {
-        self.0.load(Ordering::Acquire) == epoch
-    }
-}
-
-/// What the launch thread is asked, or told.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the queue has room for 64 and holds none for long"
-)]
-#[derive(Debug)]
-pub(super) enum Job {
-    /// A request, the descriptors that came with it, and where to answer.
-    Request(Request, Vec<File>, Connection),
-    /// A daemon hung up.
-    HungUp,
-    /// The guest has stopped, and has told everything.
-    Stopped(GuestStop),
-}
-
-/// What all connections of a host share.
-#[derive(Debug, Clone)]
-pub(super) struct Common {
-    pub(super) jobs: SyncSender<Job>,
-    pub(super) stop: StopFlag,
-    pub(super) fence: Arc<Fence>,
-    pub(super) presence: Arc<Presence>,
-    pub(super) pulse: Arc<Pulse>,
-    pub(super) console: Arc<Console>,
-    /// Names for connections.
-    pub(super) names: Arc<AtomicU64>,
-}
 
 /// A daemon's connection, to answer on.
 #[derive(Debug, Clone)]
@@ -110,137 +64,22 @@ impl WeakConnection {
 }
 
 impl Connection {
-    /// Serves `socket` on a thread of its own.
-    pub(super) fn start(socket: SeqSocket, common: Common) {
+    /// The connection of this name, on which nothing was said yet.
+    pub(super) fn new(name: u64, socket: SeqSocket, jobs: SyncSender<Job>) -> Self {
         if let Err(error) = socket.set_send_timeout(ANSWER_PATIENCE) {
             tracing::warn!(%error, "answers wait for as long as the daemon likes");
         }
-        let connection = Self(Arc::new(Inner {
-            name: common.names.fetch_add(1, Ordering::Relaxed),
+        Self(Arc::new(Inner {
+            name,
             socket,
-            jobs: common.jobs.clone(),
+            jobs,
             stopped: Mutex::default(),
             staging: Mutex::default(),
             told_end: AtomicBool::default(),
             listens: AtomicBool::default(),
             closed: AtomicBool::default(),
             epoch: AtomicU64::default(),
-        }));
-        let serve = move || {
-            let mut admitted = None;
-            if let Err(error) = connection.serve(&common, &mut admitted) {
-                tracing::warn!(%error, "closing a daemon's connection");
-            }
-            connection.close();
-            common.console.forget(connection.name());
-            if admitted.is_some() {
-                common.presence.gone();
-                // The launch thread may be gone already; then the process is on its way out.
-                drop(common.jobs.send(Job::HungUp));
-            }
-        };
-        if let Err(error) = thread::Builder::new()
-            .name("connection".to_owned())
-            .stack_size(STACK)
-            .spawn(serve)
-        {
-            tracing::error!(%error, "a daemon's connection cannot be served");
-        }
-    }
-
-    /// Passes on what the daemon says until it hangs up; `admitted` is its epoch from its greeting on.
-    fn serve(&self, common: &Common, admitted: &mut Option<u64>) -> Result<(), ConnectionError> {
-        let Common {
-            jobs,
-            stop,
-            fence,
-            presence,
-            pulse,
-            console,
-            names: _,
-        } = common;
-        let peer = self.0.socket.peer_cred()?;
-        if peer.uid != Uid::effective().as_raw() && peer.uid != 0 {
-            return Err(ConnectionError::Stranger(peer.uid));
-        }
-        // Streams with a request that found the queue full: nothing behind it may find room again.
-        let mut skipped = HashSet::new();
-        while let Some(frame) = self.0.socket.recv()? {
-            let request: Request = wire::decode(&frame.bytes).map_err(std::io::Error::from)?;
-            match (&request.command, *admitted) {
-                (Some(Command::Hello(hello)), None) => {
-                    check_version(hello)?;
-                    if !fence.admit(hello.epoch) {
-                        return Err(ConnectionError::Superseded(hello.epoch));
-                    }
-                    *admitted = Some(hello.epoch);
-                    self.0.epoch.store(hello.epoch, Ordering::Release);
-                    presence.came();
-                }
-                (Some(Command::Hello(_)) | None, _) | (Some(_), None) => {
-                    return Err(ConnectionError::OutOfPlace);
-                }
-                (Some(_), Some(epoch)) if !fence.admits_still(epoch) => {
-                    return Err(ConnectionError::Superseded(epoch));
-                }
-                (Some(Command::Ping(Ping {})), Some(_)) => {
-                    let silent_millis = pulse.silence();
-                    self.answer(request.id, None, Outcome::Pong(Pong { silent_millis }));
-                    continue;
-                }
-                (Some(Command::ConsoleInput(ConsoleInput { data })), Some(_)) => {
-                    console.offer(self.name(), data)?;
-                    continue;
-                }
-                (Some(Command::Abort(abort)), Some(_)) => stop.set(abort_reason(abort)),
-                (Some(Command::EndStream(EndStream { stream })), Some(_)) => {
-                    // All its requests are answered; needs no turn of the launch thread.
-                    skipped.remove(stream);
-                    self.stopped().remove(stream);
-                    continue;
-                }
-                (Some(Command::Stage(Stage { stream, .. })), Some(_))
-                    if skipped.contains(stream) =>
-                {
-                    self.answer(request.id, None, Outcome::Refused((&not_applied()).into()));
-                    continue;
-                }
-                (Some(_), Some(_)) => {}
-            }
-            let files = frame.fds.into_iter().map(File::from).collect();
-            match jobs.try_send(Job::Request(request, files, self.clone())) {
-                Ok(()) => {}
-                // The flag is set, and the launch thread looks at it behind every job.
-                Err(TrySendError::Full(Job::Request(
-                    Request {
-                        command: Some(Command::Abort(_)),
-                        ..
-                    },
-                    ..,
-                ))) => {}
-                Err(TrySendError::Full(Job::Request(request, ..))) => {
-                    if let Some(Command::Stage(Stage {
-                        stream: stream @ 1..,
-                        ..
-                    })) = request.command
-                    {
-                        skipped.insert(stream);
-                    }
-                    let refusal = Refusal::new(
-                        Reason::QueueFull,
-                        "too many requests wait for this launch host",
-                    );
-                    self.answer(request.id, None, Outcome::Refused((&refusal).into()));
-                }
-                Err(
-                    TrySendError::Full(Job::HungUp | Job::Stopped(_))
-                    | TrySendError::Disconnected(_),
-                ) => {
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
+        }))
     }
 
     /// Applies nothing more of this stream.
@@ -251,6 +90,11 @@ impl Connection {
     /// Whether nothing more of this stream is applied.
     pub(super) fn has_stopped(&self, stream: u64) -> bool {
         self.stopped().contains(&stream)
+    }
+
+    /// All requests of this stream are answered.
+    pub(super) fn forget_stream(&self, stream: u64) {
+        self.stopped().remove(&stream);
     }
 
     fn stopped(&self) -> MutexGuard<'_, HashSet<u64>> {
@@ -321,6 +165,11 @@ impl Connection {
     /// The socket, to wait for.
     pub(super) fn socket(&self) -> &SeqSocket {
         &self.0.socket
+    }
+
+    /// It is the daemon with this epoch.
+    pub(super) fn set_epoch(&self, epoch: u64) {
+        self.0.epoch.store(epoch, Ordering::Release);
     }
 
     /// Which daemon this is.
@@ -408,45 +257,4 @@ pub(super) fn welcome(hello: &Hello, record: Vec<u8>) -> Outcome {
 pub(super) fn not_applied() -> Refusal {
     let text = "an earlier request of this stream stopped short; nothing behind it is applied, send this again";
     Refusal::new(Reason::NotApplied, text)
-}
-
-fn check_version(hello: &Hello) -> Result<(), ConnectionError> {
-    // A newer daemon speaks the older version that the answer names, or hangs up.
-    if hello.version < protocol::OLDEST_VERSION {
-        return Err(ConnectionError::Version(hello.version));
-    }
-    Ok(())
-}
-
-/// Why a connection is closed.
-#[derive(Debug, thiserror::Error)]
-enum ConnectionError {
-    #[error("the peer runs as uid {0}, which is neither this host's nor root")]
-    Stranger(u32),
-    #[error("the daemon speaks version {0} of the protocol, older than any that this host accepts")]
-    Version(u32),
-    #[error("epoch {0} is not the newest daemon's")]
-    Superseded(u64),
-    #[error("a message that does not belong here")]
-    OutOfPlace,
-    #[error(transparent)]
-    Overdrawn(#[from] Overdrawn),
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_older_daemon_is_fenced_off_by_a_newer_one() {
-        let fence = Fence::default();
-        assert!(fence.admit(3));
-        assert!(fence.admit(3));
-        assert!(fence.admits_still(3));
-        assert!(fence.admit(4));
-        assert!(!fence.admits_still(3));
-        assert!(!fence.admit(3));
-    }
 }

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    connection::{Connection, Job, abort_reason},
+    connection::{Connection, abort_reason},
+    intake::Job,
     listener,
     worker::{Answer, Worker, no_launch},
 };
 use crate::{
-    console::{Cursor, Phase},
+    console::Cursor,
     guest::{GuestIo, GuestStop},
     launch::{Launch, Reason, Refusal},
     protocol::{Abort, Done, Outcome},
@@ -69,31 +70,22 @@ impl Worker {
         Err(Refusal::new(Reason::QueueFull, text))
     }
 
-    /// Passes on what the guest writes, from `offset` on.
+    /// Passes on what the guest writes, from `offset` on; also before it runs, so that nothing is missed. Once more changes nothing.
     pub(super) fn listen(&self, offset: u64, connection: &Connection) -> Result<Outcome, Refusal> {
-        match self.console.join() {
-            Phase::Unused => {
-                let text = "cannot attach to the console: the guest never ran; start it first";
-                return Err(Refusal::new(Reason::WrongState, text));
-            }
-            Phase::Open if !connection.begin_listening() => {
-                self.console.leave();
-                let text = "this connection listens to the console already";
-                return Err(Refusal::new(Reason::MalformedRequest, text));
-            }
-            Phase::Open => {
-                listener::start(&self.console, connection, offset).map_err(|error| {
-                    let text = format!("no thread for a listener to the console: {error}");
-                    Refusal::new(Reason::NoCapacity, text)
-                })?;
-            }
+        self.launch()?.can_speak(self.console.phase())?;
+        if !self.console.join() {
             // No more will come, so this thread can pass on the little that is kept.
-            Phase::Closed => {
-                let mut cursor = Cursor::new(connection.name(), offset);
-                while let Some(message) = self.console.next(&mut cursor) {
-                    connection.console(message);
-                }
+            let mut cursor = Cursor::new(offset);
+            while let Some(message) = self.console.next(&mut cursor) {
+                connection.console(message);
             }
+        } else if connection.begin_listening() {
+            listener::start(&self.console, connection, offset).map_err(|error| {
+                let text = format!("no thread for a listener to the console: {error}");
+                Refusal::new(Reason::NoCapacity, text)
+            })?;
+        } else {
+            self.console.leave();
         }
         Ok(Outcome::Done(Done {}))
     }

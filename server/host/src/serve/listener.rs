@@ -33,7 +33,7 @@ pub(super) fn start(
         .name("console".to_owned())
         .stack_size(STACK)
         .spawn(move || {
-            let cursor = Cursor::new(connection.name(), offset);
+            let cursor = Cursor::new(offset);
             if let Err(error) = pass_on(&place.0, &connection, cursor) {
                 tracing::debug!(%error, "a daemon hears no more of the console");
             }

@@ -23,6 +23,7 @@ mod connection;
 mod create;
 mod ended;
 mod guest;
+mod intake;
 mod listener;
 mod platforms;
 mod presence;
@@ -43,7 +44,8 @@ use std::{
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::{launch::StopFlag, wire::SeqListener};
-use connection::{Common, Connection, Fence};
+use connection::Connection;
+use intake::{Common, Fence};
 use presence::Presence;
 use pulse::Pulse;
 use worker::Worker;

@@ -11,8 +11,9 @@ use std::{
 
 use super::{
     Ended, HostConfig, Platforms,
-    connection::{Common, Connection, Job, WeakConnection, welcome},
+    connection::{Connection, WeakConnection, welcome},
     create::create,
+    intake::{Common, Job},
     presence::Presence,
     pulse::Pulse,
 };
@@ -214,6 +215,9 @@ impl Worker {
     ) -> Result<Answer, Refusal> {
         let outcome = match command {
             Some(Command::Hello(hello)) => {
+                if hello.epoch > self.epoch {
+                    self.console.obey_only(connection.name());
+                }
                 self.epoch = hello.epoch;
                 self.greeted.retain(|known| known.get().is_some());
                 self.greeted.push(connection.downgrade());

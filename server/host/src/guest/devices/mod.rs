@@ -110,7 +110,7 @@ mod tests {
     }
 
     fn written(console: &Console) -> Vec<(u32, Vec<u8>)> {
-        let message = console.next(&mut Cursor::new(0, 0)).unwrap();
+        let message = console.next(&mut Cursor::new(0)).unwrap();
         message
             .runs
             .into_iter()

@@ -1,0 +1,234 @@
+//! What daemons say: who may speak, and passing it on to the launch thread.
+//!
+//! **Invariant:** nothing waits here but for the daemon itself: what finds the queue full is refused.
+
+use std::{
+    collections::HashSet,
+    fs::File,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{SyncSender, TrySendError},
+    },
+    thread,
+};
+
+use nix::unistd::Uid;
+
+use super::{
+    connection::{Connection, STACK, abort_reason, not_applied},
+    presence::Presence,
+    pulse::Pulse,
+};
+use crate::{
+    console::{Console, Overdrawn},
+    guest::GuestStop,
+    launch::{Reason, Refusal, StopFlag},
+    protocol::{
+        self, Command, ConsoleInput, EndStream, Hello, Outcome, Ping, Pong, Request, Stage,
+    },
+    wire::{self, SeqSocket},
+};
+
+/// The highest epoch that any daemon came with. An older daemon is not obeyed.
+#[derive(Debug, Default)]
+pub(super) struct Fence(AtomicU64);
+
+impl Fence {
+    /// Admits `epoch` if no higher one was seen.
+    fn admit(&self, epoch: u64) -> bool {
+        self.0.fetch_max(epoch, Ordering::AcqRel) <= epoch
+    }
+
+    fn admits_still(&self, epoch: u64) -> bool {
+        self.0.load(Ordering::Acquire) == epoch
+    }
+}
+
+/// What the launch thread is asked, or told.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// A request, the descriptors that came with it, and where to answer.
+    Request(Request, Vec<File>, Connection),
+    /// A daemon hung up.
+    HungUp,
+    /// The guest has stopped, and has told everything.
+    Stopped(GuestStop),
+}
+
+/// What all connections of a host share.
+#[derive(Debug, Clone)]
+pub(super) struct Common {
+    pub(super) jobs: SyncSender<Job>,
+    pub(super) stop: StopFlag,
+    pub(super) fence: Arc<Fence>,
+    pub(super) presence: Arc<Presence>,
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) console: Arc<Console>,
+    /// Names for connections.
+    pub(super) names: Arc<AtomicU64>,
+}
+
+impl Connection {
+    /// Serves `socket` on a thread of its own.
+    pub(super) fn start(socket: SeqSocket, common: Common) {
+        let name = common.names.fetch_add(1, Ordering::Relaxed);
+        let connection = Self::new(name, socket, common.jobs.clone());
+        let serve = move || {
+            let mut admitted = None;
+            if let Err(error) = connection.serve(&common, &mut admitted) {
+                tracing::warn!(%error, "closing a daemon's connection");
+            }
+            connection.close();
+            common.console.forget(connection.name());
+            if admitted.is_some() {
+                common.presence.gone();
+                // The launch thread may be gone already; then the process is on its way out.
+                drop(common.jobs.send(Job::HungUp));
+            }
+        };
+        if let Err(error) = thread::Builder::new()
+            .name("connection".to_owned())
+            .stack_size(STACK)
+            .spawn(serve)
+        {
+            tracing::error!(%error, "a daemon's connection cannot be served");
+        }
+    }
+
+    /// Passes on what the daemon says until it hangs up; `admitted` is its epoch from its greeting on.
+    fn serve(&self, common: &Common, admitted: &mut Option<u64>) -> Result<(), ConnectionError> {
+        let Common {
+            jobs,
+            stop,
+            fence,
+            presence,
+            pulse,
+            console,
+            names: _,
+        } = common;
+        let peer = self.socket().peer_cred()?;
+        if peer.uid != Uid::effective().as_raw() && peer.uid != 0 {
+            return Err(ConnectionError::Stranger(peer.uid));
+        }
+        // Streams with a request that found the queue full: nothing behind it may find room again.
+        let mut skipped = HashSet::new();
+        while let Some(frame) = self.socket().recv()? {
+            let request: Request = wire::decode(&frame.bytes).map_err(std::io::Error::from)?;
+            match (&request.command, *admitted) {
+                (Some(Command::Hello(hello)), None) => {
+                    check_version(hello)?;
+                    if !fence.admit(hello.epoch) {
+                        return Err(ConnectionError::Superseded(hello.epoch));
+                    }
+                    *admitted = Some(hello.epoch);
+                    self.set_epoch(hello.epoch);
+                    presence.came();
+                }
+                (Some(Command::Hello(_)) | None, _) | (Some(_), None) => {
+                    return Err(ConnectionError::OutOfPlace);
+                }
+                (Some(_), Some(epoch)) if !fence.admits_still(epoch) => {
+                    return Err(ConnectionError::Superseded(epoch));
+                }
+                (Some(Command::Ping(Ping {})), Some(_)) => {
+                    let silent_millis = pulse.silence();
+                    self.answer(request.id, None, Outcome::Pong(Pong { silent_millis }));
+                    continue;
+                }
+                (Some(Command::ConsoleInput(ConsoleInput { data })), Some(_)) => {
+                    console.offer(self.name(), data)?;
+                    continue;
+                }
+                (Some(Command::Abort(abort)), Some(_)) => stop.set(abort_reason(abort)),
+                (Some(Command::EndStream(EndStream { stream })), Some(_)) => {
+                    // All its requests are answered; needs no turn of the launch thread.
+                    skipped.remove(stream);
+                    self.forget_stream(*stream);
+                    continue;
+                }
+                (Some(Command::Stage(Stage { stream, .. })), Some(_))
+                    if skipped.contains(stream) =>
+                {
+                    self.answer(request.id, None, Outcome::Refused((&not_applied()).into()));
+                    continue;
+                }
+                (Some(_), Some(_)) => {}
+            }
+            let files = frame.fds.into_iter().map(File::from).collect();
+            match jobs.try_send(Job::Request(request, files, self.clone())) {
+                Ok(()) => {}
+                // The flag is set, and the launch thread looks at it behind every job.
+                Err(TrySendError::Full(Job::Request(
+                    Request {
+                        command: Some(Command::Abort(_)),
+                        ..
+                    },
+                    ..,
+                ))) => {}
+                Err(TrySendError::Full(Job::Request(request, ..))) => {
+                    if let Some(Command::Stage(Stage {
+                        stream: stream @ 1..,
+                        ..
+                    })) = request.command
+                    {
+                        skipped.insert(stream);
+                    }
+                    let refusal = Refusal::new(
+                        Reason::QueueFull,
+                        "too many requests wait for this launch host",
+                    );
+                    self.answer(request.id, None, Outcome::Refused((&refusal).into()));
+                }
+                Err(
+                    TrySendError::Full(Job::HungUp | Job::Stopped(_))
+                    | TrySendError::Disconnected(_),
+                ) => {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_version(hello: &Hello) -> Result<(), ConnectionError> {
+    // A newer daemon speaks the older version that the answer names, or hangs up.
+    if hello.version < protocol::OLDEST_VERSION {
+        return Err(ConnectionError::Version(hello.version));
+    }
+    Ok(())
+}
+
+/// Why a connection is closed.
+#[derive(Debug, thiserror::Error)]
+enum ConnectionError {
+    #[error("the peer runs as uid {0}, which is neither this host's nor root")]
+    Stranger(u32),
+    #[error("the daemon speaks version {0} of the protocol, older than any that this host accepts")]
+    Version(u32),
+    #[error("epoch {0} is not the newest daemon's")]
+    Superseded(u64),
+    #[error("a message that does not belong here")]
+    OutOfPlace,
+    #[error(transparent)]
+    Overdrawn(#[from] Overdrawn),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_daemon_is_fenced_off_by_a_newer_one() {
+        let fence = Fence::default();
+        assert!(fence.admit(3));
+        assert!(fence.admit(3));
+        assert!(fence.admits_still(3));
+        assert!(fence.admit(4));
+        assert!(!fence.admits_still(3));
+        assert!(!fence.admit(3));
+    }
+}
