@@ -20,17 +20,17 @@ const FORM: &str = "INDEX=reset, INDEX=real:CS:IP[:SP] or INDEX=long:RIP:CR3[:RS
 
 /// One vCPU and how it begins.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Vcpu(v1::VcpuState);
+pub struct Vcpu(Box<v1::VcpuState>);
 
 impl From<Vcpu> for v1::VcpuState {
     fn from(vcpu: Vcpu) -> Self {
-        vcpu.0
+        *vcpu.0
     }
 }
 
 impl From<&v1::VcpuState> for Vcpu {
     fn from(state: &v1::VcpuState) -> Self {
-        Self(*state)
+        Self(Box::new(*state))
     }
 }
 
@@ -46,7 +46,7 @@ impl FromStr for Vcpu {
             })
         };
         parse()
-            .map(Self)
+            .map(|state| Self(Box::new(state)))
             .ok_or_else(|| ParseError::new(text, "a vCPU's state", FORM))
     }
 }

@@ -111,7 +111,7 @@ async fn a_bad_state_changes_nothing() {
         bench.api.finish(&launch.name, Bytes::new()).await.unwrap();
         start(bench, &launch.name).await.unwrap();
         let mut terminal = Terminal::attach(bench, &launch.name).await;
-        assert_eq!(terminal.to_the_end().await.0, "as before");
+        assert_eq!(terminal.hear_out().await.0, "as before");
     })
     .await;
 }

@@ -62,7 +62,7 @@ async fn who_comes_late_gets_the_newest_output() {
         let expected = flooded(lines);
         for _ in 0..2 {
             let mut late = Terminal::attach(bench, &launch.name).await;
-            let (serial, _) = late.to_the_end().await;
+            let (serial, _) = late.hear_out().await;
             let first = usize::try_from(late.first.unwrap()).unwrap();
             assert_eq!(serial.len() as u64, kept, "all that is kept");
             assert!(serial == expected[first..], "and each byte at its offset");
@@ -101,7 +101,7 @@ async fn a_flood_reaches_who_reads_and_a_slow_reader_holds_up_nobody() {
             LaunchState::Stopped
         );
         // The slow one reads only now. Whatever it missed, the end is there.
-        let (serial, _) = slow.to_the_end().await;
+        let (serial, _) = slow.hear_out().await;
         assert!(serial.ends_with("end") && expected.ends_with(&serial[serial.len() - 16..]));
     })
     .await;
@@ -143,8 +143,8 @@ async fn what_is_typed_is_read_and_everyone_sees_it() {
         // Who types no more goes on listening.
         one.half_close();
         other.send(".").await;
-        other.to_the_end().await;
-        one.to_the_end().await;
+        other.hear_out().await;
+        one.hear_out().await;
         assert_eq!(
             (one.text(), other.text()),
             ("> hello you.".into(), "> hello you.".into())
@@ -169,7 +169,7 @@ async fn more_input_than_is_on_its_way_at_once_arrives_whole() {
                 }
                 terminal.send(".").await;
             },
-            listener.to_the_end()
+            listener.hear_out()
         );
         assert!(serial == format!("> {text}."), "{} bytes", serial.len());
     })
@@ -192,7 +192,7 @@ async fn a_guest_that_reads_nothing_holds_back_its_writers_and_nothing_else() {
         }
         let launch = stop(bench, &launch.name).await.unwrap();
         assert_eq!(launch.state(), LaunchState::Stopped);
-        terminal.to_the_end().await;
+        terminal.hear_out().await;
     })
     .await;
 }
@@ -258,9 +258,9 @@ async fn a_launch_that_is_aborted_while_it_runs_keeps_what_it_said() {
             (aborted.state(), aborted.resources_released),
             (LaunchState::Aborted, true)
         );
-        terminal.to_the_end().await;
+        terminal.hear_out().await;
         let mut late = Terminal::attach(bench, &launch.name).await;
-        assert_eq!(late.to_the_end().await.0, "> ");
+        assert_eq!(late.hear_out().await.0, "> ");
         refused(start(bench, &launch.name).await, "WRONG_STATE");
     })
     .await;

@@ -27,7 +27,7 @@ async fn computes_its_hash(bench: &Bench, id: &str, bits: u32) {
     let state = if bits == 16 { real(0) } else { long(0) };
     let launch = run(bench, id, guest([state]), &code).await;
     let mut terminal = Terminal::attach(bench, &launch.name).await;
-    let (serial, debug) = terminal.to_the_end().await;
+    let (serial, debug) = terminal.hear_out().await;
     assert_eq!(serial, format!("{:08x}\nbye\n", fnv(&image(&code))));
     assert_eq!(debug, format!("{:08x}\n", fnv(&[0; 512])));
     let launch = stopped(bench, &launch.name).await;

@@ -67,7 +67,7 @@ impl Case {
         );
         // It did run up to there.
         let mut terminal = Terminal::attach(bench, &launch.name).await;
-        let (_, debug) = terminal.to_the_end().await;
+        let (_, debug) = terminal.hear_out().await;
         assert_eq!(debug, "!", "{}", self.id);
         assert_eq!(get(bench, &launch.name).await.stop, launch.stop);
     }

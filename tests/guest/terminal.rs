@@ -70,7 +70,7 @@ impl Terminal {
     }
 
     /// Listens to the end; what the guest wrote to each port.
-    pub(crate) async fn to_the_end(&mut self) -> (String, String) {
+    pub(crate) async fn hear_out(&mut self) -> (String, String) {
         let (mut serial, mut debug) = (Vec::new(), Vec::new());
         while let Some(answer) = self.hear().await.unwrap() {
             for output in answer.output {

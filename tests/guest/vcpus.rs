@@ -47,7 +47,7 @@ async fn one_vcpu_computes_and_another_tells() {
         let mut terminal = Terminal::attach(bench, &launch.name).await;
         let data = usize::try_from(PAGE).unwrap();
         let expected = format!("{:08x}\n", fnv(&image(&code)[data..]));
-        assert_eq!(terminal.to_the_end().await.0, expected);
+        assert_eq!(terminal.hear_out().await.0, expected);
         let cause = stopped(bench, &launch.name).await.stop.unwrap();
         assert_eq!(
             (cause.reason(), cause.vcpu, cause.exit_code),
@@ -66,7 +66,7 @@ async fn a_guest_has_halted_when_its_last_vcpu_has() {
         });
         let launch = run(bench, "halts", guest([real(0), real(1), real(2)]), &code).await;
         let mut terminal = Terminal::attach(bench, &launch.name).await;
-        assert_eq!(terminal.to_the_end().await.0, "xxx");
+        assert_eq!(terminal.hear_out().await.0, "xxx");
         let cause = stopped(bench, &launch.name).await.stop.unwrap();
         assert_eq!((cause.reason(), cause.vcpu), (StopReason::Halted, None));
     })
@@ -106,7 +106,7 @@ async fn the_state_that_was_set_last_counts_before_and_after_staging() {
         bench.api.finish(&launch.name, Bytes::new()).await.unwrap();
         start(bench, &launch.name).await.unwrap();
         let mut terminal = Terminal::attach(bench, &launch.name).await;
-        assert_eq!(terminal.to_the_end().await.0, "12345678\n");
+        assert_eq!(terminal.hear_out().await.0, "12345678\n");
     })
     .await;
 }
@@ -147,7 +147,7 @@ async fn a_vcpu_without_a_state_begins_at_the_reset_vector() {
             bench.api.finish(&launch.name, Bytes::new()).await.unwrap();
             start(bench, &launch.name).await.unwrap();
             let mut terminal = Terminal::attach(bench, &launch.name).await;
-            assert_eq!(terminal.to_the_end().await.0, "r", "{id}");
+            assert_eq!(terminal.hear_out().await.0, "r", "{id}");
             let cause = stopped(bench, &launch.name).await.stop.unwrap();
             assert_eq!(cause.reason(), StopReason::Halted, "{id}");
         }

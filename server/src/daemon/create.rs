@@ -192,5 +192,10 @@ impl Nursery {
 }
 
 fn refused(refusal: &Refusal, platform: PlatformKind) -> ApiError {
-    convert::refusal(refusal).meta("platform", platform)
+    let error = convert::refusal(refusal).meta("platform", platform);
+    if refusal.field.is_empty() {
+        error
+    } else {
+        error.field(&format!("spec.{}", refusal.field), &refusal.message)
+    }
 }

@@ -61,27 +61,35 @@ impl Launch {
         }
     }
 
-    /// Asks the host to tell what the guest writes, from where the console is. To be called before the guest starts, and again on every new
-    /// connection to its host; once more does no harm.
+    /// Asks the host to tell what the guest writes, from where the console is. To be called when the guest was started, and again on every new
+    /// connection to its host; once more does no harm. Does not wait for the answer, but the console's end does.
     pub async fn listen_console(&self) {
         if !takes_guest_commands(self.link.version()) {
             return;
         }
+        let owed = self.console.owe();
         let offset = self.console.offset();
         let listen = Command::ListenConsole(ListenConsole { offset });
-        // The answer says nothing that matters: a host without a console refuses to start a guest too.
-        if let Err(error) = self.link.post(listen, &[], None).await {
-            tracing::debug!(launch = self.id, %error, "listening to a guest");
+        match self.link.post(listen, &[], None).await {
+            Ok(asked) => drop(tokio::spawn(async move {
+                // What the guest has written by then comes before the answer, which says nothing itself.
+                drop(asked.answer().await);
+                drop(owed);
+            })),
+            Err(error) => tracing::debug!(launch = self.id, %error, "listening to a guest"),
         }
     }
 
-    /// Starts the guest; its output is listened to before it writes any.
+    /// Starts the guest, and listens to it.
     ///
     /// # Errors
     /// The host is gone, and may have started it.
     pub async fn start(&self) -> Result<Answer, LinkLost> {
+        // A guest may be over before the host is asked what it wrote.
+        let _owed = self.console.owe();
+        let started = self.link.post(Command::Start(Start {}), &[], None).await?;
         self.listen_console().await;
-        let answer = self.link.call(Command::Start(Start {}), &[], None).await?;
+        let answer = started.answer().await?;
         if answer.outcome.is_ok() {
             self.keep().await;
         }

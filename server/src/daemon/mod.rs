@@ -29,7 +29,7 @@ pub mod supervisor_link;
 mod wires;
 
 pub use adopt::{Found, NotAdopted};
-pub use console::{Console, Granted, Piece, Tape};
+pub use console::{Console, Granted, Owed, Piece, Tape};
 pub use create::{Blueprint, Nursery};
 pub use host_link::{Answer, HostLink, LinkLost, Posted, Told};
 pub use launch::{Identity, Launch, Parts};

@@ -74,9 +74,12 @@ async fn listen(
     let mut tape = launch.console.listen();
     let mut at = 0;
     loop {
-        // Before the tape is looked at: all output is told before the end is.
+        // Before the tape is looked at: all output is told before the end is, but for what is owed.
         let over = status.borrow_and_update().ending.is_some();
-        let piece = tape.borrow_and_update().read(at, ANSWER_BYTES);
+        let (piece, owed) = {
+            let tape = tape.borrow_and_update();
+            (tape.read(at, ANSWER_BYTES), tape.is_owed())
+        };
         match piece {
             Some(piece) => {
                 at = piece.end();
@@ -84,7 +87,7 @@ async fn listen(
                     return;
                 }
             }
-            None if over => return,
+            None if over && !owed => return,
             // Neither sender is gone while the launch is held.
             None => tokio::select! {
                 changed = tape.changed() => drop(changed),

@@ -1,6 +1,6 @@
 //! `stagepages.v1.NodeService`.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use stagepages_host::{
     launch::REPLAY_WINDOW,
@@ -24,6 +24,8 @@ pub struct NodeApi {
     node: Arc<Node>,
     registry: Arc<Registry>,
     limits: v1::Limits,
+    /// Programs that host the launches of a platform, where they are not the built-in one.
+    programs: BTreeMap<String, PathBuf>,
 }
 
 impl NodeApi {
@@ -49,11 +51,12 @@ impl NodeApi {
             node,
             registry,
             limits,
+            programs: config.host_programs.clone(),
         }
     }
 }
 
-fn platform(report: &Report) -> v1::PlatformInfo {
+fn platform(report: &Report, programs: &BTreeMap<String, PathBuf>) -> v1::PlatformInfo {
     let kind = report.platform;
     let check = |check: &Check| v1::Check {
         subject: check.subject.clone(),
@@ -74,7 +77,10 @@ fn platform(report: &Report) -> v1::PlatformInfo {
         verifies_contents: kind.reads_pages(),
         checks: report.checks.iter().map(check).collect(),
         runs_guests: report.runs_guests,
-        host_program: String::new(),
+        host_program: programs
+            .get(&kind.to_string())
+            .map(|program| program.display().to_string())
+            .unwrap_or_default(),
     }
 }
 
@@ -98,7 +104,10 @@ impl NodeService for NodeApi {
         };
         Ok(Response::new(v1::GetNodeInfoResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            platforms: reports.iter().map(platform).collect(),
+            platforms: reports
+                .iter()
+                .map(|report| platform(report, &self.programs))
+                .collect(),
             limits: Some(self.limits),
             usage: Some(usage),
         }))

@@ -64,14 +64,26 @@ pub(super) fn create(
         vcpus,
     ));
     let mut named = HashSet::new();
-    for vcpu in &create.vcpu_states {
+    for (nth, vcpu) in create.vcpu_states.iter().enumerate() {
         if !named.insert(vcpu.index) {
             let message = format!("vcpu_states names vCPU {} twice; name it once", vcpu.index);
             return Err(Refusal::new(Reason::InvalidLaunch, message));
         }
-        launch.set_vcpu(vcpu)?;
+        launch.set_vcpu(vcpu).map_err(|refusal| Refusal {
+            field: within(&format!("vcpu_states[{nth}]"), &refusal.field),
+            ..refusal
+        })?;
     }
     Ok(launch)
+}
+
+/// The path of `field`, which may be empty, within `outer`.
+fn within(outer: &str, field: &str) -> String {
+    if field.is_empty() {
+        outer.to_owned()
+    } else {
+        format!("{outer}.{field}")
+    }
 }
 
 fn script(sim: &Sim) -> Result<SimScript, BadMessage> {

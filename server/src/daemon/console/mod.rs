@@ -11,6 +11,8 @@
 mod credit;
 mod tape;
 
+use std::sync::Arc;
+
 use stagepages_host::{
     guest::ConsolePort,
     protocol::{self, ConsoleRun},
@@ -29,7 +31,24 @@ pub struct Console {
     credit: Credit,
 }
 
+/// A host is asked for what it keeps; until this is dropped, the end of its guest is not the end of the output.
+#[derive(Debug)]
+pub struct Owed(Arc<Console>);
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        self.0.tape.send_modify(Tape::settle);
+    }
+}
+
 impl Console {
+    /// Notes that a host is about to be asked for what it keeps.
+    #[must_use]
+    pub fn owe(self: &Arc<Self>) -> Owed {
+        self.tape.send_modify(Tape::owe);
+        Owed(Arc::clone(self))
+    }
+
     /// Takes what the host tells.
     pub fn told(&self, console: &protocol::Console) {
         self.credit.taken(console.input_taken);

@@ -15,6 +15,8 @@ const MAX_RUNS: usize = 256;
 #[derive(Debug, Default)]
 pub struct Tape {
     end: u64,
+    /// Hosts that were asked for what they keep and have not answered.
+    owed: usize,
     kept: VecDeque<(ConsolePort, u8)>,
 }
 
@@ -32,6 +34,20 @@ impl Tape {
     #[must_use]
     pub fn end(&self) -> u64 {
         self.end
+    }
+
+    /// Whether a host may still tell of output, although its guest has stopped.
+    #[must_use]
+    pub fn is_owed(&self) -> bool {
+        self.owed > 0
+    }
+
+    pub(super) fn owe(&mut self) {
+        self.owed += 1;
+    }
+
+    pub(super) fn settle(&mut self) {
+        self.owed -= 1;
     }
 
     /// Bytes before the oldest that is kept.
