@@ -1,8 +1,6 @@
 //! AbortLaunch while an extent is being installed: it stops between two chunks, and both sides say the same count.
 use stagepages_proto::v1::{AbortReason, LaunchState, PageType};
-use stagepages_tests::{Bench, Extent, PAGE, on_every_platform, page, refused};
-
-use crate::slow::Slow;
+use stagepages_tests::{Bench, Extent, PAGE, Slow, on_every_platform, page, refused};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_aborted_call_counts_exactly_what_it_installed() {

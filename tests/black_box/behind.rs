@@ -1,8 +1,8 @@
 //! What comes while an extent is being installed: verification waits for it, and the end of staging loses none of its pages.
 use stagepages_proto::v1::{LaunchState, PageType};
-use stagepages_tests::{Bench, Extent, PAGE, Refusal, on_every_platform, page, refused, snapshot};
-
-use crate::slow::Slow;
+use stagepages_tests::{
+    Bench, Extent, PAGE, Refusal, Slow, on_every_platform, page, refused, snapshot,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn verification_waits_for_a_running_extent() {

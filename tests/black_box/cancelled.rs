@@ -1,9 +1,7 @@
 //! Cancellation and deadlines in the middle of a call: what was handed to the host is completed, whoever still waits for it.
 use prost::Message as _;
 use stagepages_proto::v1::{GetLaunchRequest, LaunchState};
-use stagepages_tests::{Api, Bench, Raw, frame, on_every_platform, page, refused, snapshot};
-
-use crate::slow::Slow;
+use stagepages_tests::{Api, Bench, Raw, Slow, frame, on_every_platform, page, refused, snapshot};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_call_completes_its_extent() {

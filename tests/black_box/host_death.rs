@@ -3,10 +3,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use stagepages_proto::v1::{AbortReason, Launch, LaunchState};
 use stagepages_tests::{
-    Bench, Contents, Extent, eventually, on_every_platform, page, refused, snapshot,
+    Bench, Contents, Extent, Slow, eventually, on_every_platform, page, refused, snapshot,
 };
-
-use crate::slow::Slow;
 
 fn kill_host(launch: &Launch, signal: Signal) {
     assert_ne!(launch.host_pid, 0);

@@ -3,10 +3,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use stagepages_proto::v1::{Launch, LaunchState};
 use stagepages_tests::{
-    Bench, Contents, Extent, Refusal, eventually, on_every_platform, page, snapshot,
+    Bench, Contents, Extent, Refusal, Slow, eventually, on_every_platform, page, snapshot,
 };
-
-use crate::slow::Slow;
 
 fn hang(launch: &Launch) {
     assert_ne!(launch.host_pid, 0);

@@ -44,6 +44,5 @@ mod restart;
 mod services;
 mod short_counts;
 mod shutdown;
-mod slow;
 mod stage;
 mod verify;

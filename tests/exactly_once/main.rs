@@ -33,7 +33,6 @@ mod request_ids;
 mod results;
 mod rounds;
 mod sequences;
-mod slow;
 mod stop_rule;
 mod streams;
 mod talk;

@@ -1,0 +1,91 @@
+//! An extent that takes long enough to be interrupted, on either platform, and the progress that can be seen meanwhile.
+//!
+//! `sim` is slow by script. `kvm` is as fast as memory, so it gets a run of zeros of a few gigabytes, which needs no message of that size.
+//!
+//! **Invariant:** nothing is asserted by how long it takes.
+use std::time::Duration;
+
+use stagepages_proto::v1::{Launch, PageType, Platform, StagePagesResponse};
+use tokio::task::JoinHandle;
+use tonic::Status;
+
+use crate::api::Extent;
+use crate::bench::Bench;
+use crate::contents::{PAGE, page};
+use crate::spec::{SimScript, region, spec};
+use crate::wait::eventually;
+
+/// A call of StagePages that goes on by itself. To drop it is no cancellation; to abort it is.
+pub type Call = JoinHandle<Result<StagePagesResponse, Status>>;
+
+/// A launch and one extent that fills it.
+#[derive(Debug, Clone)]
+pub struct Slow {
+    /// The launch.
+    pub launch: Launch,
+    /// Pages of the extent.
+    pub pages: u64,
+}
+
+impl Slow {
+    /// Creates the launch.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub async fn launch(bench: &Bench, id: &str) -> Self {
+        let (pages, spec) = if bench.platform == Platform::Sim {
+            let script = SimScript::new().latency(Duration::from_millis(4));
+            (512, script.spec([region(page(0), 512 * PAGE)]))
+        } else {
+            let pages = (2 << 30) / PAGE;
+            (pages, spec(bench.platform, [region(page(0), pages * PAGE)]))
+        };
+        Self {
+            launch: bench.api.create(id, spec).await.unwrap(),
+            pages,
+        }
+    }
+
+    /// The whole of it.
+    #[must_use]
+    pub fn extent(&self) -> Extent {
+        Extent::length(page(0), PageType::Normal, self.pages * PAGE)
+    }
+
+    /// Starts a call that stages the whole of it.
+    #[must_use]
+    pub fn start(&self, bench: &Bench) -> Call {
+        self.start_part(bench, self.extent())
+    }
+
+    /// Starts a call that stages `extent` into the launch.
+    #[must_use]
+    pub fn start_part(&self, bench: &Bench, extent: Extent) -> Call {
+        let (api, name) = (bench.api.clone(), self.launch.name.clone());
+        tokio::spawn(async move { api.stage(&name, extent).await })
+    }
+
+    /// Waits until a part of the extent is installed; the launch as it was then.
+    ///
+    /// # Panics
+    /// If that does not happen within a minute.
+    pub async fn underway(&self, bench: &Bench) -> Launch {
+        eventually("the first pages of a slow extent", async || {
+            Some(bench.api.get(&self.launch.name).await.unwrap())
+                .filter(|launch| launch.installed_pages > 0)
+        })
+        .await
+    }
+
+    /// Waits until all of the extent is installed.
+    ///
+    /// # Panics
+    /// If that does not happen within a minute.
+    pub async fn complete(&self, bench: &Bench) {
+        eventually("the last page of a slow extent", async || {
+            Some(bench.api.get(&self.launch.name).await.unwrap())
+                .filter(|launch| launch.installed_pages == self.pages)
+        })
+        .await;
+    }
+}
