@@ -23,4 +23,11 @@
     reason = "libtest shows the output of failing tests: the round that failed"
 )]
 
+mod answers;
 mod campaign;
+mod creation;
+mod directories;
+mod ends;
+mod hung;
+mod leases;
+mod rig;
