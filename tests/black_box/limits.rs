@@ -1,10 +1,9 @@
 //! Bounds that an operator sets: launches, memory, waiting calls. Each is advertised, and each refusal says which it was.
 use stagepages_proto::v1::{PageType, Platform};
 use stagepages_tests::{
-    Bench, DaemonOptions, Extent, PAGE, Refusal, on_platform, page, refused, region, snapshot, spec,
+    Bench, DaemonOptions, Extent, PAGE, Refusal, Slow, on_platform, page, refused, region,
+    snapshot, spec,
 };
-
-use stagepages_tests::Slow;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_launches_than_the_limit_are_refused_until_one_is_deleted() {

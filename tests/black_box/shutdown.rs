@@ -3,10 +3,9 @@ use std::time::Duration;
 
 use stagepages_proto::v1::{GetNodeInfoRequest, Platform};
 use stagepages_tests::{
-    Api, Bench, Daemon, DaemonOptions, PAGE, SimScript, eventually, page, refused, region, spec,
+    Api, Bench, Daemon, DaemonOptions, PAGE, SimScript, Slow, eventually, page, refused, region,
+    spec,
 };
-
-use stagepages_tests::Slow;
 
 async fn drains(platform: Platform) {
     let daemon = Daemon::start(&DaemonOptions::new());

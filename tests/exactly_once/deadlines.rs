@@ -7,12 +7,12 @@ use stagepages_proto::v1::{
     Launch, LaunchSpec, OrderingMode, Platform, StagePagesRequest, StagePagesStreamRequest,
 };
 use stagepages_tests::{
-    Bench, Contents, Extent, PAGE, Raw, Refusal, SimScript, frame, on_every_platform, page,
+    Bench, Contents, Extent, Key, PAGE, Raw, Refusal, SimScript, frame, on_every_platform, page,
     refused, region, say, snapshot, spec,
 };
 use tonic::Request;
 
-use crate::calls::{Key, assert_complete};
+use crate::calls::assert_complete;
 use crate::rounds::rounds;
 
 /// Calls of one round.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use stagepages_proto::v1::PageType;
-use stagepages_tests::{Api, Bench, Extent, PAGE, Refusal, on_every_platform, page, refused};
+use stagepages_tests::{Api, Bench, Extent, Key, PAGE, Refusal, on_every_platform, page, refused};
 
-use crate::calls::{Key, assert_complete};
+use crate::calls::assert_complete;
 use crate::talk::exchange;
 
 /// Pages to be staged, one a request.

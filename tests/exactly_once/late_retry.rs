@@ -4,10 +4,9 @@ use stagepages_proto::v1::{
     RenewLeaseRequest, WatchLaunchRequest,
 };
 use stagepages_tests::{
-    Bench, Contents, Extent, PAGE, on_every_platform, page, refused, region, snapshot, spec,
+    Bench, Contents, Extent, Key, PAGE, on_every_platform, page, refused, region, snapshot, spec,
 };
 
-use crate::calls::Key;
 use crate::talk::Talk;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,13 +5,12 @@ use stagepages_proto::v1::{
     AbortReason, Launch, LaunchSpec, LaunchState, PageType, Platform, RenewLeaseRequest,
 };
 use stagepages_tests::{
-    Bench, DaemonOptions, Extent, PAGE, Refusal, SimScript, on_every_platform, on_platform, page,
-    refused, region, spec,
+    Bench, DaemonOptions, Extent, Key, PAGE, Refusal, SimScript, Watcher, on_every_platform,
+    on_platform, page, refused, region, spec,
 };
 use tonic::Status;
 
-use crate::calls::{Key, assert_complete};
-use crate::watch::Watcher;
+use crate::calls::assert_complete;
 
 fn leased(bench: &Bench, seconds: i64, nanos: i32) -> LaunchSpec {
     LaunchSpec {

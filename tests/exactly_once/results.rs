@@ -3,12 +3,11 @@ use prost::Message as _;
 use stagepages_proto::v1::sim_fault::Effect;
 use stagepages_proto::v1::{GetStageResultRequest, PageType, Platform};
 use stagepages_tests::{
-    Bench, Contents, DaemonOptions, Extent, PAGE, Raw, Refusal, SimScript, eventually, frame,
-    on_every_platform, on_platform, page, refused, region, snapshot,
+    Bench, Contents, DaemonOptions, Extent, Key, PAGE, Raw, Refusal, SimScript, Slow, call_result,
+    eventually, frame, on_every_platform, on_platform, page, refused, region, snapshot,
 };
 
-use crate::calls::{Key, assert_complete, result, sequenced};
-use stagepages_tests::Slow;
+use crate::calls::{assert_complete, sequenced};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_state_but_that_of_a_dead_host_knows_the_answers() {
@@ -54,7 +53,7 @@ async fn exactly_one_key_is_asked_for() {
                 sequence,
                 request_id: request_id.to_owned(),
             };
-            result(&bench.api, request)
+            call_result(&bench.api, request)
         };
         refused(ask(None, "", "").await, "MALFORMED_REQUEST");
         refused(ask(Some(0), "a", "").await, "MALFORMED_REQUEST");

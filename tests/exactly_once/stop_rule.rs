@@ -2,11 +2,11 @@
 use stagepages_proto::v1::sim_fault::Effect;
 use stagepages_proto::v1::{LaunchState, LedgerOrder, PageType, Platform};
 use stagepages_tests::{
-    Bench, Contents, DaemonOptions, Extent, PAGE, SimScript, ledger, on_every_platform,
+    Bench, Contents, DaemonOptions, Extent, Key, PAGE, SimScript, ledger, on_every_platform,
     on_platform, page, page_hashes, refused, region, snapshot,
 };
 
-use crate::calls::{Key, assert_complete, sequenced};
+use crate::calls::{assert_complete, sequenced};
 use crate::talk::{Said, Talk, exchange};
 
 /// Asserts that `behind`, which may be fewer than were sent, were all left alone.

@@ -1,10 +1,10 @@
 //! StagePagesStream beside its stop rule: order of answers, many streams at once, and streams that go wrong or vanish.
 use stagepages_proto::v1::{LaunchState, PageType, StagePagesStreamRequest};
 use stagepages_tests::{
-    Api, Bench, Contents, Extent, PAGE, eventually, on_every_platform, page, refused, snapshot,
+    Api, Bench, Contents, Extent, Key, PAGE, eventually, on_every_platform, page, refused, snapshot,
 };
 
-use crate::calls::{Key, assert_complete, sequenced};
+use crate::calls::{assert_complete, sequenced};
 use crate::talk::{Talk, exchange};
 
 #[tokio::test(flavor = "multi_thread")]

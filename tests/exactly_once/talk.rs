@@ -5,12 +5,10 @@ use stagepages_proto::v1::stage_pages_stream_response::Answer;
 use stagepages_proto::v1::{
     StagePagesRequest, StagePagesResponse, StagePagesStreamRequest, StagePagesStreamResponse,
 };
-use stagepages_tests::Api;
+use stagepages_tests::{Api, call_status};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
-
-use crate::calls::status;
 
 /// Requests that a test can send ahead of the daemon's reading.
 const AHEAD: usize = 512;
@@ -72,7 +70,7 @@ impl Talk {
         self.answered += 1;
         Ok(Some(match answer.answer {
             Some(Answer::Result(result)) => Ok(result),
-            Some(Answer::Error(error)) => Err(status(error)),
+            Some(Answer::Error(error)) => Err(call_status(error)),
             None => panic!("an answer without one"),
         }))
     }

@@ -2,51 +2,11 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use stagepages_proto::v1::sim_fault::Effect;
-use stagepages_proto::v1::{
-    AbortReason, Launch, LaunchState, PageType, Platform, WatchLaunchRequest, WatchLaunchResponse,
-};
+use stagepages_proto::v1::{AbortReason, Launch, LaunchState, PageType, Platform};
 use stagepages_tests::{
-    Bench, DaemonOptions, Extent, PAGE, SimScript, on_every_platform, on_platform, page, refused,
-    region,
+    Bench, DaemonOptions, Extent, PAGE, SimScript, Watcher, on_every_platform, on_platform, page,
+    refused, region, states,
 };
-use tonic::{Status, Streaming};
-
-/// Somebody who watches a launch.
-#[derive(Debug)]
-pub(crate) struct Watcher(Streaming<WatchLaunchResponse>);
-
-impl Watcher {
-    pub(crate) async fn of(bench: &Bench, name: &str) -> Result<Self, Status> {
-        let request = WatchLaunchRequest {
-            name: name.to_owned(),
-            uid: String::new(),
-        };
-        let changes = bench.api.launches.clone().watch_launch(request).await?;
-        Ok(Self(changes.into_inner()))
-    }
-
-    /// The next change; `None` at the end.
-    pub(crate) async fn next(&mut self) -> Option<Launch> {
-        let change = self.0.message().await.unwrap();
-        change.map(|change| change.launch.unwrap())
-    }
-
-    /// Everything up to the end.
-    pub(crate) async fn rest(mut self) -> Vec<Launch> {
-        let mut rest = Vec::new();
-        while let Some(launch) = self.next().await {
-            rest.push(launch);
-        }
-        rest
-    }
-}
-
-/// The states that `told` passes through.
-fn states(told: &[Launch]) -> Vec<LaunchState> {
-    let mut states: Vec<_> = told.iter().map(Launch::state).collect();
-    states.dedup();
-    states
-}
 
 fn page_of(number: u64) -> Extent {
     Extent::length(page(number), PageType::Zero, PAGE)

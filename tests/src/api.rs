@@ -97,6 +97,17 @@ impl Api {
         Self::connect(format!("unix:{}", socket.display())).await
     }
 
+    /// Connects over a Unix socket, if somebody listens there.
+    ///
+    /// # Panics
+    /// If the path is none.
+    pub async fn try_unix(socket: &Path) -> Option<Self> {
+        let place = format!("unix:{}", socket.display());
+        let endpoint = Endpoint::from_shared(place).expect("a valid endpoint");
+        let channel = endpoint.connect().await.ok()?;
+        Some(Self::over(channel))
+    }
+
     /// Connects over TCP.
     ///
     /// # Panics
@@ -111,6 +122,10 @@ impl Api {
             .connect()
             .await
             .expect("the daemon accepts");
+        Self::over(channel)
+    }
+
+    fn over(channel: Channel) -> Self {
         Self {
             launches: LaunchServiceClient::new(channel.clone()),
             node: NodeServiceClient::new(channel.clone()),

@@ -39,24 +39,33 @@ pub async fn on_every_platform(test: impl AsyncFn(&Bench)) {
 /// # Panics
 /// If the test fails.
 pub async fn on_platform(options: &DaemonOptions, platform: Platform, test: impl AsyncFn(&Bench)) {
-    let daemon = Daemon::start(options);
-    let api = Api::unix(daemon.socket()).await;
-    let info = api.node_info().await;
-    let found = info
-        .platforms
-        .iter()
-        .find(|info| info.platform() == platform)
-        .expect("every platform is listed");
-    if found.available {
-        let bench = Bench {
-            daemon,
-            api,
-            platform,
-        };
+    if let Some(bench) = Bench::start(options, platform).await {
         test(&bench).await;
-        bench.still_serves().await;
-        bench.daemon.stop();
-    } else {
+        bench.end().await;
+    }
+}
+
+impl Bench {
+    /// Starts a daemon, if this machine has the platform.
+    ///
+    /// # Panics
+    /// If the daemon does not start.
+    pub async fn start(options: &DaemonOptions, platform: Platform) -> Option<Self> {
+        let daemon = Daemon::start(options);
+        let api = Api::unix(daemon.socket()).await;
+        let info = api.node_info().await;
+        let found = info
+            .platforms
+            .iter()
+            .find(|info| info.platform() == platform)
+            .expect("every platform is listed");
+        if found.available {
+            return Some(Self {
+                daemon,
+                api,
+                platform,
+            });
+        }
         assert_ne!(
             platform,
             Platform::Sim,
@@ -64,10 +73,27 @@ pub async fn on_platform(options: &DaemonOptions, platform: Platform, test: impl
         );
         say_missing(found);
         daemon.stop();
+        None
     }
-}
 
-impl Bench {
+    /// Ends the daemon, which has to serve still, and to end cleanly.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn end(self) {
+        self.still_serves().await;
+        self.daemon.stop();
+    }
+
+    /// Waits until the daemon says that it is ready once more, and connects to it: it was killed.
+    ///
+    /// # Panics
+    /// If there is none within a minute.
+    pub async fn reborn(&mut self) {
+        tokio::task::block_in_place(|| self.daemon.restarted());
+        self.api = Api::unix(self.daemon.socket()).await;
+    }
+
     /// Creates a launch with one region of 4 MiB at address 0.
     ///
     /// # Panics

@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use crate::leavings::SharedMemory;
 use crate::notify::{NotifySocket, Ready};
 use crate::options::{DaemonOptions, command, log_path};
 use crate::process_tree::{Member, members};
@@ -31,6 +32,7 @@ pub struct Daemon {
     exit: Option<ExitStatus>,
     notify: NotifySocket,
     ready: Ready,
+    options: DaemonOptions,
     /// Removed with everything in it, unless the test fails.
     dir: Option<TempDir>,
 }
@@ -72,6 +74,7 @@ impl Daemon {
             exit: None,
             notify,
             ready: Ready::default(),
+            options: options.clone(),
             dir: Some(dir),
         };
         match daemon.await_ready() {
@@ -91,6 +94,20 @@ impl Daemon {
         if let Some(status) = self.await_ready() {
             panic!("the supervisor ended instead, {status}:\n{}", self.log());
         }
+    }
+
+    /// Starts the service once more, with the same files. Nothing of it but launch hosts MUST live.
+    ///
+    /// # Panics
+    /// If it does not get ready.
+    pub fn start_again(&mut self) {
+        assert!(self.try_wait().is_some(), "the supervisor still lives");
+        self.notify.forget();
+        self.supervisor = command(self.dir(), &self.options)
+            .spawn()
+            .expect("stagepagesd starts");
+        self.exit = None;
+        self.restarted();
     }
 
     /// Waits for readiness; what is returned is how the supervisor ended before that.
@@ -157,6 +174,16 @@ impl Daemon {
     /// If the system has process ids beyond 2^31.
     #[must_use]
     pub fn pid(&self) -> Pid {
+        if self.options.pid_namespace {
+            let members = self.members();
+            let supervisor = members.iter().find(|member| member.has_role("serve"));
+            return supervisor.map_or_else(|| self.leader(), |member| member.pid);
+        }
+        self.leader()
+    }
+
+    /// Leads the tree's process group: the supervisor, or who made its pid namespace.
+    fn leader(&self) -> Pid {
         Pid::from_raw(
             self.supervisor
                 .id()
@@ -204,10 +231,18 @@ impl Daemon {
     ///
     /// # Panics
     /// If it does not end cleanly, completely and within a minute.
-    pub fn stop(self) {
+    pub fn stop(mut self) {
+        let memory = SharedMemory::of(&self.members());
         self.terminate();
         let log = log_path(self.dir());
+        self.await_exit(LONG);
+        let (sockets, holders) = (self.sockets_and_scraps(), memory.holders());
         let status = self.wait();
+        assert!(sockets.is_empty(), "left behind: {sockets:?}");
+        assert!(
+            holders.is_empty(),
+            "memory of the launches is held still: {holders:?}"
+        );
         assert!(
             status.success(),
             "a drained daemon exits with 0, not with {status}; its log was {}",
@@ -215,11 +250,11 @@ impl Daemon {
         );
     }
 
-    fn members(&self) -> Vec<Member> {
-        members(self.pid(), self.dir())
+    pub(crate) fn members(&self) -> Vec<Member> {
+        members(self.leader(), self.dir())
     }
 
-    fn try_wait(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn try_wait(&mut self) -> Option<ExitStatus> {
         if self.exit.is_none() {
             self.exit = self
                 .supervisor
@@ -229,7 +264,7 @@ impl Daemon {
         self.exit
     }
 
-    fn await_exit(&mut self, patience: Duration) -> Option<ExitStatus> {
+    pub(crate) fn await_exit(&mut self, patience: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + patience;
         while self.try_wait().is_none() && Instant::now() < deadline {
             // The pace of asking; std has no wait with a bound.
@@ -242,6 +277,10 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         if self.try_wait().is_none() {
+            // One that was stopped ends too.
+            for member in self.members() {
+                kill(member.pid, Signal::SIGCONT).ok();
+            }
             kill(self.pid(), Signal::SIGTERM).ok();
             self.await_exit(Duration::from_secs(20));
         }

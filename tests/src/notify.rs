@@ -28,6 +28,13 @@ impl NotifySocket {
         Self(socket)
     }
 
+    /// Takes no notice of what came until now.
+    pub(crate) fn forget(&self) {
+        self.0.set_nonblocking(true).expect("a socket");
+        while self.0.recv(&mut [0; 1]).is_ok() {}
+        self.0.set_nonblocking(false).expect("a socket");
+    }
+
     /// The next readiness message, or nothing within a tenth of a second.
     pub(crate) fn receive(&self) -> Option<Ready> {
         let mut buffer = [0; 4096];

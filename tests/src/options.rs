@@ -14,6 +14,9 @@ pub struct DaemonOptions {
     config: String,
     environment: Vec<(String, String)>,
     listen: Vec<String>,
+    runtime_dir: Option<PathBuf>,
+    state_dir: Option<PathBuf>,
+    pub(crate) pid_namespace: bool,
 }
 
 impl DaemonOptions {
@@ -44,12 +47,45 @@ impl DaemonOptions {
         self.listen.push(place.to_owned());
         self
     }
+
+    /// Uses this runtime directory and not one of its own.
+    #[must_use]
+    pub fn runtime_dir(mut self, dir: &Path) -> Self {
+        self.runtime_dir = Some(dir.to_owned());
+        self
+    }
+
+    /// Uses this state directory and not one of its own.
+    #[must_use]
+    pub fn state_dir(mut self, dir: &Path) -> Self {
+        self.state_dir = Some(dir.to_owned());
+        self
+    }
+
+    /// Runs it as PID 1 of a pid namespace, as a container does.
+    #[must_use]
+    pub fn in_pid_namespace(mut self) -> Self {
+        self.pid_namespace = true;
+        self
+    }
 }
 
 /// The command that starts a daemon whose files all lie in `dir`.
 pub(crate) fn command(dir: &Path, options: &DaemonOptions) -> Command {
-    let log = File::create(log_path(dir)).expect("a log file in a fresh directory");
-    let mut command = Command::new(&binaries().stagepagesd);
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(log_path(dir))
+        .expect("a log file in a directory of the harness");
+    let program = &binaries().stagepagesd;
+    let mut command = if options.pid_namespace {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
+        command.arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
     command.arg("serve");
     if !options.config.is_empty() {
         let config = dir.join("config.toml");
@@ -66,9 +102,19 @@ pub(crate) fn command(dir: &Path, options: &DaemonOptions) -> Command {
     }
     command
         .arg("--state-dir")
-        .arg(dir.join("state"))
+        .arg(
+            options
+                .state_dir
+                .clone()
+                .unwrap_or_else(|| dir.join("state")),
+        )
         .arg("--runtime-dir")
-        .arg(dir.join("run"));
+        .arg(
+            options
+                .runtime_dir
+                .clone()
+                .unwrap_or_else(|| dir.join("run")),
+        );
     // What the developer's own shell configures must not change what is tested.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("STAGEPAGES_") {

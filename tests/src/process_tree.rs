@@ -17,6 +17,12 @@ pub(crate) struct Member {
 }
 
 impl Member {
+    /// What an argument says that begins with `flag`.
+    pub(crate) fn argument(&self, flag: &str) -> Option<&str> {
+        let mut words = self.command.split(' ');
+        words.find_map(|word| word.strip_prefix(flag))
+    }
+
     /// Whether the process runs `stagepagesd` in this role.
     pub(crate) fn has_role(&self, role: &str) -> bool {
         self.command.split(' ').nth(1) == Some(role)

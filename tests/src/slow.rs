@@ -1,6 +1,8 @@
 //! An extent that takes long enough to be interrupted, on either platform, and the progress that can be seen meanwhile.
 //!
 //! `sim` is slow by script. `kvm` is as fast as memory, so it gets a run of zeros of a few gigabytes, which needs no message of that size.
+//!
+//! **Invariant:** nothing is asserted by how long it takes.
 use std::time::Duration;
 
 use stagepages_proto::v1::{Launch, PageType, Platform, StagePagesResponse};

@@ -200,10 +200,12 @@ impl Nursery {
             Ok(Err(lost)) => return Err(unusable(&lost)),
             Err(_elapsed) => return Err(unusable(&"it gives no sign of life")),
         };
-        let ended = record
-            .finish
-            .as_ref()
-            .and_then(|finish| finish.answer.as_ref()?.end_time)
+        // It told its end to an earlier daemon, or left staging there.
+        let ended = record.end.as_ref().and_then(|end| end.ended);
+        let finish = record.finish.as_ref();
+        let finished = || finish.and_then(|finish| finish.answer.as_ref()?.end_time);
+        let ended = ended
+            .or_else(finished)
             .and_then(|time| SystemTime::try_from(time).ok());
         let started = time(record.started);
         wires

@@ -179,7 +179,7 @@ impl Nursery {
             wires.parts(self, link, Some(staging), Some(child)),
         );
         // Before anyone is told of the launch: what was answered is found again.
-        let kept = self.records.save(launch.record(), Withstands::Process);
+        let kept = launch.save(Withstands::Process);
         if let Err(error) = kept.await {
             launch.kill().await;
             return Err(ApiError::new(

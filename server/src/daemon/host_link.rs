@@ -178,15 +178,18 @@ impl HostLink {
         &self,
         command: Command,
         fds: &[BorrowedFd<'_>],
-        slot: Option<Slot>,
+        mut slot: Option<Slot>,
     ) -> Result<Posted, LinkLost> {
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
-        self.shared
-            .lock()
-            .as_mut()
-            .ok_or(LinkLost)?
-            .insert(id, Pending { answer, slot });
+        {
+            let mut pending = self.shared.lock();
+            let pending = pending.as_mut().ok_or(LinkLost)?;
+            if let Some(slot) = &mut slot {
+                slot.lend();
+            }
+            pending.insert(id, Pending { answer, slot });
+        }
         let unsent = Unsent {
             shared: &self.shared,
             id,
@@ -244,11 +247,14 @@ impl HostLink {
 
     /// Gives back what a host that is gone had not given back.
     pub fn release(&self) {
-        self.shared
+        let mut left = self
+            .shared
             .left
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+            .unwrap_or_else(PoisonError::into_inner);
+        for mut slot in left.drain(..) {
+            slot.take_back();
+        }
     }
 
     /// Waits until the connection has ended and all its answers were passed on.
@@ -271,8 +277,10 @@ impl Unsent<'_> {
 
 impl Drop for Unsent<'_> {
     fn drop(&mut self) {
-        if let Some(pending) = self.shared.lock().as_mut() {
-            pending.remove(&self.id);
+        let mut pending = self.shared.lock();
+        let unsent = pending.as_mut().and_then(|all| all.remove(&self.id));
+        if let Some(mut slot) = unsent.and_then(|pending| pending.slot) {
+            slot.take_back();
         }
     }
 }
@@ -326,7 +334,9 @@ impl Shared {
                         slot,
                     }) = pending
                     {
-                        drop(slot);
+                        if let Some(mut slot) = slot {
+                            slot.take_back();
+                        }
                         // Nobody may be waiting any more; the snapshot has told the launch.
                         drop(waiting.send(answer));
                     }
@@ -391,6 +401,36 @@ mod tests {
             message: Some(Message::Response(response)),
         })
         .unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_host_is_to_read_outlives_the_link_and_not_the_answer() {
+        use std::os::unix::fs::FileExt as _;
+
+        let (ours, host) = SeqSocket::pair().unwrap();
+        let staging = super::super::Staging::new().unwrap();
+        let read = |offset| {
+            let mut page = [0; 4096];
+            staging.file().read_exact_at(&mut page, offset).unwrap();
+            page[0]
+        };
+        let link = HostLink::start(ours, |_| {}).unwrap();
+        let mut posted = Vec::new();
+        for fill in [1, 2] {
+            let mut slot = staging.slot().await.unwrap();
+            slot.write(&[fill; 4096]).unwrap();
+            let offset = slot.offset();
+            let command = Command::Abort(Abort::default());
+            posted.push((offset, link.post(command, &[], Some(slot)).await.unwrap()));
+        }
+        let (answered, left) = (posted.remove(0), posted.remove(0));
+        host.send(&reply(1, 1), &[]).unwrap();
+        answered.1.answer().await.unwrap();
+        link.close();
+        link.lost().await;
+        // As at the end of the daemon.
+        drop((link, left.1));
+        assert_eq!((read(answered.0), read(left.0)), (0, 2));
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -6,9 +6,12 @@
 use std::{sync::Arc, time::Duration};
 
 use nix::sys::signal::Signal;
-use stagepages_host::protocol::{Abort, Bye, Command};
+use stagepages_host::{
+    launch::AbortReason,
+    protocol::{Abort, Bye, Command},
+};
 
-use super::{Ending, Launch, Status, Withstands, supervisor_link::HostChild};
+use super::{Ending, Launch, Withstands, supervisor_link::HostChild};
 use crate::supervisor::HostExit;
 
 /// How long a host may take to react: to an abort, to a hang-up, to a kill.
@@ -40,7 +43,12 @@ impl Launch {
             pid = child.pid,
             "the launch host does not react to an abort and is killed"
         );
-        self.status.send_modify(Status::killed);
+        let reason = if lease_expired {
+            AbortReason::LeaseExpired
+        } else {
+            AbortReason::Requested
+        };
+        self.status.send_modify(|status| status.killed(reason));
         self.kill().await;
         if tokio::time::timeout(PATIENCE, self.released())
             .await
@@ -132,13 +140,13 @@ impl Launch {
     /// # Errors
     /// The kernel's; it is still on record.
     pub async fn forget(&self) -> std::io::Result<()> {
-        self.records.remove(&self.uid).await
+        self.records.remove(&self.uid, &self.page).await
     }
 
     /// Puts the launch's end on record. Where that cannot be done, it is kept in memory only, and said so.
     pub(super) async fn keep_end(&self) {
         for attempt in 1..=TRIES {
-            match self.records.save(self.record(), Withstands::Power).await {
+            match self.save(Withstands::Power).await {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::error!(launch = self.id, %error, attempt, "the end of a launch is not on record");

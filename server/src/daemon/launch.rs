@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Console, HostLink, Lease, Record, Records, Staging, Status, Withstands,
+    Console, HostLink, Lease, Page, Record, Records, Staging, Status, Withstands,
     record::{End, Finish},
     status::abort_cause,
     supervisor_link::{HostChild, SupervisorLink},
@@ -52,6 +52,7 @@ pub struct Launch {
     pub child: Option<HostChild>,
     pub(super) supervisor: SupervisorLink,
     pub(super) records: Records,
+    pub(super) page: Page,
     pub(super) status: watch::Sender<Status>,
     /// What its guest writes and reads.
     pub console: Arc<Console>,
@@ -139,6 +140,7 @@ impl Launch {
             child: parts.child,
             supervisor: parts.supervisor,
             records: parts.records,
+            page: Page::default(),
             status: parts.status,
             console: parts.console,
             remembered: parts.remembered,
@@ -241,13 +243,22 @@ impl Launch {
 
     /// Puts the launch on record as it is.
     pub(super) async fn keep(&self) {
-        if let Err(error) = self.records.save(self.record(), Withstands::Process).await {
+        if let Err(error) = self.save(Withstands::Process).await {
             tracing::error!(launch = self.id, %error, "the launch is not on record as it is now");
         }
     }
 
+    /// Puts it on record as it is.
+    ///
+    /// # Errors
+    /// The kernel's; what was on record still is.
+    pub(super) async fn save(&self, withstands: Withstands) -> std::io::Result<()> {
+        let record = self.record();
+        self.records.save(record, withstands, &self.page).await
+    }
+
     /// The launch as it is kept.
-    pub(super) fn record(&self) -> Record {
+    fn record(&self) -> Record {
         let identity = Identity {
             id: self.id.clone(),
             uid: self.uid.clone(),

@@ -36,7 +36,7 @@ pub use launch::{Identity, Launch, Parts};
 pub use lease::{DEFAULT_LEASE, Lease, MAX_LEASE, MIN_LEASE};
 pub use node::Node;
 pub use record::Record;
-pub use records::{Records, Withstands};
+pub use records::{Page, Records, Withstands, Writing};
 pub use registry::{Made, Registry, RegistryLimits, Reservation};
 pub use run::run;
 pub use staging::{MAX_DATA_BYTES, Slot, Staging};

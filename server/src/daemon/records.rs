@@ -3,6 +3,8 @@
 //! A file is replaced whole, by a rename, so it is the old one or the new one whenever the daemon is killed. What has to outlast the machine as
 //! well is also forced to the disk. One thread writes; nobody else waits for a disk.
 //!
+//! A launch that is deleted stays deleted, whatever was about to be written of it: its [`Page`] is torn out first.
+//!
 //! **Invariant:** a file that is not whole, or not ours, is never taken for a record, and never removed.
 
 use std::{
@@ -10,8 +12,13 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
     thread,
+    time::Duration,
 };
 
 use prost::Message as _;
@@ -43,6 +50,16 @@ pub struct Records {
     jobs: mpsc::Sender<Job>,
 }
 
+/// A launch's place among the records. Clones are the same place.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    torn_out: Arc<AtomicBool>,
+}
+
+/// Writes that are under way, for who ends the process.
+#[derive(Debug)]
+pub struct Writing(Receiver<()>);
+
 #[derive(Debug)]
 struct Job {
     what: What,
@@ -51,7 +68,7 @@ struct Job {
 
 #[derive(Debug)]
 enum What {
-    Save(Box<Record>, Withstands),
+    Save(Box<Record>, Withstands, Page),
     Remove(String),
 }
 
@@ -60,7 +77,7 @@ impl Records {
     ///
     /// # Errors
     /// The kernel's. A file that is no record is logged and left alone.
-    pub fn open(dir: &Path) -> io::Result<(Self, Vec<Record>)> {
+    pub fn open(dir: &Path) -> io::Result<(Self, Vec<Record>, Writing)> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let mut records = Vec::new();
         for entry in fs::read_dir(dir)? {
@@ -84,25 +101,34 @@ impl Records {
         records.sort_by_key(|record| record.sequence);
         let (jobs, queue) = mpsc::channel(QUEUE);
         let dir: Arc<Path> = dir.into();
+        let (alive, writing) = sync_channel(1);
         thread::Builder::new()
             .name("records".to_owned())
-            .spawn(move || work(&dir, queue))?;
-        Ok((Self { jobs }, records))
+            .spawn(move || work(&dir, queue, &alive))?;
+        Ok((Self { jobs }, records, Writing(writing)))
     }
 
-    /// Writes a launch's record, in place of the one there is.
+    /// Writes a launch's record, in place of the one there is; of a launch that was removed, nothing.
     ///
     /// # Errors
     /// The kernel's: the old one is still there.
-    pub async fn save(&self, record: Record, withstands: Withstands) -> io::Result<()> {
-        self.ask(What::Save(Box::new(record), withstands)).await
+    pub async fn save(
+        &self,
+        record: Record,
+        withstands: Withstands,
+        page: &Page,
+    ) -> io::Result<()> {
+        let what = What::Save(Box::new(record), withstands, page.clone());
+        self.ask(what).await
     }
 
-    /// Takes a launch's record away. One that is not there is no error.
+    /// Takes a launch's record away, for good. One that is not there is no error.
     ///
     /// # Errors
     /// The kernel's.
-    pub async fn remove(&self, uid: &str) -> io::Result<()> {
+    pub async fn remove(&self, uid: &str, page: &Page) -> io::Result<()> {
+        // Before this is in the queue: what is behind it there is not written.
+        page.torn_out.store(true, Ordering::Release);
         self.ask(What::Remove(uid.to_owned())).await
     }
 
@@ -117,12 +143,22 @@ impl Records {
     }
 }
 
+impl Writing {
+    /// Waits, no longer than `patience`, until all is written. Every [`Records`] MUST be gone, or on its way.
+    #[must_use]
+    pub fn end(self, patience: Duration) -> bool {
+        self.0.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected)
+    }
+}
+
 const TEMPORARY: &str = ".new-";
 
-fn work(dir: &Path, mut queue: mpsc::Receiver<Job>) {
+/// `_alive` tells, by going, that this has ended.
+fn work(dir: &Path, mut queue: mpsc::Receiver<Job>, _alive: &SyncSender<()>) {
     while let Some(Job { what, done }) = queue.blocking_recv() {
         let result = match what {
-            What::Save(record, withstands) => write(dir, &record, withstands),
+            What::Save(_, _, page) if page.torn_out.load(Ordering::Acquire) => Ok(()),
+            What::Save(record, withstands, _) => write(dir, &record, withstands),
             What::Remove(uid) => remove(&dir.join(uid)),
         };
         // Whoever asked may have left; what they asked for is done.
@@ -192,32 +228,57 @@ mod tests {
     async fn what_was_saved_is_found_again_in_order_and_what_was_removed_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("launches");
-        let (records, found) = Records::open(&path).unwrap();
+        let (records, found, _) = Records::open(&path).unwrap();
         assert_eq!(found, []);
         for (uid, sequence) in [("b", 1), ("c", 3), ("a", 2)] {
             let record = record(uid, sequence);
-            records.save(record, Withstands::Process).await.unwrap();
+            records
+                .save(record, Withstands::Process, &Page::default())
+                .await
+                .unwrap();
         }
         let changed = Record {
             lease_millis: 7,
             ..record("a", 2)
         };
         records
-            .save(changed.clone(), Withstands::Power)
+            .save(changed.clone(), Withstands::Power, &Page::default())
             .await
             .unwrap();
-        records.remove("c").await.unwrap();
-        records.remove("c").await.unwrap();
-        let (_, found) = Records::open(&path).unwrap();
+        records.remove("c", &Page::default()).await.unwrap();
+        records.remove("c", &Page::default()).await.unwrap();
+        let (_, found, _) = Records::open(&path).unwrap();
         assert_eq!(found, [record("b", 1), changed]);
+    }
+
+    #[tokio::test]
+    async fn what_was_removed_is_not_written_again_and_the_rest_is_before_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let (records, _, writing) = Records::open(dir.path()).unwrap();
+        let (page, other) = (Page::default(), Page::default());
+        let save = |uid, page| records.save(record(uid, 1), Withstands::Power, page);
+        save("a", &page).await.unwrap();
+        // All at once: the removal may come first or last.
+        let removed = records.remove("a", &page);
+        let (one, gone, two, _) = tokio::join!(
+            save("a", &page),
+            removed,
+            save("a", &page),
+            save("b", &other)
+        );
+        one.and(gone).and(two).unwrap();
+        drop(records);
+        assert!(writing.end(Duration::from_secs(60)));
+        let (_, found, _) = Records::open(dir.path()).unwrap();
+        assert_eq!(found, [record("b", 1)]);
     }
 
     #[tokio::test]
     async fn a_file_that_is_torn_foreign_or_misnamed_is_ignored_and_left_alone() {
         let dir = tempfile::tempdir().unwrap();
-        let (records, _) = Records::open(dir.path()).unwrap();
+        let (records, _, _) = Records::open(dir.path()).unwrap();
         records
-            .save(record("good", 1), Withstands::Process)
+            .save(record("good", 1), Withstands::Process, &Page::default())
             .await
             .unwrap();
         let whole = fs::read(dir.path().join("good")).unwrap();
@@ -235,7 +296,7 @@ mod tests {
         }
         std::os::unix::fs::symlink("/dev/zero", dir.path().join("link")).unwrap();
         fs::write(dir.path().join(".new-1"), b"half").unwrap();
-        let (_, found) = Records::open(dir.path()).unwrap();
+        let (_, found, _) = Records::open(dir.path()).unwrap();
         assert_eq!(found, [record("good", 1)]);
         assert!(dir.path().join("flipped").exists());
         assert!(dir.path().join("link").is_symlink());

@@ -15,8 +15,8 @@ use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
 use super::{
-    Node, Nursery, Records, Registry, RegistryLimits, StateDir, evict::evict, inherit::inherit,
-    supervisor_link::SupervisorLink,
+    Node, Nursery, Records, Registry, RegistryLimits, StateDir, Writing, evict::evict,
+    inherit::inherit, supervisor_link::SupervisorLink,
 };
 use crate::{
     config::Config,
@@ -38,9 +38,16 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .thread_name("daemon")
         .build()?;
-    let done = runtime.block_on(serve(config, SeqSocket::from(socket)));
+    // The directory is this daemon's until all is written.
+    let mut open = None;
+    let done = runtime.block_on(serve(config, SeqSocket::from(socket), &mut open));
     // Nothing that is left may hold up the end: hosts finish what they have, and answer nobody.
     runtime.shutdown_timeout(Duration::from_millis(200));
+    if let Some((_state, writing)) = open
+        && !writing.end(GOODBYE)
+    {
+        tracing::warn!("some records are not written; the next daemon asks the hosts again");
+    }
     done
 }
 
@@ -60,7 +67,11 @@ fn raise_file_limit(config: &Config) {
     }
 }
 
-async fn serve(config: Config, socket: SeqSocket) -> anyhow::Result<()> {
+async fn serve(
+    config: Config,
+    socket: SeqSocket,
+    open: &mut Option<(StateDir, Writing)>,
+) -> anyhow::Result<()> {
     // Before anything else, so that no signal finds the default action in place.
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
@@ -70,8 +81,9 @@ async fn serve(config: Config, socket: SeqSocket) -> anyhow::Result<()> {
         .context("the supervisor")?;
     let state = StateDir::claim(&config.state_dir).await?;
     let epoch = state.next_epoch(welcome.epoch)?;
-    let (records, kept) = Records::open(&state.launches())
+    let (records, kept, writing) = Records::open(&state.launches())
         .with_context(|| format!("state_dir {}", config.state_dir.display()))?;
+    *open = Some((state, writing));
     let server = net::Server::bind(&config.listen)?;
 
     let nursery = Nursery {

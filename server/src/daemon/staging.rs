@@ -3,7 +3,10 @@
 //! The daemon writes a slot with `pwrite`, the host reads it with `pread`. A slot belongs to one call until the host has answered it, also
 //! when the call itself is gone; then its pages are given back, so that neither contents nor memory stay behind.
 //!
-//! **Invariant:** no slot is used by two calls at a time, and none keeps contents.
+//! A daemon that ends leaves calls with hosts, which complete them: what those are to read is left as it is, until the last of the two has closed
+//! the memory.
+//!
+//! **Invariant:** no slot is used by two calls at a time, none changes while a host may read it, and none keeps contents afterwards.
 
 use std::{
     fs::File,
@@ -38,6 +41,8 @@ pub struct Slot {
     staging: Arc<Staging>,
     number: u64,
     written: u64,
+    /// The host may read it at any time.
+    lent: bool,
     _slot_turn: OwnedSemaphorePermit,
     /// The call's own turn, which lasts as long as the host has the slot, whoever waits for the answer.
     call_turn: Option<OwnedSemaphorePermit>,
@@ -95,6 +100,7 @@ impl Staging {
             staging: Arc::clone(self),
             number,
             written: 0,
+            lent: false,
             _slot_turn: turn,
             call_turn: None,
         })
@@ -123,6 +129,16 @@ impl Slot {
         self.call_turn = Some(turn);
     }
 
+    /// From now on the host may read it: it is left as it is, also when it is dropped.
+    pub(super) fn lend(&mut self) {
+        self.lent = true;
+    }
+
+    /// The host never had it, has answered, or is gone.
+    pub(super) fn take_back(&mut self) {
+        self.lent = false;
+    }
+
     /// Where the slot begins in the memory.
     #[must_use]
     pub fn offset(&self) -> u64 {
@@ -132,6 +148,9 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        if self.lent {
+            return;
+        }
         let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
         if let (Ok(offset), Ok(length @ 1..)) = (self.offset().try_into(), self.written.try_into())
             && let Err(error) = fallocate(&self.staging.file, hole, offset, length)
@@ -175,5 +194,17 @@ mod tests {
         staging.file().read_exact_at(&mut page, 0).unwrap();
         assert_eq!(page, [0; 4096]);
         assert_eq!(staging.slot().await.unwrap().number, SLOTS as u64 - 1);
+    }
+
+    #[tokio::test]
+    async fn a_slot_that_a_host_may_read_is_left_as_it_is() {
+        let staging = Staging::new().unwrap();
+        let mut slot = staging.slot().await.unwrap();
+        slot.write(&[7; 4096]).unwrap();
+        slot.lend();
+        drop(slot);
+        let mut page = [0; 4096];
+        staging.file().read_exact_at(&mut page, 0).unwrap();
+        assert_eq!(page, [7; 4096]);
     }
 }

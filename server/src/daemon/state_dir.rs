@@ -87,10 +87,12 @@ impl StateDir {
         };
         let epoch = last.saturating_add(1).max(least);
         let write = || {
-            let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
+            // Always the same name: what a daemon leaves that is killed here, the next one uses.
+            let new = self.path.join("epoch.new");
+            let mut file = File::create(&new)?;
             writeln!(file, "{epoch}")?;
-            file.as_file().sync_all()?;
-            file.persist(&path).map_err(|error| error.error)
+            file.sync_all()?;
+            fs::rename(&new, &path)
         };
         write().with_context(told)?;
         Ok(epoch)
@@ -124,6 +126,9 @@ mod tests {
         drop(state);
         let state = StateDir::claim(&path).await.unwrap();
         assert_eq!(state.next_epoch(1).unwrap(), 6);
+        fs::write(path.join("epoch.new"), "of one that was killed").unwrap();
+        assert_eq!(state.next_epoch(1).unwrap(), 7);
+        assert!(!path.join("epoch.new").exists());
         fs::write(path.join("epoch"), "many").unwrap();
         state.next_epoch(1).unwrap_err();
     }

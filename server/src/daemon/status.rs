@@ -96,9 +96,14 @@ impl Status {
         true
     }
 
-    /// Takes that the host is to be killed because it does not react.
-    pub fn killed(&mut self) {
+    /// Takes that the host is to be killed because it does not react to an end for this reason.
+    pub fn killed(&mut self, reason: AbortReason) {
         if self.ending.is_none() {
+            let AbortCause { reason, message } = AbortCause::told(reason);
+            self.snapshot.abort = Some(AbortCause {
+                reason,
+                message: format!("{message}; the launch host did not react and was killed"),
+            });
             self.snapshot.state = State::Aborted;
             self.end(Ending::Killed);
         }
@@ -206,11 +211,7 @@ pub(super) fn abort_cause(status: &Status) -> v1::AbortCause {
                 format!("the launch host died: {exit}; every page of the launch is gone"),
             )
         },
-        (Some(Ending::Killed), _) => told(
-            v1::AbortReason::Requested,
-            "aborted on request; the launch host did not react and was killed".to_owned(),
-        ),
-        (Some(Ending::Told) | None, Some(cause)) => {
+        (Some(Ending::Told | Ending::Killed) | None, Some(cause)) => {
             let reason = match cause.reason {
                 AbortReason::Requested => v1::AbortReason::Requested,
                 AbortReason::LeaseExpired => v1::AbortReason::LeaseExpired,
@@ -218,6 +219,8 @@ pub(super) fn abort_cause(status: &Status) -> v1::AbortCause {
             };
             told(reason, cause.message.clone())
         }
-        (Some(Ending::Told) | None, None) => told(v1::AbortReason::Unspecified, String::new()),
+        (Some(Ending::Told | Ending::Killed) | None, None) => {
+            told(v1::AbortReason::Unspecified, String::new())
+        }
     }
 }

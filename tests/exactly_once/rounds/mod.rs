@@ -9,26 +9,18 @@
 //! both ends. Then the ledger is held against the image, and the counts, read back call by call, against the ledger.
 //!
 //! **Invariant:** what a round does is drawn from its number; what it asserts holds however it interleaves.
-mod client;
-mod image;
-mod plan;
-mod proxy;
-mod stagectl;
 mod tally;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use stagepages_proto::v1::{OrderingMode, Platform, StagePagesResponse};
-use stagepages_tests::{Bench, Contents, DaemonOptions, PAGE, Refusal, on_platform, say};
+use stagepages_tests::{
+    Bench, Book, Client, Contents, DaemonOptions, Faults, Image, Key, PAGE, Proxy, Refusal, World,
+    numbered, on_platform, plan, say, stagectl_stage,
+};
 
-use client::{Book, Client};
-use image::Image;
-use plan::{numbered, plan};
-use proxy::{Faults, Proxy};
 use tally::Tally;
-
-use crate::calls::Key;
 
 const MODES: [OrderingMode; 2] = [OrderingMode::Sequenced, OrderingMode::Unordered];
 /// Faults of one proxy.
@@ -41,6 +33,14 @@ pub(crate) fn rounds() -> u64 {
     std::env::var("STAGEPAGES_ROUNDS").map_or(8, |rounds| {
         rounds.parse().expect("STAGEPAGES_ROUNDS is a number")
     })
+}
+
+/// Pages of the image: enough to be cut off many times, or what the caller asks for.
+fn image_pages() -> u64 {
+    let mib = std::env::var("STAGEPAGES_IMAGE_MIB").map_or(4, |mib| {
+        mib.parse().expect("STAGEPAGES_IMAGE_MIB is a number")
+    });
+    (mib << 20) / PAGE
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +65,7 @@ async fn stagectl_that_is_killed_goes_on_where_it_was_on_kvm() {
 
 async fn cut_off(platform: Platform) {
     on_platform(&DaemonOptions::new(), platform, async |bench: &Bench| {
-        let image = Arc::new(Image::new(bench).await);
+        let image = Arc::new(Image::new(bench, image_pages()).await);
         for mode in MODES {
             let mut tally = Tally::default();
             for round in 0..rounds() {
@@ -80,7 +80,7 @@ async fn cut_off(platform: Platform) {
 
 async fn killed(platform: Platform) {
     on_platform(&DaemonOptions::new(), platform, async |bench: &Bench| {
-        let image = Image::new(bench).await;
+        let image = Image::new(bench, image_pages()).await;
         let file = bench.daemon.dir().join("image");
         std::fs::write(&file, &image.bytes).unwrap();
         for mode in MODES {
@@ -91,7 +91,7 @@ async fn killed(platform: Platform) {
                 let proxy = proxy(bench, &image, "stagectl", round);
                 let mut random = Contents::new(round);
                 let (kills, document) =
-                    stagectl::stage(&proxy, &name, &file, KILLS, &mut random).await;
+                    stagectl_stage(&proxy, &name, &file, KILLS, &mut random).await;
                 // The last one has the counts of those that were killed as its own: they are one session.
                 assert_eq!(document["outcome"], "complete", "{document}");
                 assert_eq!(document["installed_pages"], image.pages, "{document}");
@@ -147,6 +147,7 @@ async fn clients_round(
             plan,
             random: Contents::new(0xc0de + 2 * round + number),
             book: Book::default(),
+            world: World::default(),
         };
         proxies.push(proxy);
         racing.spawn(client.run());

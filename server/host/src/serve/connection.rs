@@ -5,6 +5,7 @@
 use std::{
     collections::HashSet,
     fs::File,
+    io::ErrorKind,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -221,9 +222,21 @@ impl Connection {
     fn send(&self, message: Message) {
         let message = Some(message);
         let frame = wire::encode(&Reply { message }).map_err(std::io::Error::from);
-        if let Err(error) = frame.and_then(|frame| self.0.socket.send(&frame, &[])) {
-            tracing::warn!(%error, "a daemon does not read its answers; its connection is closed");
-            self.close();
+        match frame.and_then(|frame| self.0.socket.send(&frame, &[])) {
+            Ok(()) => {}
+            // It was killed, and calls of its are carried out still.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+                ) =>
+            {
+                tracing::debug!(%error, "a daemon that is gone is not answered");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a daemon does not read its answers; its connection is closed");
+                self.close();
+            }
         }
     }
 

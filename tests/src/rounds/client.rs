@@ -6,46 +6,71 @@
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use stagepages_proto::v1::launch_service_client::LaunchServiceClient;
-use stagepages_proto::v1::node_service_client::NodeServiceClient;
 use stagepages_proto::v1::stage_pages_stream_response::Answer;
 use stagepages_proto::v1::{StagePagesResponse, StagePagesStreamRequest};
-use stagepages_tests::{Api, Contents, PAGE, Refusal, page};
+use tokio::time::Instant;
 use tonic::Status;
-use tonic::transport::Endpoint;
 
 use super::image::Image;
 use super::plan::Task;
-use crate::calls::{Key, status};
+use crate::api::Api;
+use crate::calls::{Key, call_status};
+use crate::contents::{Contents, PAGE, page};
+use crate::refusal::Refusal;
+use crate::wait::LONG;
 
-/// Connections that a client makes before it gives up: far more than any proxy has faults to give.
-const ATTEMPTS: u64 = 1000;
+/// Between two connections to a daemon that is away.
+const PAUSE: Duration = Duration::from_millis(10);
 /// How often it forgets everything, at most: it then sends the whole image again.
 const KILLS: u64 = 2;
 /// Single calls on one connection.
 const SINGLES: u64 = 16;
 
+/// A client, before it begins.
 #[derive(Debug)]
-pub(crate) struct Client {
-    pub(crate) who: &'static str,
-    pub(crate) socket: PathBuf,
-    pub(crate) launch: String,
-    pub(crate) image: Arc<Image>,
-    pub(crate) plan: VecDeque<Task>,
-    pub(crate) random: Contents,
-    pub(crate) book: Book,
+pub struct Client {
+    /// Its name, with which it names its calls.
+    pub who: &'static str,
+    /// Where it connects to.
+    pub socket: PathBuf,
+    /// The launch's name.
+    pub launch: String,
+    /// What it stages.
+    pub image: Arc<Image>,
+    /// In which calls.
+    pub plan: VecDeque<Task>,
+    /// What it does next.
+    pub random: Contents,
+    /// What it knows.
+    pub book: Book,
+    /// What may go wrong around it.
+    pub world: World,
+}
+
+/// What a client has to live with.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct World {
+    /// Others stage other bytes into the same launch: a page that is there may be theirs.
+    pub rivals: bool,
+    /// The daemon may be killed, and come back.
+    pub daemon_dies: bool,
+    /// The launch's host may be killed: then that was it.
+    pub host_dies: bool,
 }
 
 /// What a client knows of its calls.
 #[derive(Debug, Default)]
-pub(crate) struct Book {
+pub struct Book {
     /// Every call that it ever sent, with its answer if one ever came.
-    pub(crate) calls: HashMap<Key, Option<StagePagesResponse>>,
+    pub calls: HashMap<Key, Option<StagePagesResponse>>,
     /// Calls that it sent, or asked for, more than once.
-    pub(crate) repeats: u64,
+    pub repeats: u64,
     /// How often it forgot everything.
-    pub(crate) killed: u64,
+    pub killed: u64,
+    /// The launch was over before all was staged.
+    pub over: bool,
 }
 
 impl Book {
@@ -65,20 +90,28 @@ impl Book {
 }
 
 impl Client {
-    /// Stages the whole plan.
-    pub(crate) async fn run(mut self) -> Book {
+    /// Stages the whole plan, or as much as there is a launch for.
+    ///
+    /// # Panics
+    /// If it is answered what it cannot have been, or gets nowhere for a minute.
+    pub async fn run(mut self) -> Book {
         let mut todo = self.plan.clone();
-        for attempt in 0..ATTEMPTS {
-            if todo.is_empty() {
+        let deadline = Instant::now() + LONG;
+        let mut first = true;
+        while Instant::now() < deadline {
+            if todo.is_empty() || self.book.over {
                 return self.book;
             }
-            if attempt > 0 && self.book.killed < KILLS && self.random.below(4) == 0 {
+            if !std::mem::take(&mut first) && self.book.killed < KILLS && self.random.below(4) == 0
+            {
                 self.book.killed += 1;
                 todo = self.plan.clone();
             }
-            let Some(api) = self.connect().await else {
-                continue;
-            };
+            let api = Api::try_unix(&self.socket).await;
+            if api.is_none() || self.world.daemon_dies {
+                tokio::time::sleep(PAUSE).await;
+            }
+            let Some(api) = api else { continue };
             // However far it comes, what it learnt is in the book.
             match self.random.below(3) {
                 0 => self.singly(&api, &mut todo).await,
@@ -90,19 +123,10 @@ impl Client {
             }
         }
         panic!(
-            "{} has calls left after {ATTEMPTS} connections: {todo:?}",
-            self.who
+            "{} has calls left after {} s: {todo:?}",
+            self.who,
+            LONG.as_secs()
         );
-    }
-
-    async fn connect(&self) -> Option<Api> {
-        let place = format!("unix:{}", self.socket.display());
-        let channel = Endpoint::from_shared(place).unwrap().connect().await.ok()?;
-        Some(Api {
-            launches: LaunchServiceClient::new(channel.clone()),
-            node: NodeServiceClient::new(channel.clone()),
-            channel,
-        })
     }
 
     /// A few calls, one after the other.
@@ -154,7 +178,7 @@ impl Client {
                 let task = sent.pop_front().expect("no more answers than requests");
                 let answer = match said.answer.expect("an answer") {
                     Answer::Result(result) => Ok(result),
-                    Answer::Error(error) => Err(status(error)),
+                    Answer::Error(error) => Err(call_status(error)),
                 };
                 self.take(task, answer, todo);
             }
@@ -178,10 +202,12 @@ impl Client {
                     assert!(!sequenced, "nobody else is here: {task:?}: {answer:?}");
                     assert_eq!(stop.gpa, answer.next_gpa);
                     assert!(
-                        stop.identical,
+                        stop.identical || self.world.rivals,
                         "all stage the same image: {task:?}: {answer:?}"
                     );
-                    self.go_on(&task, stop.gpa / PAGE + stop.identical_pages, todo);
+                    // A rival's page is skipped.
+                    let skipped = stop.identical_pages.max(1);
+                    self.go_on(&task, stop.gpa / PAGE + skipped, todo);
                 } else {
                     assert_eq!(next, task.end(), "{task:?}: {answer:?}");
                 }
@@ -197,13 +223,29 @@ impl Client {
         };
         match refusal.reason.as_str() {
             "ALREADY_INSTALLED" if !sequenced => {
-                assert_eq!(refusal.meta("identical"), "true", "{task:?}: {refusal:?}");
-                let next = task.first + refusal.number("identical_pages");
-                self.go_on(&task, next, todo);
+                let identical = refusal.meta("identical") == "true";
+                assert!(identical || self.world.rivals, "{task:?}: {refusal:?}");
+                let same = refusal
+                    .has_meta("identical_pages")
+                    .then(|| refusal.number("identical_pages"));
+                self.go_on(&task, task.first + same.unwrap_or(0).max(1), todo);
             }
             // Behind a stop, in the order in which they were sent.
             "NOT_APPLIED" => todo.push_back(task),
             "RESULT_NOT_FOUND" => todo.push_front(task),
+            // Its host finishes what the last daemon had handed it, or this daemon leaves.
+            "HOST_UNREACHABLE" | "DRAINING" if self.world.daemon_dies => {
+                todo.push_front(task);
+                return false;
+            }
+            "HOST_DIED" | "WRONG_STATE" if self.world.host_dies => {
+                assert!(
+                    !refusal.has_meta("launch_state") || refusal.meta("launch_state") == "ABORTED",
+                    "{refusal:?}"
+                );
+                self.book.over = true;
+                return false;
+            }
             _ => panic!("{task:?}: {refusal:?}"),
         }
         true

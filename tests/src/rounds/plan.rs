@@ -3,23 +3,27 @@
 //! **Invariant:** a name follows from its client and its pages alone, so a client that was killed finds its calls again.
 use std::collections::VecDeque;
 
-use stagepages_tests::Contents;
-
 use crate::calls::Key;
+use crate::contents::Contents;
 
 /// Most pages of one call: 2 MiB of data.
 const LONGEST: u64 = 512;
 
 /// One call.
 #[derive(Debug, Clone)]
-pub(crate) struct Task {
-    pub(crate) first: u64,
-    pub(crate) pages: u64,
-    pub(crate) key: Key,
+pub struct Task {
+    /// Its first page.
+    pub first: u64,
+    /// How many.
+    pub pages: u64,
+    /// What it is known by.
+    pub key: Key,
 }
 
 impl Task {
-    pub(crate) fn named(who: &str, first: u64, pages: u64) -> Self {
+    /// A call with a name of `who`.
+    #[must_use]
+    pub fn named(who: &str, first: u64, pages: u64) -> Self {
         Self {
             first,
             pages,
@@ -27,14 +31,16 @@ impl Task {
         }
     }
 
-    pub(crate) fn end(&self) -> u64 {
+    /// The page behind its last.
+    #[must_use]
+    pub fn end(&self) -> u64 {
         self.first + self.pages
     }
 }
 
 /// `pages` pages in ascending order, cut at random into calls with names of `who`. There are 64 of them, give or take, well within
 /// the window of answers.
-pub(crate) fn plan(pages: u64, random: &mut Contents, who: &str) -> VecDeque<Task> {
+pub fn plan(pages: u64, random: &mut Contents, who: &str) -> VecDeque<Task> {
     let mut plan = VecDeque::new();
     let mut first = 0;
     while first < pages {
@@ -46,7 +52,7 @@ pub(crate) fn plan(pages: u64, random: &mut Contents, who: &str) -> VecDeque<Tas
 }
 
 /// The same for a SEQUENCED launch: numbers instead of names.
-pub(crate) fn numbered(pages: u64, random: &mut Contents) -> VecDeque<Task> {
+pub fn numbered(pages: u64, random: &mut Contents) -> VecDeque<Task> {
     let mut plan = plan(pages, random, "");
     for (number, task) in (0..).zip(&mut plan) {
         task.key = Key::Number(number);

@@ -1,31 +1,36 @@
-//! The image of all rounds, and whether a launch holds it: exactly, and with the digest of a run that nobody disturbed.
+//! An image, and whether a launch holds it: exactly, and with the digest of a run that nobody disturbed.
 use bytes::Bytes;
-use stagepages_proto::v1::{LedgerOrder, OrderingMode, Platform};
-use stagepages_tests::{Bench, Contents, Extent, PAGE, ledger, page, page_hashes, region, spec};
+use stagepages_proto::v1::{LaunchSpec, LedgerOrder, OrderingMode, Platform};
 
 use super::plan::{Task, plan};
+use crate::api::Extent;
+use crate::bench::Bench;
 use crate::calls::Key;
+use crate::contents::{Contents, PAGE, page};
+use crate::ledger::{ledger, page_hashes};
+use crate::spec::{region, spec};
 
-/// MiB of the image: enough to be cut off many times, or what the caller asks for.
-fn mib() -> u64 {
-    std::env::var("STAGEPAGES_IMAGE_MIB").map_or(4, |mib| {
-        mib.parse().expect("STAGEPAGES_IMAGE_MIB is a number")
-    })
-}
-
+/// What is staged.
 #[derive(Debug)]
-pub(crate) struct Image {
-    pub(crate) bytes: Bytes,
-    pub(crate) pages: u64,
-    hashes: Vec<[u8; 32]>,
+pub struct Image {
+    /// Its contents.
+    pub bytes: Bytes,
+    /// How many pages.
+    pub pages: u64,
+    /// Of each page.
+    pub hashes: Vec<[u8; 32]>,
     /// Of a SEQUENCED launch that was staged without any trouble; empty where the platform has none.
-    digest: Bytes,
+    pub digest: Bytes,
 }
 
 impl Image {
-    pub(crate) async fn new(bench: &Bench) -> Self {
-        let pages = (mib() << 20) / PAGE;
-        let mut bytes = Contents::new(0x1337).pages(pages).to_vec();
+    /// Contents without a digest to compare with. Another `seed` gives other bytes in most pages.
+    ///
+    /// # Panics
+    /// If that many bytes do not fit the address space.
+    #[must_use]
+    pub fn random(seed: u64, pages: u64) -> Self {
+        let mut bytes = Contents::new(seed).pages(pages).to_vec();
         // Some pages of zeros, and some like their neighbours: nothing may rest on all being different.
         for (number, page) in bytes.chunks_mut(4096).enumerate() {
             match number % 16 {
@@ -38,25 +43,48 @@ impl Image {
             .chunks(4096)
             .map(|page| blake3::hash(page).into())
             .collect();
-        let mut image = Self {
+        Self {
             bytes: bytes.into(),
             pages,
             hashes,
             digest: Bytes::new(),
-        };
+        }
+    }
+
+    /// The same image for each platform, with its digest there.
+    ///
+    /// # Panics
+    /// If staging it is refused.
+    pub async fn new(bench: &Bench, pages: u64) -> Self {
+        let mut image = Self::random(0x1337, pages);
         image.digest = image.undisturbed(bench).await;
         image
     }
 
+    /// A launch that the image fills.
+    #[must_use]
+    pub fn spec(&self, platform: Platform, mode: OrderingMode) -> LaunchSpec {
+        LaunchSpec {
+            ordering: mode.into(),
+            ..spec(platform, [region(page(0), self.pages * PAGE)])
+        }
+    }
+
     /// Creates a launch that the image fills.
-    pub(crate) async fn launch(&self, bench: &Bench, mode: OrderingMode) -> String {
-        let mut spec = spec(bench.platform, [region(page(0), self.pages * PAGE)]);
-        spec.ordering = mode.into();
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub async fn launch(&self, bench: &Bench, mode: OrderingMode) -> String {
+        let spec = self.spec(bench.platform, mode);
         bench.api.create("", spec).await.unwrap().name
     }
 
     /// The extent of a task.
-    pub(crate) fn extent(&self, task: &Task) -> Extent {
+    ///
+    /// # Panics
+    /// If the task is not of this image.
+    #[must_use]
+    pub fn extent(&self, task: &Task) -> Extent {
         let at = |page: u64| usize::try_from(page * PAGE).unwrap();
         let bytes = self
             .bytes
@@ -75,8 +103,11 @@ impl Image {
         digest
     }
 
-    /// Holds a launch against the image, ends it, and returns its digest.
-    pub(crate) async fn end(&self, bench: &Bench, name: &str, mode: OrderingMode) -> Bytes {
+    /// Holds a launch against the image, and returns its digest.
+    ///
+    /// # Panics
+    /// If it does not hold the image.
+    pub async fn check(&self, bench: &Bench, name: &str, mode: OrderingMode) -> Bytes {
         let runs = ledger(&bench.api, name, LedgerOrder::Gpa, 0).await;
         let installed = page_hashes(&runs);
         let expected = (0..).map(page).zip(self.hashes.iter().copied().map(Some));
@@ -95,8 +126,17 @@ impl Image {
                 "the digest of an undisturbed run"
             );
         }
+        launch.launch_digest
+    }
+
+    /// As [`Self::check`], and ends the launch.
+    ///
+    /// # Panics
+    /// If it does not hold the image.
+    pub async fn end(&self, bench: &Bench, name: &str, mode: OrderingMode) -> Bytes {
+        let digest = self.check(bench, name, mode).await;
         bench.api.abort(name).await.unwrap();
         bench.api.delete(name).await.unwrap();
-        launch.launch_digest
+        digest
     }
 }

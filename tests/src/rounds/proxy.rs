@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use stagepages_tests::Contents;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+
+use crate::contents::Contents;
 
 /// Longest delay of one piece, in microseconds.
 const DELAY: u64 = 3000;
@@ -26,21 +27,27 @@ const ANSWER_BYTES: u64 = 8 << 10;
 
 /// What a proxy may do.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Faults {
+pub struct Faults {
     /// Connections that are refused or cut, at most.
-    pub(crate) count: u64,
+    pub count: u64,
     /// Bytes of requests that pass before a cut, at most.
-    pub(crate) request_bytes: u64,
+    pub request_bytes: u64,
     /// Where its random numbers start.
-    pub(crate) seed: u64,
+    pub seed: u64,
 }
 
-/// A running proxy; it ends when dropped, and its connections with it.
-#[derive(Debug)]
-pub(crate) struct Proxy {
+/// A running proxy; it ends when its last clone is dropped, and its connections with it.
+#[derive(Debug, Clone)]
+pub struct Proxy {
     socket: PathBuf,
     shared: Arc<Shared>,
-    accepting: JoinHandle<()>,
+    _accepting: Arc<Accepting>,
+}
+
+#[derive(Debug)]
+struct Accepting {
+    socket: PathBuf,
+    task: JoinHandle<()>,
 }
 
 #[derive(Debug)]
@@ -68,9 +75,25 @@ enum Fate {
 #[derive(Debug)]
 struct Cut;
 
+impl Faults {
+    /// A proxy that passes everything on.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            count: 0,
+            request_bytes: 1,
+            seed: 0,
+        }
+    }
+}
+
 impl Proxy {
     /// Listens at `socket` and passes on to `upstream`.
-    pub(crate) fn start(socket: PathBuf, upstream: &Path, faults: Faults) -> Self {
+    ///
+    /// # Panics
+    /// If it cannot listen there.
+    #[must_use]
+    pub fn start(socket: PathBuf, upstream: &Path, faults: Faults) -> Self {
         let listener = UnixListener::bind(&socket).unwrap();
         let shared = Arc::new(Shared {
             upstream: upstream.to_owned(),
@@ -81,28 +104,36 @@ impl Proxy {
             refusals: AtomicU64::new(0),
             passed: watch::Sender::new(0),
         });
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        let accepting = Accepting {
+            socket: socket.clone(),
+            task: tokio::spawn(accept(listener, Arc::clone(&shared))),
+        };
         Self {
             socket,
             shared,
-            accepting,
+            _accepting: Arc::new(accepting),
         }
     }
 
     /// Where it listens.
-    pub(crate) fn socket(&self) -> &Path {
+    #[must_use]
+    pub fn socket(&self) -> &Path {
         &self.socket
     }
 
     /// Waits until `bytes` more bytes of requests have passed.
-    pub(crate) async fn passes(&self, bytes: u64) {
+    ///
+    /// # Panics
+    /// Never: what it counts lives as long as it does.
+    pub async fn passes(&self, bytes: u64) {
         let mut passed = self.shared.passed.subscribe();
         let until = *passed.borrow() + bytes;
         passed.wait_for(|passed| *passed >= until).await.unwrap();
     }
 
     /// Connections that were cut, and that were refused.
-    pub(crate) fn given(&self) -> (u64, u64) {
+    #[must_use]
+    pub fn given(&self) -> (u64, u64) {
         let Shared { cuts, refusals, .. } = &*self.shared;
         (
             cuts.load(Ordering::Relaxed),
@@ -111,9 +142,9 @@ impl Proxy {
     }
 }
 
-impl Drop for Proxy {
+impl Drop for Accepting {
     fn drop(&mut self) {
-        self.accepting.abort();
+        self.task.abort();
         std::fs::remove_file(&self.socket).ok();
     }
 }

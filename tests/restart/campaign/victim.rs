@@ -1,0 +1,91 @@
+//! What is killed.
+use nix::sys::signal::{Signal, kill};
+use stagepages_tests::{Api, Bench, Contents, eventually};
+
+use super::load::Load;
+
+/// A part of the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Victim {
+    Daemon,
+    Host,
+    Client,
+    /// Supervisor, daemon and client; the service is started again.
+    AllButHosts,
+    /// Supervisor, daemon, hosts and client; the service is started again.
+    All,
+}
+
+impl Victim {
+    /// Who can be killed. In a pid namespace nothing outlives the supervisor.
+    pub(super) fn all(contained: bool) -> &'static [Self] {
+        if contained {
+            &[Self::Daemon, Self::All, Self::Host, Self::Client]
+        } else {
+            &[
+                Self::Daemon,
+                Self::AllButHosts,
+                Self::Host,
+                Self::All,
+                Self::Client,
+            ]
+        }
+    }
+
+    /// Whether launches may be over afterwards.
+    pub(super) fn ends_launches(self) -> bool {
+        matches!(self, Self::Host | Self::All)
+    }
+
+    /// How often `stagectl` is killed.
+    pub(super) fn clients(self) -> u64 {
+        match self {
+            Self::Client => 3,
+            Self::AllButHosts | Self::All => 1,
+            Self::Daemon | Self::Host => 0,
+        }
+    }
+
+    /// How often everything else is.
+    pub(super) fn times(self, random: &mut Contents) -> u64 {
+        match self {
+            Self::Client => 0,
+            Self::Daemon | Self::AllButHosts => 1 + random.below(3),
+            Self::Host | Self::All => 1,
+        }
+    }
+
+    /// Kills it; afterwards the service is there again, or on its way.
+    pub(super) async fn kill(self, bench: &mut Bench, load: &[Load], random: &mut Contents) {
+        match self {
+            Self::Daemon => {
+                bench.daemon.kill_daemon();
+            }
+            Self::Host => {
+                let length = u64::try_from(load.len()).unwrap();
+                let load = &load[usize::try_from(random.below(length)).unwrap()];
+                kill(bench.daemon.host(&load.launch), Signal::SIGKILL).unwrap();
+            }
+            Self::AllButHosts | Self::All => tokio::task::block_in_place(|| {
+                match self {
+                    Self::All => bench.daemon.kill_all(),
+                    _ => bench.daemon.kill_all_but_hosts(),
+                }
+                bench.daemon.start_again();
+            }),
+            Self::Client => {}
+        }
+    }
+}
+
+/// Waits until a daemon serves, and connects to it.
+pub(super) async fn meet(bench: &mut Bench) {
+    let socket = bench.daemon.socket().to_owned();
+    bench.api = eventually("a daemon that serves", async || {
+        let api = Api::try_unix(&socket).await?;
+        let request = stagepages_proto::v1::GetNodeInfoRequest {};
+        api.node.clone().get_node_info(request).await.ok()?;
+        Some(api)
+    })
+    .await;
+}

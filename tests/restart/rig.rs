@@ -1,0 +1,112 @@
+//! What the directed tests begin with: a daemon that may be killed, and launches that are known to the page.
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use stagepages_proto::v1::{Launch, LaunchSpec, LaunchState, Platform};
+use stagepages_tests::{
+    Bench, Contents, DaemonOptions, Extent, PAGE, Refusal, eventually, page, region, spec,
+};
+
+/// Pages of the launches made here.
+pub(crate) const PAGES: u64 = 64;
+
+/// Runs `test` on `sim` and, where this machine has it, on `kvm`; the daemon is the test's to kill, and must end cleanly.
+pub(crate) async fn on_every_platform(test: impl AsyncFn(Bench) -> Bench) {
+    for platform in [Platform::Sim, Platform::Kvm] {
+        on(&DaemonOptions::new(), platform, &test).await;
+    }
+}
+
+/// The same on one platform.
+pub(crate) async fn on(
+    options: &DaemonOptions,
+    platform: Platform,
+    test: impl AsyncFn(Bench) -> Bench,
+) {
+    if let Some(bench) = Bench::start(options, platform).await {
+        test(bench).await.end().await;
+    }
+}
+
+/// A spec with 64 pages of memory and this lease.
+pub(crate) fn leased(platform: Platform, seconds: i64) -> LaunchSpec {
+    LaunchSpec {
+        lease: Some(prost_types::Duration { seconds, nanos: 0 }),
+        ..spec(platform, [region(page(0), PAGES * PAGE)])
+    }
+}
+
+/// A launch with its first `pages` pages installed.
+pub(crate) async fn staged(bench: &Bench, id: &str, pages: u64) -> Launch {
+    let launch = bench.launch(id).await;
+    let data = Contents::new(pages).pages(pages);
+    let staged = bench
+        .api
+        .stage(&launch.name, Extent::normal(page(0), data))
+        .await;
+    assert_eq!(staged.unwrap().installed_pages, pages);
+    launch
+}
+
+/// The launch once its host has answered the daemon, when `wanted` says so.
+pub(crate) async fn when(
+    bench: &Bench,
+    name: &str,
+    what: &str,
+    wanted: impl Fn(&Launch) -> bool,
+) -> Launch {
+    eventually(what, async || match bench.api.get(name).await {
+        Ok(launch) => Some(launch).filter(&wanted),
+        Err(status) => {
+            let refusal = Refusal::of(&status);
+            assert_eq!(refusal.reason, "HOST_UNREACHABLE", "{refusal:?}");
+            None
+        }
+    })
+    .await
+}
+
+/// The launch once it is over and its host is gone.
+pub(crate) async fn over(bench: &Bench, name: &str) -> Launch {
+    when(bench, name, "the end of a launch", |launch| {
+        launch.state() == LaunchState::Aborted && launch.resources_released
+    })
+    .await
+}
+
+/// The launch once its host has answered the daemon.
+pub(crate) async fn answered(bench: &Bench, name: &str) -> Launch {
+    when(bench, name, "a host's answer", |_| true).await
+}
+
+/// Kills the daemon, and waits for the next.
+pub(crate) async fn renew_daemon(bench: &mut Bench) {
+    bench.daemon.kill_daemon();
+    bench.reborn().await;
+}
+
+/// Kills supervisor and daemon, does `meanwhile`, and starts the service again.
+pub(crate) async fn renew_service(bench: &mut Bench, meanwhile: impl FnOnce(&mut Bench)) {
+    tokio::task::block_in_place(|| {
+        bench.daemon.kill_all_but_hosts();
+        meanwhile(bench);
+        bench.daemon.start_again();
+    });
+    bench.api = stagepages_tests::Api::unix(bench.daemon.socket()).await;
+}
+
+pub(crate) fn send(process: Pid, signal: Signal) {
+    kill(process, signal).unwrap();
+}
+
+/// Waits until no launch host lives.
+pub(crate) async fn no_hosts(bench: &Bench) {
+    eventually("the end of all hosts", async || {
+        (bench.daemon.hosts() == 0).then_some(())
+    })
+    .await;
+}
+
+/// A firmware that is slow enough to be interrupted.
+pub(crate) const SLOW: Duration = Duration::from_millis(2);
