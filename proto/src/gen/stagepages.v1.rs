@@ -886,7 +886,7 @@ pub struct AttachConsoleRequest {
     /// If set, MUST equal the launch's uid.
     #[prost(string, tag = "2")]
     pub uid: ::prost::alloc::string::String,
-    /// Input for the guest's serial port.
+    /// Input for the guest's serial port, at most 4096 bytes.
     #[prost(bytes = "bytes", tag = "3")]
     pub input: ::prost::bytes::Bytes,
 }
@@ -1349,6 +1349,8 @@ pub mod launch_service_client {
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: the id or the spec; BadRequest names each field.
+        /// * `INVALID_ARGUMENT` / INVALID_VCPU_STATE: a register of `vcpu_states` holds what the vCPU does not allow; BadRequest names the field.
+        /// * `UNIMPLEMENTED` / UNSUPPORTED_OPERATION: more than one vCPU, or vCPU states, where the platform's launch hosts have none.
         /// * `ALREADY_EXISTS` / LAUNCH_EXISTS: the id is in use by a launch with another spec.
         /// * `FAILED_PRECONDITION` / PLATFORM_UNAVAILABLE: this machine lacks what the platform needs; each missing thing is named.
         /// * `RESOURCE_EXHAUSTED` / NO_CAPACITY: more memory than the cap on regions, more launches than the limit, or the kernel had no memory.
@@ -1651,13 +1653,13 @@ pub mod launch_service_client {
         }
         /// Lists the ledger: which pages are installed, as runs, in order of GPA or of installation.
         ///
-        /// The launch MUST NOT be ABORTED (its pages are gone). Pages installed between two calls appear if they lie behind the token's
+        /// The launch MUST NOT be ABORTED or STOPPED (its pages are gone). Pages installed between two calls appear if they lie behind the token's
         /// position in the chosen order; with INSTALLATION order nothing is ever missed or repeated.
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a bad name, token or order.
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
-        /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is ABORTED; LEASE_EXPIRED if its lease was why.
+        /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is ABORTED or STOPPED; LEASE_EXPIRED if its lease was why.
         /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
         pub async fn list_installed_pages(
             &mut self,
@@ -1872,6 +1874,9 @@ pub mod launch_service_client {
         /// Errors:
         /// * `FAILED_PRECONDITION` / WRONG_STATE: the guest never ran.
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: no name in the first request, or another one later.
+        /// * `INVALID_ARGUMENT` / MESSAGE_TOO_LARGE: more input in one request than that takes.
+        /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many are attached that could all pause at once; retry after RetryInfo.
+        /// * `UNAVAILABLE` / DRAINING: the daemon is shutting down; the guest runs on.
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
         pub async fn attach_console(
             &mut self,
@@ -1988,6 +1993,8 @@ pub mod launch_service_server {
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: the id or the spec; BadRequest names each field.
+        /// * `INVALID_ARGUMENT` / INVALID_VCPU_STATE: a register of `vcpu_states` holds what the vCPU does not allow; BadRequest names the field.
+        /// * `UNIMPLEMENTED` / UNSUPPORTED_OPERATION: more than one vCPU, or vCPU states, where the platform's launch hosts have none.
         /// * `ALREADY_EXISTS` / LAUNCH_EXISTS: the id is in use by a launch with another spec.
         /// * `FAILED_PRECONDITION` / PLATFORM_UNAVAILABLE: this machine lacks what the platform needs; each missing thing is named.
         /// * `RESOURCE_EXHAUSTED` / NO_CAPACITY: more memory than the cap on regions, more launches than the limit, or the kernel had no memory.
@@ -2163,13 +2170,13 @@ pub mod launch_service_server {
         >;
         /// Lists the ledger: which pages are installed, as runs, in order of GPA or of installation.
         ///
-        /// The launch MUST NOT be ABORTED (its pages are gone). Pages installed between two calls appear if they lie behind the token's
+        /// The launch MUST NOT be ABORTED or STOPPED (its pages are gone). Pages installed between two calls appear if they lie behind the token's
         /// position in the chosen order; with INSTALLATION order nothing is ever missed or repeated.
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a bad name, token or order.
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
-        /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is ABORTED; LEASE_EXPIRED if its lease was why.
+        /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is ABORTED or STOPPED; LEASE_EXPIRED if its lease was why.
         /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
         async fn list_installed_pages(
             &self,
@@ -2286,6 +2293,9 @@ pub mod launch_service_server {
         /// Errors:
         /// * `FAILED_PRECONDITION` / WRONG_STATE: the guest never ran.
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: no name in the first request, or another one later.
+        /// * `INVALID_ARGUMENT` / MESSAGE_TOO_LARGE: more input in one request than that takes.
+        /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many are attached that could all pause at once; retry after RetryInfo.
+        /// * `UNAVAILABLE` / DRAINING: the daemon is shutting down; the guest runs on.
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
         async fn attach_console(
             &self,
