@@ -5,7 +5,7 @@ use stagepages_tests::{Contents, Extent, eventually, page, region, snapshot, spe
 use crate::rig::on_every_platform;
 
 /// Moments: the call is on its way, a host is there, its socket is, and so on up to the answer.
-const MOMENTS: u64 = 6;
+const MOMENTS: u64 = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_launch_that_is_asked_for_again_is_there_once() {
@@ -22,7 +22,7 @@ async fn a_launch_that_is_asked_for_again_is_there_once() {
                 (moment == 0 || began).then_some(())
             })
             .await;
-            for _ in 0..moment * moment * 50 {
+            for _ in 0..moment * moment * 100 {
                 tokio::task::yield_now().await;
             }
             bench.daemon.kill_daemon();

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! chance     campaign: kill -9 of daemon, host, client, all but hosts, and all, under load, also as PID 1 of a pid namespace
-//! rules      answers  creation  finish  ends  records  directories  leases  hung  signals  upgrade
+//! rules      answers  creation  ends  directories  leases  hung  signals
 //! strangers  impostors: whatever else listens where a host should  fence: daemons of another epoch, hosts of another version
 //! history    old_host: a host program from before the latest version of the private protocol
 //! ```
@@ -28,6 +28,11 @@ mod campaign;
 mod creation;
 mod directories;
 mod ends;
+mod fence;
 mod hung;
+mod impostors;
 mod leases;
+mod old_host;
 mod rig;
+mod signals;
+mod strangers;

@@ -18,6 +18,15 @@ pub(crate) async fn on_every_platform(test: impl AsyncFn(Bench) -> Bench) {
     }
 }
 
+/// The same on both at once: for tests that mostly wait.
+pub(crate) async fn on_both_at_once(test: impl AsyncFn(Bench) -> Bench) {
+    let options = DaemonOptions::new();
+    tokio::join!(
+        on(&options, Platform::Sim, &test),
+        on(&options, Platform::Kvm, &test)
+    );
+}
+
 /// The same on one platform.
 pub(crate) async fn on(
     options: &DaemonOptions,

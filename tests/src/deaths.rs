@@ -70,6 +70,15 @@ impl Daemon {
         host
     }
 
+    /// The process of the daemon, if there is one. Two of them are one that leaves and one that comes: then there is none yet.
+    #[must_use]
+    pub fn find_daemon(&self) -> Option<Pid> {
+        let members = self.members();
+        let mut daemons = members.iter().filter(|member| member.has_role("daemon"));
+        let daemon = daemons.next().map(|member| member.pid);
+        daemon.filter(|_| daemons.next().is_none())
+    }
+
     /// How many launch hosts live.
     #[must_use]
     pub fn hosts(&self) -> usize {

@@ -28,8 +28,8 @@ use stagepages_host::protocol::{self, Command, Ping};
 
 use super::{
     Answer, Ending, HostLink, Launch, LinkLost, Nursery, Record, Staging,
-    greeting::{Greeting, dial},
-    pulse::gets_on,
+    greeting::{Greeting, dial, is_from},
+    pulse::{gets_on, rests},
     record::time,
     supervisor_link::HostChild,
     wires::Wires,
@@ -41,6 +41,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often it is asked for one while it finishes what it has.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often in a row it may say meanwhile that it has nothing to finish.
+const MOST_IDLE: u32 = 5;
 
 /// A process that may be a launch's host.
 #[derive(Debug)]
@@ -117,7 +120,7 @@ impl Nursery {
         };
         let wires = Wires::new();
         let link = dial(path, wires.told()).map_err(|error| unusable(&error))?;
-        let answer = self.greet(&link).await?;
+        let answer = self.greet(&link, pid).await?;
         let greeting = Greeting::from_answer(answer, pid).map_err(|error| unusable(&error))?;
         if greeting.record.is_empty() || greeting.snapshot.is_none() {
             link.close();
@@ -137,23 +140,30 @@ impl Nursery {
     }
 
     /// Greets a host, and waits for as long as it gets on with what it has.
-    async fn greet(&self, link: &HostLink) -> Result<Answer, NotAdopted> {
+    async fn greet(&self, link: &HostLink, pid: Option<u32>) -> Result<Answer, NotAdopted> {
         let lost = |_lost: LinkLost| NotAdopted::Unusable("it hung up".to_owned());
         let posted = link.post(Command::Hello(self.hello()), &[], None).await;
         let mut greeted = pin!(posted.map_err(lost)?.answer());
+        let mut idle = 0;
         loop {
             if let Ok(answer) = tokio::time::timeout(ASK_EVERY, &mut greeted).await {
                 return answer.map_err(lost);
             }
             let ping = link.call(Command::Ping(Ping {}), &[], None);
-            match tokio::time::timeout(PATIENCE, ping).await {
+            let text = match tokio::time::timeout(PATIENCE, ping).await {
                 Ok(Err(gone)) => return Err(lost(gone)),
-                Ok(Ok(answer)) if gets_on(&answer) => {}
-                Ok(Ok(_)) | Err(_) => {
-                    let text = "it gives no sign of life".to_owned();
-                    return Err(NotAdopted::Unusable(text));
+                Ok(Ok(answer)) if !is_from(&answer, pid) => "another process answers for it",
+                Ok(Ok(answer)) if gets_on(&answer) => {
+                    // One that waits for requests has this greeting.
+                    idle = if rests(&answer) { idle + 1 } else { 0 };
+                    if idle < MOST_IDLE {
+                        continue;
+                    }
+                    "it does not answer a greeting"
                 }
-            }
+                Ok(Ok(_)) | Err(_) => "it gives no sign of life",
+            };
+            return Err(NotAdopted::Unusable(text.to_owned()));
         }
     }
 

@@ -57,14 +57,13 @@ pub(super) enum Stranger {
 impl Greeting {
     /// Reads the answer to a greeting, which MUST come from process `pid`, if that is known.
     pub(super) fn from_answer(answer: Answer, pid: Option<u32>) -> Result<Self, Stranger> {
+        let known = is_from(&answer, pid);
         let welcome = match answer.outcome {
             Ok(Outcome::Welcome(welcome)) => welcome,
             Ok(other) => return Err(Stranger::Answer(format!("{other:?}"))),
             Err(refusal) => return Err(Stranger::Answer(refusal.message)),
         };
-        let sender = answer.sender.filter(|sender| {
-            pid.is_none_or(|pid| u32::try_from(*sender).is_ok_and(|sender| sender == pid))
-        });
+        let sender = answer.sender.filter(|_| known);
         let Some(sender) = sender else {
             return Err(Stranger::Process {
                 found: answer.sender,
@@ -81,6 +80,12 @@ impl Greeting {
             snapshot: answer.snapshot,
         })
     }
+}
+
+/// Whether the kernel says that process `pid` answered; anyone does where that is not known.
+pub(super) fn is_from(answer: &Answer, pid: Option<u32>) -> bool {
+    let sender = answer.sender.and_then(|sender| u32::try_from(sender).ok());
+    sender.is_some() && (pid.is_none() || sender == pid)
 }
 
 /// Connects to a host's socket.

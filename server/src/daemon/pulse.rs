@@ -76,3 +76,8 @@ pub(super) fn gets_on(answer: &Answer) -> bool {
         Ok(_) | Err(_) => false,
     }
 }
+
+/// Whether the launch thread waits for requests.
+pub(super) fn rests(answer: &Answer) -> bool {
+    matches!(&answer.outcome, Ok(Outcome::Pong(pong)) if pong.silent_millis == 0)
+}

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   two clients, the same numbered calls  ─▶ proxy ─▶ launch "numbered", SEQUENCED
-//!   two clients, other bytes each         ─▶ proxy ─▶ launch "rivals", UNORDERED        any of: daemon, a host, a client, all but hosts, all
+//!   two clients, other bytes each         ─▶ proxy ─▶ launch "rivals", UNORDERED        any of: daemon, a host, a client, all but hosts, all; or an upgrade
 //!   stagectl stage, killed and resumed    ─▶ proxy ─▶ launch "tool", either               ▲
 //!                                               └──── after so many bytes ───────────────┘
 //! ```
@@ -27,7 +27,7 @@ const PAGES: u64 = 128;
 
 /// Rounds of all kinds together: each kind once, or what the caller asks for.
 fn rounds() -> u64 {
-    number("STAGEPAGES_ROUNDS").unwrap_or(20)
+    number("STAGEPAGES_ROUNDS").unwrap_or(24)
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -81,7 +81,7 @@ impl Round<'_> {
             Victim::Host => assert_eq!(over, 1, "the others are unharmed: {found:?}"),
             // One that was complete may have been so before.
             Victim::All => assert_eq!(over, load.len(), "none vanishes: {found:?}"),
-            Victim::Daemon | Victim::AllButHosts | Victim::Client => {}
+            Victim::Daemon | Victim::AllButHosts | Victim::Upgrade | Victim::Client => {}
         }
         self.once_more(&mut bench, &load, &found).await;
         println!("round {number} is done");

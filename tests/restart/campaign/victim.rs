@@ -14,19 +14,28 @@ pub(super) enum Victim {
     AllButHosts,
     /// Supervisor, daemon, hosts and client; the service is started again.
     All,
+    /// Nothing is killed: the supervisor goes on as another build, and its daemon gives way to one of that.
+    Upgrade,
 }
 
 impl Victim {
     /// Who can be killed. In a pid namespace nothing outlives the supervisor.
     pub(super) fn all(contained: bool) -> &'static [Self] {
         if contained {
-            &[Self::Daemon, Self::All, Self::Host, Self::Client]
+            &[
+                Self::Daemon,
+                Self::All,
+                Self::Host,
+                Self::Upgrade,
+                Self::Client,
+            ]
         } else {
             &[
                 Self::Daemon,
                 Self::AllButHosts,
                 Self::Host,
                 Self::All,
+                Self::Upgrade,
                 Self::Client,
             ]
         }
@@ -42,7 +51,7 @@ impl Victim {
         match self {
             Self::Client => 3,
             Self::AllButHosts | Self::All => 1,
-            Self::Daemon | Self::Host => 0,
+            Self::Daemon | Self::Host | Self::Upgrade => 0,
         }
     }
 
@@ -51,7 +60,7 @@ impl Victim {
         match self {
             Self::Client => 0,
             Self::Daemon | Self::AllButHosts => 1 + random.below(3),
-            Self::Host | Self::All => 1,
+            Self::Host | Self::All | Self::Upgrade => 1,
         }
     }
 
@@ -73,9 +82,27 @@ impl Victim {
                 }
                 bench.daemon.start_again();
             }),
+            Self::Upgrade => upgrade(bench, load).await,
             Self::Client => {}
         }
     }
+}
+
+/// Upgrades the supervisor, and waits for the daemon that follows.
+async fn upgrade(bench: &Bench, load: &[Load]) {
+    let hosts = || -> Vec<_> {
+        let launches = load.iter().map(|load| &load.launch);
+        launches.map(|launch| bench.daemon.host(launch)).collect()
+    };
+    let before = (bench.daemon.pid(), hosts());
+    let retired = bench.daemon.daemon_pid();
+    kill(bench.daemon.pid(), Signal::SIGUSR2).unwrap();
+    eventually("another daemon", async || {
+        let daemon = bench.daemon.find_daemon()?;
+        (daemon != retired).then_some(())
+    })
+    .await;
+    assert_eq!((bench.daemon.pid(), hosts()), before, "the same processes");
 }
 
 /// Waits until a daemon serves, and connects to it.

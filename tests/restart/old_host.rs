@@ -1,0 +1,214 @@
+//! A host program from before the latest version of the private protocol, which a newer daemon takes over and goes on with.
+//!
+//! It is built from this repository's own history: from the commit before the one that raised `protocol::VERSION`. Where there is no history, or
+//! not that far back, one visible line says so.
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use stagepages_host::protocol;
+use stagepages_proto::v1::{
+    LaunchState, OrderingMode, Platform, SetVcpuStateRequest, StartLaunchRequest, VcpuReset,
+    VcpuState, vcpu_state,
+};
+use stagepages_tests::{
+    Bench, Contents, DaemonOptions, Extent, GuestMemory, Key, PAGE, page, refused, region, say,
+    snapshot, spec,
+};
+
+use crate::rig::{answered, on, over, renew_daemon, renew_service};
+
+const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const CALLS: u64 = 8;
+const LENGTH: u64 = 4;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_host_is_adopted_and_goes_on() {
+    let Some(program) = tokio::task::block_in_place(old_program) else {
+        return;
+    };
+    for platform in [Platform::Sim, Platform::Kvm] {
+        let name = match platform {
+            Platform::Sim => "sim",
+            _ => "kvm",
+        };
+        let calm = calm_digest(platform).await;
+        let options = DaemonOptions::new()
+            .config(&format!("[host.{name}]"))
+            .config(&format!("program = {:?}", program.display().to_string()));
+        on(&options, platform, async |mut bench| {
+            adopted(&mut bench, &program, &calm).await;
+            bench
+        })
+        .await;
+    }
+}
+
+/// Numbered calls, some of them before each kill.
+async fn adopted(bench: &mut Bench, program: &Path, calm: &[u8]) {
+    let mut wanted = spec(bench.platform, [region(page(0), CALLS * LENGTH * PAGE)]);
+    wanted.ordering = OrderingMode::Sequenced.into();
+    wanted.labels.insert("old".to_owned(), "host".to_owned());
+    let launch = bench.api.create("vm", wanted).await.unwrap();
+    let host = bench.daemon.host(&launch);
+    let runs = std::fs::read_link(format!("/proc/{host}/exe")).unwrap();
+    assert_eq!(runs, program, "the old program runs");
+    let mut answers = Vec::new();
+    for number in 0..CALLS {
+        let answer = bench.api.stage_request(request(&launch.name, number)).await;
+        answers.push(answer.unwrap());
+        match number {
+            2 => renew_daemon(bench).await,
+            4 => renew_service(bench, |_| {}).await,
+            _ => continue,
+        }
+        let now = answered(bench, &launch.name).await;
+        assert_eq!((&now.uid, now.state()), (&launch.uid, LaunchState::Staging));
+        assert_eq!(now.spec, launch.spec);
+        assert_eq!(bench.daemon.host(&launch), host, "the same process");
+        for (number, answer) in (0..).zip(&answers) {
+            let kept = Key::Number(number).result(&bench.api, &launch.name).await;
+            assert_eq!(kept.unwrap(), *answer);
+        }
+    }
+    guests_are_refused(bench, &launch.name).await;
+    let memory = GuestMemory::open(host.as_raw().unsigned_abs(), CALLS * LENGTH * PAGE);
+    let length = usize::try_from(CALLS * LENGTH * PAGE).unwrap();
+    assert!(memory.read(page(0), length) == data(), "other bytes");
+    let finished = bench.api.finish(&launch.name, "").await.unwrap();
+    assert_eq!(finished.state(), LaunchState::Finished);
+    assert_eq!(finished.launch_digest, calm);
+    start_is_refused(bench, &launch.name).await;
+    snapshot(&bench.api, &launch.name).await;
+    renew_daemon(bench).await;
+    answered(bench, &launch.name).await;
+    snapshot(&bench.api, &launch.name).await;
+    bench.api.abort(&launch.name).await.unwrap();
+    over(bench, &launch.name).await;
+}
+
+/// What came with the latest version is refused by name, and costs the launch nothing.
+async fn guests_are_refused(bench: &Bench, name: &str) {
+    let mut launches = bench.api.launches.clone();
+    let state = VcpuState {
+        index: 0,
+        state: Some(vcpu_state::State::Reset(VcpuReset {})),
+    };
+    let set = SetVcpuStateRequest {
+        name: name.to_owned(),
+        uid: String::new(),
+        state: Some(state),
+    };
+    refused(launches.set_vcpu_state(set).await, "UNSUPPORTED_OPERATION");
+}
+
+async fn start_is_refused(bench: &Bench, name: &str) {
+    let start = StartLaunchRequest {
+        name: name.to_owned(),
+        uid: String::new(),
+    };
+    let started = bench.api.launches.clone().start_launch(start).await;
+    refused(started, "UNSUPPORTED_OPERATION");
+}
+
+/// The digest of the same calls to a host of today.
+async fn calm_digest(platform: Platform) -> Vec<u8> {
+    let Some(bench) = Bench::start(&DaemonOptions::new(), platform).await else {
+        return Vec::new();
+    };
+    let mut wanted = spec(platform, [region(page(0), CALLS * LENGTH * PAGE)]);
+    wanted.ordering = OrderingMode::Sequenced.into();
+    let launch = bench.api.create("calm", wanted).await.unwrap();
+    for number in 0..CALLS {
+        let answer = bench.api.stage_request(request(&launch.name, number)).await;
+        assert_eq!(answer.unwrap().installed_pages, LENGTH);
+    }
+    let digest = bench.api.get(&launch.name).await.unwrap().launch_digest;
+    bench.end().await;
+    digest.to_vec()
+}
+
+fn data() -> bytes::Bytes {
+    Contents::new(0x01d).pages(CALLS * LENGTH)
+}
+
+fn request(name: &str, number: u64) -> stagepages_proto::v1::StagePagesRequest {
+    let at = |call: u64| usize::try_from(call * LENGTH * PAGE).unwrap();
+    let data = data().slice(at(number)..at(number + 1));
+    Key::Number(number).request(name, Extent::normal(page(number * LENGTH), data))
+}
+
+/// The old program, built once for each commit that it is of.
+fn old_program() -> Option<PathBuf> {
+    let line = format!("-Spub const VERSION: u32 = {};", protocol::VERSION);
+    let raised = git(&[
+        "log",
+        "-1",
+        "--format=%H",
+        &line,
+        "--",
+        "server/host/src/protocol/mod.rs",
+    ]);
+    let parent =
+        raised.and_then(|raised| git(&["rev-parse", "--verify", "--quiet", &format!("{raised}^")]));
+    let Some(commit) = parent else {
+        say(&format!(
+            "not tested here: an old host; the history does not show the commit before version {} of the private protocol",
+            protocol::VERSION
+        ));
+        return None;
+    };
+    // <target directory>/<profile's directory>/deps/<this test>
+    let test = std::env::current_exe().unwrap();
+    let target = test.ancestors().nth(3).unwrap();
+    let dir = target.join("old-host").join(&commit);
+    let program = dir.join("target/debug/stagepagesd");
+    if !program.is_file() {
+        say(&format!("building stagepagesd of commit {commit}, once"));
+        build(&commit, &dir);
+    }
+    Some(program.canonicalize().unwrap())
+}
+
+fn build(commit: &str, dir: &Path) {
+    let source = dir.join("source");
+    std::fs::create_dir_all(&source).unwrap();
+    let mut archive = Command::new("git")
+        .args(["-C", REPOSITORY, "archive", commit])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let unpacked = Command::new("tar")
+        .arg("-x")
+        .arg("-C")
+        .arg(&source)
+        .stdin(archive.stdout.take().unwrap())
+        .status();
+    assert!(unpacked.unwrap().success() && archive.wait().unwrap().success());
+    // As cheap as can be: it stages a few pages.
+    let built = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args([
+            "build",
+            "--package",
+            "stagepages-server",
+            "--bin",
+            "stagepagesd",
+        ])
+        .args(["--config", "profile.dev.debug=0"])
+        .args(["--config", "profile.dev.package.\"*\".opt-level=0"])
+        .arg("--target-dir")
+        .arg(dir.join("target"))
+        .current_dir(&source)
+        .stderr(Stdio::inherit())
+        .status();
+    assert!(built.unwrap().success(), "the old program does not build");
+}
+
+/// The first line that git prints; none if it cannot say, or has no git.
+fn git(args: &[&str]) -> Option<String> {
+    let mut command = Command::new("git");
+    command.args(["-C", REPOSITORY]).args(args);
+    let output = command.stderr(Stdio::null()).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let line = text.lines().next().filter(|_| output.status.success())?;
+    Some(line.to_owned())
+}
