@@ -13,7 +13,6 @@
 //! **Invariant:** no test learns anything from the time that passed; each ends with a tree of which nothing is left.
 #![forbid(unsafe_code)]
 #![expect(
-    clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
     reason = "helpers of tests: a panic is a failing assertion"

@@ -27,9 +27,10 @@ async fn an_old_host_is_adopted_and_goes_on() {
         return;
     };
     for platform in [Platform::Sim, Platform::Kvm] {
-        let name = match platform {
-            Platform::Sim => "sim",
-            _ => "kvm",
+        let name = if platform == Platform::Sim {
+            "sim"
+        } else {
+            "kvm"
         };
         let calm = calm_digest(platform).await;
         let options = DaemonOptions::new()

@@ -22,7 +22,7 @@ pub(crate) enum Says {
     Huge,
     /// Nothing, ever.
     Nothing,
-    /// To a greeting, what the host would say, in this version.
+    /// To a greeting, what the host would say, in this version; and signs of life.
     Welcome(u32, Vec<u8>),
     /// To a greeting nothing; but it gives signs of life.
     Alive,
@@ -88,6 +88,9 @@ fn talk(socket: &SeqSocket, says: &Says) {
             Says::Huge => socket.send(&vec![0; wire::MAX_FRAME], &[]),
             Says::Nothing => Ok(()),
             Says::Welcome(version, record) => answer(socket, &frame.bytes, |command| {
+                if matches!(command, protocol::Command::Ping(_)) {
+                    return Some(Outcome::Pong(Pong { silent_millis: 0 }));
+                }
                 matches!(command, protocol::Command::Hello(_)).then(|| {
                     Outcome::Welcome(Welcome {
                         version: *version,

@@ -76,9 +76,10 @@ impl Victim {
                 kill(bench.daemon.host(&load.launch), Signal::SIGKILL).unwrap();
             }
             Self::AllButHosts | Self::All => tokio::task::block_in_place(|| {
-                match self {
-                    Self::All => bench.daemon.kill_all(),
-                    _ => bench.daemon.kill_all_but_hosts(),
+                if self == Self::All {
+                    bench.daemon.kill_all();
+                } else {
+                    bench.daemon.kill_all_but_hosts();
                 }
                 bench.daemon.start_again();
             }),
