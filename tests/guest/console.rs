@@ -108,7 +108,7 @@ async fn a_flood_reaches_who_reads_and_a_slow_reader_holds_up_nobody() {
 }
 
 /// A guest that prints what it reads, and ends at a full stop.
-fn echo() -> Vec<u8> {
+pub(crate) fn echo() -> Vec<u8> {
     assemble(64, |a| {
         let (mut wait, mut done) = (a.create_label(), a.create_label());
         print(a, SERIAL, "> ")?;

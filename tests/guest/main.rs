@@ -19,5 +19,6 @@ mod listing;
 mod program;
 mod stagectl;
 mod stops;
+mod survival;
 mod terminal;
 mod vcpus;
