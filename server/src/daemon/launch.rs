@@ -144,7 +144,12 @@ impl Launch {
             finished: Mutex::new(finished),
         });
         launch.created_answer.get_or_init(|| {
-            let fresh = Status::fresh();
+            // Also of one that an earlier daemon created: the same answer.
+            let mut fresh = Status::fresh();
+            fresh.snapshot.digest = match launch.platform {
+                PlatformKind::Sim | PlatformKind::SevSnp => Some([0; 48]),
+                PlatformKind::Kvm | PlatformKind::Tdx => None,
+            };
             launch.describe_as(&fresh, &fresh.snapshot)
         });
         if let Some(child) = &launch.child {
