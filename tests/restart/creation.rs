@@ -1,8 +1,8 @@
 //! A daemon that is killed while it makes a launch: whoever asks again gets the launch, and there is one.
 use stagepages_proto::v1::LaunchState;
-use stagepages_tests::{Contents, Extent, eventually, page, region, snapshot, spec};
+use stagepages_tests::{Contents, Extent, eventually, lease_aside, page, region, snapshot, spec};
 
-use crate::rig::on_every_platform;
+use crate::rig::{on_every_platform, renew_daemon};
 
 /// Moments: the call is on its way, a host is there, its socket is, and so on up to the answer.
 const MOMENTS: u64 = 4;
@@ -47,6 +47,24 @@ async fn a_launch_that_is_asked_for_again_is_there_once() {
             let again = bench.api.create(&id, spec).await.unwrap();
             assert_eq!(again, launch, "the first answer");
         }
+        bench
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_answer_is_that_of_every_daemon() {
+    on_every_platform(async |mut bench| {
+        let spec = spec(bench.platform, [region(page(0), 64 << 12)]);
+        let first = bench.api.create("vm", spec.clone()).await.unwrap();
+        let found = bench.api.get("launches/vm").await.unwrap();
+        assert_eq!(lease_aside(&first), lease_aside(&found));
+        let data = Contents::new(1).pages(3);
+        let extent = Extent::normal(page(0), data);
+        bench.api.stage("launches/vm", extent).await.unwrap();
+        renew_daemon(&mut bench).await;
+        let again = bench.api.create("vm", spec).await.unwrap();
+        assert_eq!(lease_aside(&again), lease_aside(&first));
         bench
     })
     .await;

@@ -2,7 +2,7 @@
 use std::fs;
 
 use stagepages_proto::v1::Platform;
-use stagepages_tests::{Api, Bench, Daemon, DaemonOptions, refused};
+use stagepages_tests::{Bench, Daemon, DaemonOptions, refused};
 
 use crate::rig::{answered, on, on_every_platform, over, staged};
 
@@ -41,7 +41,7 @@ async fn a_record_that_is_torn_or_foreign_is_reported_and_left_alone() {
                 link,
             ]
         });
-        bench.api = Api::unix(bench.daemon.socket()).await;
+        bench.reborn().await;
         assert_eq!(bench.api.get(&whole.name).await.unwrap(), before);
         let log = bench.daemon.log();
         for scrap in &scraps {

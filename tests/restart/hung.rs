@@ -3,11 +3,11 @@ use nix::sys::signal::Signal;
 use stagepages_proto::v1::{AbortReason, LaunchState};
 use stagepages_tests::{Contents, Extent, Watcher, page, refused};
 
-use crate::rig::{leased, on_both_at_once, over, send, staged, when};
+use crate::rig::{leased, on_every_platform, over, send, staged, when};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_hangs_is_noticed_and_one_that_comes_back_too() {
-    on_both_at_once(async |bench| {
+    on_every_platform(async |bench| {
         let (hung, other) = (
             staged(&bench, "hung", 3).await,
             staged(&bench, "other", 3).await,
@@ -57,7 +57,7 @@ async fn a_host_that_hangs_is_noticed_and_one_that_comes_back_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lease_of_a_host_that_hangs_runs_on_whatever_waits_for_it() {
-    on_both_at_once(async |bench| {
+    on_every_platform(async |bench| {
         let spec = leased(bench.platform, 1);
         let hung = bench.api.create("hung", spec).await.unwrap();
         send(bench.daemon.host(&hung), Signal::SIGSTOP);
@@ -82,7 +82,7 @@ async fn the_lease_of_a_host_that_hangs_runs_on_whatever_waits_for_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_killed_and_not_gone_is_not_said_to_be_gone() {
-    on_both_at_once(async |bench| {
+    on_every_platform(async |bench| {
         let (stuck, other) = (
             staged(&bench, "stuck", 3).await,
             staged(&bench, "other", 3).await,

@@ -9,7 +9,7 @@ use stagepages_proto::v1::{AbortReason, Launch, LaunchState};
 use stagepages_tests::{Api, Bench};
 
 use crate::rig::{
-    answered, leased, no_hosts, on_both_at_once, over, renew_daemon, renew_service, staged,
+    answered, leased, no_hosts, on_every_platform, over, renew_daemon, renew_service, staged,
 };
 use crate::strangers::{Says, Stranger};
 
@@ -50,7 +50,7 @@ fn told(bench: &Bench, words: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_answers_for_a_host_that_the_supervisor_knows_is_known_by_the_kernel() {
-    on_both_at_once(async |mut bench| {
+    on_every_platform(async |mut bench| {
         let mut strangers = Vec::new();
         let mut launches = Vec::new();
         for (id, why) in [
@@ -96,7 +96,7 @@ async fn who_answers_for_a_host_that_the_supervisor_knows_is_known_by_the_kernel
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_answers_for_an_orphan_has_to_be_a_host_of_that_name() {
-    on_both_at_once(async |mut bench| {
+    on_every_platform(async |mut bench| {
         let mut launches = Vec::new();
         for (id, why) in [
             ("future", "it speaks version 99"),
@@ -146,7 +146,7 @@ async fn who_answers_for_an_orphan_has_to_be_a_host_of_that_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_socket_of_a_living_host_is_reported_and_left_alone() {
-    on_both_at_once(async |mut bench| {
+    on_every_platform(async |mut bench| {
         let mut launches = Vec::new();
         for id in ["stale", "file", "link", "foreign"] {
             let spec = leased(bench.platform, LEASE);
@@ -199,7 +199,7 @@ async fn what_is_no_socket_of_a_living_host_is_reported_and_left_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sockets_of_no_launch_are_nobodys() {
-    on_both_at_once(async |mut bench| {
+    on_every_platform(async |mut bench| {
         let launch = staged(&bench, "vm", 3).await;
         let nobody = bench.daemon.dir().join("run/h/nobody.sock");
         let mut stranger = None;

@@ -11,19 +11,13 @@ use stagepages_tests::{
 /// Pages of the launches made here.
 pub(crate) const PAGES: u64 = 64;
 
-/// Runs `test` on `sim` and, where this machine has it, on `kvm`; the daemon is the test's to kill, and must end cleanly.
+/// Runs `test` on `sim` and, where this machine has it, on `kvm`, both at once: most tests wait most of the time. The daemon is the test's to kill, and
+/// must end cleanly.
 pub(crate) async fn on_every_platform(test: impl AsyncFn(Bench) -> Bench) {
-    for platform in [Platform::Sim, Platform::Kvm] {
-        on(&DaemonOptions::new(), platform, &test).await;
-    }
-}
-
-/// The same on both at once: for tests that mostly wait.
-pub(crate) async fn on_both_at_once(test: impl AsyncFn(Bench) -> Bench) {
     let options = DaemonOptions::new();
     tokio::join!(
-        on(&options, Platform::Sim, &test),
-        on(&options, Platform::Kvm, &test)
+        Box::pin(on(&options, Platform::Sim, &test)),
+        Box::pin(on(&options, Platform::Kvm, &test))
     );
 }
 
@@ -102,7 +96,7 @@ pub(crate) async fn renew_service(bench: &mut Bench, meanwhile: impl FnOnce(&mut
         meanwhile(bench);
         bench.daemon.start_again();
     });
-    bench.api = stagepages_tests::Api::unix(bench.daemon.socket()).await;
+    bench.reborn().await;
 }
 
 pub(crate) fn send(process: Pid, signal: Signal) {

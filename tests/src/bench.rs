@@ -1,7 +1,10 @@
 //! A daemon and a connection to it, for one platform: what most tests start from.
 //!
 //! **Invariant:** a platform that works here is never left out; one that is missing is named in one visible line.
+use std::time::Duration;
+
 use stagepages_proto::v1::{Launch, Platform, PlatformInfo};
+use tokio::time::Instant;
 
 use crate::api::{Api, Extent};
 use crate::contents::{Contents, PAGE, page};
@@ -10,6 +13,7 @@ use crate::guest::GuestMemory;
 use crate::options::DaemonOptions;
 use crate::say::say;
 use crate::spec::{region, spec};
+use crate::wait::LONG;
 
 /// Pages of the region that [`Bench::launch`] makes.
 const PAGES: u64 = 1024;
@@ -85,12 +89,21 @@ impl Bench {
         self.daemon.stop();
     }
 
-    /// Waits until the daemon says that it is ready once more, and connects to it: it was killed.
+    /// Waits until the daemon says that it is ready once more, and connects to it: it was killed, or started again.
     ///
     /// # Panics
     /// If there is none within a minute.
     pub async fn reborn(&mut self) {
-        tokio::task::block_in_place(|| self.daemon.restarted());
+        let deadline = Instant::now() + LONG;
+        while !self.daemon.said_ready() {
+            assert!(
+                Instant::now() < deadline,
+                "no daemon is ready:\n{}",
+                self.daemon.log()
+            );
+            // The pace of asking.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
         self.api = Api::unix(self.daemon.socket()).await;
     }
 

@@ -96,10 +96,10 @@ impl Daemon {
         }
     }
 
-    /// Starts the service once more, with the same files. Nothing of it but launch hosts MUST live.
+    /// Starts the service once more, with the same files, and does not wait for it. Nothing of it but launch hosts MUST live.
     ///
     /// # Panics
-    /// If it does not get ready.
+    /// If the supervisor lives.
     pub fn start_again(&mut self) {
         assert!(self.try_wait().is_some(), "the supervisor still lives");
         self.notify.forget();
@@ -107,7 +107,21 @@ impl Daemon {
             .spawn()
             .expect("stagepagesd starts");
         self.exit = None;
-        self.restarted();
+    }
+
+    /// Whether the daemon has said once more that it is ready. Does not wait.
+    ///
+    /// # Panics
+    /// If the supervisor has ended instead.
+    pub fn said_ready(&mut self) -> bool {
+        if let Some(ready) = self.notify.try_receive() {
+            self.ready = ready;
+            return true;
+        }
+        if let Some(status) = self.try_wait() {
+            panic!("the supervisor ended instead, {status}:\n{}", self.log());
+        }
+        false
     }
 
     /// Waits for readiness; what is returned is how the supervisor ended before that.

@@ -35,6 +35,14 @@ impl NotifySocket {
         self.0.set_nonblocking(false).expect("a socket");
     }
 
+    /// The next readiness message, if it is there.
+    pub(crate) fn try_receive(&self) -> Option<Ready> {
+        self.0.set_nonblocking(true).expect("a socket");
+        let ready = self.receive();
+        self.0.set_nonblocking(false).expect("a socket");
+        ready
+    }
+
     /// The next readiness message, or nothing within a tenth of a second.
     pub(crate) fn receive(&self) -> Option<Ready> {
         let mut buffer = [0; 4096];

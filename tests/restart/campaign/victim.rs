@@ -75,14 +75,17 @@ impl Victim {
                 let load = &load[usize::try_from(random.below(length)).unwrap()];
                 kill(bench.daemon.host(&load.launch), Signal::SIGKILL).unwrap();
             }
-            Self::AllButHosts | Self::All => tokio::task::block_in_place(|| {
-                if self == Self::All {
-                    bench.daemon.kill_all();
-                } else {
-                    bench.daemon.kill_all_but_hosts();
-                }
-                bench.daemon.start_again();
-            }),
+            Self::AllButHosts | Self::All => {
+                tokio::task::block_in_place(|| {
+                    if self == Self::All {
+                        bench.daemon.kill_all();
+                    } else {
+                        bench.daemon.kill_all_but_hosts();
+                    }
+                    bench.daemon.start_again();
+                });
+                bench.reborn().await;
+            }
             Self::Upgrade => upgrade(bench, load).await,
             Self::Client => {}
         }
