@@ -129,8 +129,8 @@ impl Status {
         }
     }
 
-    /// Takes that the host is gone, after everything it told.
-    pub fn gone(&mut self, exit: HostExit) {
+    /// Takes that the host is gone, after everything it told, and since when that is known.
+    pub fn gone(&mut self, exit: HostExit, known: SystemTime) {
         self.released = true;
         self.unresponsive = None;
         if self.ending.is_none() {
@@ -143,7 +143,7 @@ impl Status {
                 }
                 Some(Ended::Over | Ended::Unwanted) | None => Ending::Died(exit),
             });
-            self.ended = self.ended.or_else(|| Some(SystemTime::now()));
+            self.ended = self.ended.or(Some(known));
             self.snapshot.state = State::Aborted;
             self.passed();
         }
@@ -160,10 +160,11 @@ impl Status {
             self.snapshot.digest = <[u8; 48]>::try_from(&*answer.launch_digest).ok();
             self.snapshot.next_sequence = answer.next_sequence;
         }
-        self.gone(exit.unwrap_or(HostExit {
+        let unknown = HostExit {
             pid: 0,
             status: ExitStatus::Unknown,
-        }));
+        };
+        self.gone(exit.unwrap_or(unknown), SystemTime::now());
         self.history = vec![self.snapshot.clone()];
     }
 }
