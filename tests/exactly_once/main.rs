@@ -5,7 +5,7 @@
 //!           flood: what a full queue must not break
 //! chance    deadlines: calls whose deadline passes at random points
 //!           rounds:    an image staged through a connection that is cut at random bytes, by clients that are killed
-//! helpers   calls  talk  slow
+//! helpers   calls  talk
 //! ```
 //!
 //! Tests run on `sim` and, where this machine has it, on `kvm`. `STAGEPAGES_ROUNDS` sets the rounds of the second part, 500 being the full

@@ -13,7 +13,7 @@ async fn a_launch_that_is_asked_for_again_is_there_once() {
         for moment in 0..MOMENTS {
             let id = format!("vm-{moment}");
             // Large enough that its memory takes a while to be set up.
-            let spec = spec(bench.platform, [region(page(0), 8 << 30)]);
+            let spec = spec(bench.platform, [region(page(0), 1 << 30)]);
             let (api, wanted, name) = (bench.api.clone(), spec.clone(), id.clone());
             let call = tokio::spawn(async move { api.create(&name, wanted).await });
             let hosts = usize::try_from(moment).unwrap();

@@ -3,7 +3,10 @@
 //! The order matters: what a host told is on record before the host is let go, and how it ended is on record before the supervisor may
 //! forget it. A daemon that dies anywhere between leaves everything to the next.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use nix::sys::signal::Signal;
 use stagepages_host::{
@@ -106,7 +109,12 @@ impl Launch {
             );
         }
         self.link.release();
-        self.status.send_modify(|status| status.gone(exit));
+        let known = SystemTime::now();
+        let mut end = self.status();
+        end.gone(exit, known);
+        // On record before anyone is told: the next daemon says the same.
+        let kept = self.save_as(&end, Withstands::Power).await;
+        self.status.send_modify(|status| status.gone(exit, known));
         match self.status().ending {
             Some(Ending::Died(exit)) => {
                 tracing::error!(launch = self.id, ?exit, "the launch host died");
@@ -115,7 +123,10 @@ impl Launch {
                 tracing::info!(launch = self.id, ?exit, "the launch host is gone");
             }
         }
-        self.keep_end().await;
+        // A full disk holds up nobody but this; and it may have been given up in the meantime.
+        if kept.is_err() || self.status() != end {
+            self.keep_end().await;
+        }
         if let Err(error) = self.supervisor.acknowledge(&child.id).await {
             tracing::debug!(launch = self.id, %error, "the next daemon is told of this end again");
         }

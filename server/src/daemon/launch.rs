@@ -253,12 +253,22 @@ impl Launch {
     /// # Errors
     /// The kernel's; what was on record still is.
     pub(super) async fn save(&self, withstands: Withstands) -> std::io::Result<()> {
-        let record = self.record();
+        let status = self.status();
+        self.save_as(&status, withstands).await
+    }
+
+    /// As [`Self::save`], with another status.
+    pub(super) async fn save_as(
+        &self,
+        status: &Status,
+        withstands: Withstands,
+    ) -> std::io::Result<()> {
+        let record = self.record(status);
         self.records.save(record, withstands, &self.page).await
     }
 
-    /// The launch as it is kept.
-    fn record(&self) -> Record {
+    /// The launch as it is kept when it is so.
+    fn record(&self, status: &Status) -> Record {
         let identity = Identity {
             id: self.id.clone(),
             uid: self.uid.clone(),
@@ -282,9 +292,9 @@ impl Launch {
             .unwrap_or_else(PoisonError::into_inner);
         Record {
             finish,
-            end: End::of(&self.uid, &self.status.borrow(), &self.console),
+            end: End::of(&self.uid, status, &self.console),
             answers: remembered.iter().map(protocol::Remembered::from).collect(),
-            started: self.status.borrow().started.map(Timestamp::from),
+            started: status.started.map(Timestamp::from),
             ..Record::of(&identity)
         }
     }

@@ -111,7 +111,10 @@ impl Status {
 
     /// Takes that it is over, in the state that it has now.
     pub(super) fn end(&mut self, ending: Ending) {
-        let now = SystemTime::now();
+        self.end_at(ending, SystemTime::now());
+    }
+
+    fn end_at(&mut self, ending: Ending, now: SystemTime) {
         self.ending = Some(ending);
         self.ended = self.ended.or(Some(now));
         self.over = self.over.or(Some(now));
@@ -157,8 +160,8 @@ impl Status {
         }
     }
 
-    /// Takes that the host is gone, after everything it told.
-    pub fn gone(&mut self, exit: HostExit) {
+    /// Takes that the host is gone, after everything it told, and since when that is known.
+    pub fn gone(&mut self, exit: HostExit, known: SystemTime) {
         self.released = true;
         self.unresponsive = None;
         if self.ending.is_none() {
@@ -172,7 +175,7 @@ impl Status {
                 Some(Ended::Over | Ended::Unwanted) | None => Ending::Died(exit),
             };
             self.snapshot.state = State::Aborted;
-            self.end(ending);
+            self.end_at(ending, known);
         }
     }
 
@@ -187,10 +190,11 @@ impl Status {
             self.snapshot.digest = <[u8; 48]>::try_from(&*answer.launch_digest).ok();
             self.snapshot.next_sequence = answer.next_sequence;
         }
-        self.gone(exit.unwrap_or(HostExit {
+        let unknown = HostExit {
             pid: 0,
             status: ExitStatus::Unknown,
-        }));
+        };
+        self.gone(exit.unwrap_or(unknown), SystemTime::now());
         self.history = vec![self.snapshot.clone()];
     }
 }
