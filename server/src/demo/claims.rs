@@ -47,6 +47,12 @@ pub(super) const NO_DIGEST: Refusal = Refusal {
     code_name: "INVALID_ARGUMENT",
     reason: reason::INVALID_LAUNCH,
 };
+/// The platform does not do that.
+pub(super) const UNSUPPORTED_OPERATION: Refusal = Refusal {
+    code: Code::Unimplemented,
+    code_name: "UNIMPLEMENTED",
+    reason: reason::UNSUPPORTED_OPERATION,
+};
 /// The launch is finished.
 pub(super) const WRONG_STATE: Refusal = Refusal {
     code: Code::FailedPrecondition,

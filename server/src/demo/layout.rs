@@ -1,7 +1,7 @@
 //! Where everything of the story lies in guest-physical memory.
 //!
 //! ```text
-//!  0x0         low memory, 16 MiB; the racers meet at 1 MiB
+//!  0x0         low memory, 16 MiB; the racers meet at 1 MiB, the daemon dies at 4 MiB
 //!  …           nothing
 //!  4 GiB − n   four fresh pages, then the image, whose last byte is the last below 4 GiB: there a processor starts
 //! ```
@@ -26,6 +26,8 @@ pub(super) struct Layout {
     pub(super) image: Gpa,
     /// First page that the racers want.
     pub(super) race: Gpa,
+    /// First page that is staged around the daemon's death.
+    pub(super) survival: Gpa,
 }
 
 impl Layout {
@@ -44,6 +46,7 @@ impl Layout {
             },
             image,
             race: Gpa::new(1 << 20),
+            survival: Gpa::new(4 << 20),
         }
     }
 }

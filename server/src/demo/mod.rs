@@ -10,7 +10,9 @@
 //! **Invariant:** whatever happens, short of SIGKILL, the service is ended and its directory removed before this returns.
 
 mod claims;
+mod daemon;
 mod firmware;
+mod guest;
 mod image;
 mod layout;
 mod platform;
@@ -49,8 +51,9 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let mut signals = runtime.block_on(async { Signals::catch() })?;
     let service = Service::start()?;
     let told = runtime.block_on(async {
+        let daemon = service.daemon()?;
         tokio::select! {
-            told = tell(&mut report, service.endpoint(), args.platform, image) => Ok(told),
+            told = tell(&mut report, daemon, args.platform, image) => Ok(told),
             name = signals.caught() => Err(anyhow!("ended by {name}")),
         }
     })?;

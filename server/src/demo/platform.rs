@@ -14,6 +14,8 @@ pub(super) struct Choice {
     pub(super) platform: Platform,
     /// Why, as a sentence without capital and period.
     pub(super) why: String,
+    /// Whether its guests can be started.
+    pub(super) runs_guests: bool,
 }
 
 /// What was asked for; else `kvm` where it works; else `sim`.
@@ -40,7 +42,11 @@ pub(super) fn choose(
             format!("because kvm does not work here: {}", missing(kvm)),
         ),
     };
-    Ok(Choice { platform, why })
+    Ok(Choice {
+        platform,
+        why,
+        runs_guests: info(node, platform)?.runs_guests,
+    })
 }
 
 fn info(node: &GetNodeInfoResponse, platform: Platform) -> anyhow::Result<&PlatformInfo> {
@@ -81,10 +87,16 @@ mod tests {
             platform: Platform::Kvm.into(),
             available: kvm,
             checks: vec![check],
+            runs_guests: true,
+            ..PlatformInfo::default()
+        };
+        let sim = PlatformInfo {
+            platform: Platform::Sim.into(),
+            available: true,
             ..PlatformInfo::default()
         };
         GetNodeInfoResponse {
-            platforms: vec![kvm],
+            platforms: vec![sim, kvm],
             ..GetNodeInfoResponse::default()
         }
     }
@@ -92,9 +104,12 @@ mod tests {
     #[test]
     fn kvm_is_taken_where_it_works_and_sim_elsewhere_with_the_reason() {
         let chosen = choose(&node(true), None).expect("kvm works");
-        assert_eq!(chosen.platform, Platform::Kvm);
+        assert_eq!((chosen.platform, chosen.runs_guests), (Platform::Kvm, true));
         let chosen = choose(&node(false), None).expect("sim always works");
-        assert_eq!(chosen.platform, Platform::Sim);
+        assert_eq!(
+            (chosen.platform, chosen.runs_guests),
+            (Platform::Sim, false)
+        );
         assert!(
             chosen.why.contains("/dev/kvm (no such file): load kvm"),
             "{}",

@@ -20,13 +20,11 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
-use stagepages_client::Endpoint;
 use tempfile::TempDir;
 
+use super::daemon::{Daemon, READY, says_ready};
 use crate::supervisor::own_program;
 
-/// For the daemon to get ready: its first start probes the machine.
-const READY: Duration = Duration::from_secs(30);
 /// For the supervisor to end; it gives the daemon and the hosts less than that.
 const END: Duration = Duration::from_secs(20);
 /// The longest directory under which every socket's path fits the 107 bytes that unix(7) has for it.
@@ -40,6 +38,8 @@ pub(super) struct Service {
     /// Readable once the supervisor has ended.
     exited: OwnedFd,
     ended: bool,
+    /// Where each daemon says that it is ready.
+    notify: UnixDatagram,
     dir: TempDir,
 }
 
@@ -67,15 +67,16 @@ impl Service {
             supervisor,
             exited,
             ended: false,
+            notify,
             dir,
         };
-        service.await_ready(&notify)?;
+        service.await_ready()?;
         Ok(service)
     }
 
-    /// Where its API is.
-    pub(super) fn endpoint(&self) -> Endpoint {
-        Endpoint::Unix(socket(self.dir.path()))
+    /// The daemon in it; from now on that hears which one is ready.
+    pub(super) fn daemon(&self) -> io::Result<Daemon> {
+        Daemon::new(socket(self.dir.path()), self.notify.try_clone()?)
     }
 
     /// The last lines of what it logged.
@@ -101,12 +102,12 @@ impl Service {
         fs::remove_dir_all(self.dir.path()).context("removing the temporary directory")
     }
 
-    /// Waits for the word of the readiness protocol, sd_notify(3), which `net::notify` speaks.
-    fn await_ready(&mut self, notify: &UnixDatagram) -> anyhow::Result<()> {
+    /// Waits for the first daemon; the machine is probed meanwhile.
+    fn await_ready(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + READY;
         let mut message = [0; 4096];
         loop {
-            let mut fds = [readable(notify), readable(&self.exited)];
+            let mut fds = [readable(&self.notify), readable(&self.exited)];
             ensure!(
                 any(&mut fds, deadline)?,
                 "the service is not ready after {} s; its last lines are\n{}",
@@ -114,11 +115,8 @@ impl Service {
                 self.log_tail()
             );
             if fds[0].any() == Some(true) {
-                let length = notify.recv(&mut message)?;
-                if message[..length]
-                    .split(|byte| *byte == b'\n')
-                    .any(|line| line == b"READY=1")
-                {
+                let length = self.notify.recv(&mut message)?;
+                if says_ready(&message[..length]) {
                     return Ok(());
                 }
             } else {

@@ -13,6 +13,7 @@ use stagepages_client::{
 };
 
 use super::{
+    daemon::Daemon,
     image::Image,
     layout::Layout,
     platform,
@@ -23,14 +24,17 @@ use super::{
 use crate::cli::DemoPlatform;
 
 /// No call of the story takes a hundredth of this.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A launch, and all that was counted into it.
+/// A launch, and all that was counted.
 pub(super) struct Story<'a, 'w> {
     pub(super) report: &'a mut Report<'w>,
+    pub(super) daemon: Daemon,
     pub(super) endpoint: Endpoint,
     pub(super) client: Client,
     pub(super) platform: v1::Platform,
+    /// Whether that platform does.
+    pub(super) runs_guests: bool,
     pub(super) image: Image,
     pub(super) layout: Layout,
     pub(super) launch: LaunchRef,
@@ -42,13 +46,14 @@ pub(super) struct Story<'a, 'w> {
 /// Connects, chooses a platform, and goes through the steps.
 pub(super) async fn tell(
     report: &mut Report<'_>,
-    endpoint: Endpoint,
+    daemon: Daemon,
     asked: Option<DemoPlatform>,
     image: Image,
 ) -> anyhow::Result<Summary> {
+    let endpoint = daemon.endpoint();
     let client = connect(&endpoint).await?;
     let choice = platform::choose(&client.node_info().await?, asked)?;
-    report.line("stagepages: one launch, from its birth to its end")?;
+    report.line("stagepages: a launch from its birth to its end, and a guest that runs")?;
     report.line("")?;
     report.text(
         "A confidential VM is born page by page: each page of its first memory is encrypted, measured and installed by the \
@@ -71,9 +76,11 @@ pub(super) async fn tell(
     let launch = LaunchRef::from("demo");
     let mut story = Story {
         report,
+        daemon,
         endpoint,
         client,
         platform: choice.platform,
+        runs_guests: choice.runs_guests,
         image,
         layout,
         launch,
@@ -86,11 +93,13 @@ pub(super) async fn tell(
     steps::same_bytes(&mut story).await?;
     steps::other_bytes(&mut story).await?;
     steps::race(&mut story).await?;
+    steps::survival(&mut story).await?;
     steps::ledger(&mut story).await?;
     steps::verify(&mut story).await?;
     steps::finish(&mut story).await?;
     steps::too_late(&mut story).await?;
-    let installed = steps::abort(&mut story).await?;
+    let mut installed = steps::abort(&mut story).await?;
+    installed += steps::guest(&mut story).await?;
     Ok(Summary {
         rows: story.rows,
         counted: story.counted,

@@ -23,7 +23,7 @@ pub(super) struct Summary {
     pub(super) rows: Vec<Row>,
     /// Sum of all counts.
     pub(super) counted: u64,
-    /// Distinct pages installed, as the launch's record says at the end.
+    /// Distinct pages installed, as the records of the launches say at the end.
     pub(super) installed: u64,
 }
 

@@ -4,15 +4,19 @@
 
 mod birth;
 mod end;
+mod guest;
 mod ledger;
 mod race;
 mod stops;
+mod survival;
 
 pub(super) use birth::{create, stage_image};
 pub(super) use end::{abort, finish, too_late};
+pub(super) use guest::guest;
 pub(super) use ledger::{ledger, verify};
 pub(super) use race::race;
 pub(super) use stops::{other_bytes, same_bytes, short_count};
+pub(super) use survival::survival;
 
 use stagepages_client::v1::Platform;
 
