@@ -15,6 +15,7 @@
 //! **Invariant:** a host is killed only if it cannot be spoken to; a launch that was answered for is never forgotten.
 
 use std::{
+    io,
     os::fd::AsFd as _,
     path::PathBuf,
     pin::pin,
@@ -29,7 +30,7 @@ use stagepages_host::protocol::{self, Command, Ping};
 use super::{
     Answer, Ending, HostLink, Launch, LinkLost, Nursery, Record, Staging,
     greeting::{Greeting, dial, is_from},
-    pulse::{gets_on, rests},
+    pulse::{is_pong, rests},
     record::time,
     supervisor_link::HostChild,
     wires::Wires,
@@ -42,11 +43,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is asked for one while it finishes what it has.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
+/// How often a host is tried to be adopted that this daemon lacks something for.
+const MOST_TRIES: u32 = 60;
+
+/// Between two tries.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
 /// How often in a row it may say meanwhile that it has nothing to finish.
 const MOST_IDLE: u32 = 5;
 
 /// A process that may be a launch's host.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Found {
     /// The supervisor knows it.
     Child(HostChild),
@@ -60,6 +67,9 @@ pub enum NotAdopted {
     /// It has no launch, and ends by itself.
     #[error("it has no launch")]
     Empty,
+    /// This daemon lacks something; nothing is said of the host.
+    #[error("this daemon cannot take it: {0}")]
+    Short(String),
     /// It cannot be spoken to.
     #[error("{0}")]
     Unusable(String),
@@ -94,21 +104,29 @@ impl Nursery {
         found: Found,
         record: Option<Record>,
     ) -> Result<Arc<Launch>, NotAdopted> {
-        let child = match &found {
-            Found::Child(child) => Some(child.clone()),
-            Found::Orphan(..) => None,
-        };
-        match (self.meet(found, record).await, child) {
-            (Err(NotAdopted::Unusable(why)), Some(child)) => {
-                tracing::error!(host = %child.id, why, "a launch host of an earlier daemon cannot be adopted and is killed");
-                self.put_away(child.id.as_str(), &child).await;
-                let exit = tokio::time::timeout(PATIENCE, child.exited()).await;
-                Err(match exit {
-                    Ok(exit) => NotAdopted::Killed { why, exit },
-                    Err(_elapsed) => NotAdopted::Unusable(why),
-                })
+        let mut tries = 0;
+        loop {
+            match (self.meet(found.clone(), record.clone()).await, &found) {
+                (Err(NotAdopted::Short(why)), _) if tries < MOST_TRIES => {
+                    tries += 1;
+                    tracing::warn!(host = %found.id(), why, tries, "a launch host is adopted later");
+                    tokio::time::sleep(TRY_AGAIN).await;
+                }
+                (Err(NotAdopted::Unusable(why)), Found::Child(child)) => {
+                    return Err(self.end(child, why).await);
+                }
+                (adopted, _) => return adopted,
             }
-            (adopted, _) => adopted,
+        }
+    }
+
+    /// Kills a host that cannot be adopted.
+    async fn end(&self, child: &HostChild, why: String) -> NotAdopted {
+        tracing::error!(host = %child.id, why, "a launch host of an earlier daemon cannot be adopted and is killed");
+        self.put_away(child.id.as_str(), child).await;
+        match tokio::time::timeout(PATIENCE, child.exited()).await {
+            Ok(exit) => NotAdopted::Killed { why, exit },
+            Err(_elapsed) => NotAdopted::Unusable(why),
         }
     }
 
@@ -119,11 +137,11 @@ impl Nursery {
             Found::Orphan(_, path) => (path, None),
         };
         let wires = Wires::new();
-        let link = dial(path, wires.told()).map_err(|error| unusable(&error))?;
-        let answer = self.greet(&link, pid).await?;
+        let hanging = Hanging::new(dial(path, wires.told()).map_err(|error| failed(&error))?);
+        let link = &hanging.link;
+        let answer = self.greet(link, pid).await?;
         let greeting = Greeting::from_answer(answer, pid).map_err(|error| unusable(&error))?;
         if greeting.record.is_empty() || greeting.snapshot.is_none() {
-            link.close();
             return Err(NotAdopted::Empty);
         }
         link.agreed(greeting.version);
@@ -133,10 +151,14 @@ impl Nursery {
         }
         let child = match found {
             Found::Child(child) => child,
-            Found::Orphan(id, _) => self.take_in(&id, &greeting, &link).await?,
+            Found::Orphan(id, _) => self.take_in(&id, &greeting, link).await?,
         };
-        self.settle(wires, link, child, record.unwrap_or(told))
-            .await
+        let record = record.unwrap_or(told);
+        match self.settle(wires, hanging, child.clone(), record).await {
+            // An orphan too has a parent by now.
+            Err(NotAdopted::Unusable(why)) => Err(self.end(&child, why).await),
+            settled => settled,
+        }
     }
 
     /// Greets a host, and waits for as long as it gets on with what it has.
@@ -153,8 +175,8 @@ impl Nursery {
             let text = match tokio::time::timeout(PATIENCE, ping).await {
                 Ok(Err(gone)) => return Err(lost(gone)),
                 Ok(Ok(answer)) if !is_from(&answer, pid) => "another process answers for it",
-                Ok(Ok(answer)) if gets_on(&answer) => {
-                    // One that waits for requests has this greeting.
+                Ok(Ok(answer)) if is_pong(&answer) => {
+                    // One that waits for requests has this greeting; one that is at a request, however long, will have.
                     idle = if rests(&answer) { idle + 1 } else { 0 };
                     if idle < MOST_IDLE {
                         continue;
@@ -191,18 +213,23 @@ impl Nursery {
     async fn settle(
         &self,
         wires: Wires,
-        link: HostLink,
+        hanging: Hanging,
         child: HostChild,
         record: Record,
     ) -> Result<Arc<Launch>, NotAdopted> {
         let unusable = |error: &dyn std::fmt::Display| NotAdopted::Unusable(error.to_string());
+        if record.end.is_some() && wires.status.borrow().ending.is_none() {
+            // What was told is kept to: it could not be spoken to then.
+            return Err(unusable(&"its launch is over by the record"));
+        }
+        // A later build may have written it, which this one has no right to undo.
         let identity = record
             .identity(self.max_pending_calls)
-            .map_err(|error| unusable(&error))?;
-        let staging = Staging::new().map_err(|error| unusable(&error))?;
+            .map_err(|error| NotAdopted::Short(error.to_string()))?;
+        let staging = Staging::new().map_err(|error| NotAdopted::Short(error.to_string()))?;
         let command = Command::Staging(protocol::Staging {});
         let memory = [staging.file().as_fd()];
-        let brought = link.call(command, &memory, None);
+        let brought = hanging.link.call(command, &memory, None);
         match tokio::time::timeout(PATIENCE, brought).await {
             Ok(Ok(answer)) => answer
                 .outcome
@@ -221,7 +248,7 @@ impl Nursery {
         wires
             .status
             .send_modify(|status| status.adopted(ended, started));
-        let mut parts = wires.parts(self, link, Some(staging), Some(child));
+        let mut parts = wires.parts(self, hanging.keep(), Some(staging), Some(child));
         parts.finish = record.finish;
         parts.inherited = true;
         let launch = Launch::new(identity, parts);
@@ -264,5 +291,44 @@ impl Nursery {
             launch.keep_end().await;
         }
         Ok(launch)
+    }
+}
+
+/// A link that is hung up unless it is kept: a host whose daemon does not want it must not wait for that one for ever.
+struct Hanging {
+    link: HostLink,
+    kept: bool,
+}
+
+impl Hanging {
+    fn new(link: HostLink) -> Self {
+        Self { link, kept: false }
+    }
+
+    fn keep(mut self) -> HostLink {
+        self.kept = true;
+        self.link.clone()
+    }
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.link.close();
+        }
+    }
+}
+
+/// What an error of connecting says: of the host only that nobody listens, or that this is no socket of ours.
+fn failed(error: &io::Error) -> NotAdopted {
+    let of_the_host = [
+        io::ErrorKind::ConnectionRefused,
+        io::ErrorKind::NotFound,
+        io::ErrorKind::PermissionDenied,
+    ];
+    if of_the_host.contains(&error.kind()) {
+        NotAdopted::Unusable(error.to_string())
+    } else {
+        NotAdopted::Short(error.to_string())
     }
 }

@@ -74,10 +74,25 @@ impl Nursery {
             );
             Err(ApiError::new(Reason::HostUnreachable, message))
         });
-        if made.is_err() {
-            self.put_away(&uid, &child).await;
+        let launch = match made {
+            Ok(launch) => launch,
+            Err(error) => {
+                self.put_away(&uid, &child).await;
+                return Err(error.launch(&id));
+            }
+        };
+        // Before anyone is told of the launch: what was answered is found again.
+        if let Err(error) = launch.save(Withstands::Process).await {
+            // Nobody was told, so nothing of it is kept, also not how it ends now.
+            if let Err(error) = launch.forget().await {
+                tracing::error!(launch = id, %error, "the record of a refused launch");
+            }
+            launch.kill().await;
+            let text =
+                format!("the launch cannot be put on record: {error}; make room in state_dir");
+            return Err(ApiError::new(Reason::NoCapacity, text).launch(&id));
         }
-        made.map_err(|error| error.launch(&id))
+        Ok(launch)
     }
 
     /// Starts a host of `platform`; the built-in program where that is empty, or has no program of its own.
@@ -174,20 +189,10 @@ impl Nursery {
                 ));
             }
         };
-        let launch = Launch::new(
+        Ok(Launch::new(
             blueprint.identity,
             wires.parts(self, link, Some(staging), Some(child)),
-        );
-        // Before anyone is told of the launch: what was answered is found again.
-        let kept = launch.save(Withstands::Process);
-        if let Err(error) = kept.await {
-            launch.kill().await;
-            return Err(ApiError::new(
-                Reason::NoCapacity,
-                format!("the launch cannot be put on record: {error}; make room in state_dir"),
-            ));
-        }
-        Ok(launch)
+        ))
     }
 }
 

@@ -114,6 +114,7 @@ impl Launch {
                         "the launch host does not stop its guest and is killed"
                     );
                     self.status.send_modify(Status::stop_forced);
+                    self.keep().await;
                     self.kill().await;
                 }
             }

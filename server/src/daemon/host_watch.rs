@@ -20,11 +20,11 @@ use crate::supervisor::HostExit;
 /// How long a host may take to react: to an abort, to a hang-up, to a kill.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often a record is tried to be written.
-const TRIES: u32 = 3;
-
-/// Between two tries. A full disk may be made room on.
+/// Before a record is tried to be written again: a full disk may be made room on. Doubled each time, up to [`SELDOM`].
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// The longest pause between two tries.
+const SELDOM: Duration = Duration::from_secs(30);
 
 impl Launch {
     /// Ends it: asks the host, then kills it. Returns when the host is gone, or after a bound.
@@ -52,6 +52,8 @@ impl Launch {
             AbortReason::Requested
         };
         self.status.send_modify(|status| status.killed(reason));
+        // Its cause is known now; how long it takes to be gone is not.
+        self.keep().await;
         self.kill().await;
         if tokio::time::timeout(PATIENCE, self.released())
             .await
@@ -154,16 +156,13 @@ impl Launch {
         self.records.remove(&self.uid, &self.page).await
     }
 
-    /// Puts the launch's end on record. Where that cannot be done, it is kept in memory only, and said so.
+    /// Puts the launch's end on record, however long that takes: until then its host is not let go, nor its exit forgotten.
     pub(super) async fn keep_end(&self) {
-        for attempt in 1..=TRIES {
-            match self.save(Withstands::Power).await {
-                Ok(()) => return,
-                Err(error) => {
-                    tracing::error!(launch = self.id, %error, attempt, "the end of a launch is not on record");
-                }
-            }
-            tokio::time::sleep(TRY_AGAIN).await;
+        let mut pause = TRY_AGAIN;
+        while let Err(error) = self.save(Withstands::Power).await {
+            tracing::error!(launch = self.id, %error, "the end of a launch is not on record; make room in state_dir");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(SELDOM);
         }
     }
 }

@@ -52,7 +52,8 @@ pub(super) async fn inherit(
     let mut adoptions = JoinSet::new();
     for host in found {
         let record = records.remove(host.id().as_str());
-        let awaited = record.as_ref().map(|record| {
+        // Two of one id are there only if the creation of one was never answered.
+        let awaited = record.as_ref().and_then(|record| {
             let asked = record.asked.clone().unwrap_or_default();
             registry.await_host(&record.id, record.sequence, asked)
         });
@@ -64,15 +65,32 @@ pub(super) async fn inherit(
             };
             let launch = match nursery.adopt(host, Some(record.clone())).await {
                 Ok(launch) => Ok(launch),
+                Err(NotAdopted::Short(why)) => {
+                    // Nothing is known of it, so nothing is said: it stays awaited, and ends by its lease unless the next daemon adopts it.
+                    tracing::error!(
+                        launch = record.id,
+                        why,
+                        "this daemon cannot adopt a launch host"
+                    );
+                    return;
+                }
                 Err(why) => give_up(&nursery, &record, &why).await,
             };
             registry.settle(&record.id, &awaited, launch);
         });
     }
-    for (uid, record) in records {
+    // The latest first: of two with one id, the other's creation was never answered.
+    let mut gone: Vec<_> = records.into_iter().collect();
+    gone.sort_by_key(|(_, record)| std::cmp::Reverse(record.sequence));
+    for (uid, record) in gone {
         let exit = uid.parse().ok().and_then(|id: HostId| exits.remove(&id));
         match nursery.recall(&record, exit).await {
-            Ok(launch) => drop(registry.restore(launch)),
+            Ok(launch) => {
+                if let Err(launch) = registry.restore(launch) {
+                    tracing::warn!(launch = launch.id, uid, "a record of an id that is in use");
+                    forget(&launch).await;
+                }
+            }
             Err(error) => tracing::error!(uid, %error, "a launch's record is not understood"),
         }
         acknowledge(&nursery.supervisor, uid.parse().ok()).await;
@@ -99,9 +117,22 @@ async fn adopt_unanswered(nursery: &Nursery, registry: &Registry, host: Found) {
                     "its creation was never answered, and its id is in use by now"
                 );
                 launch.abort(false).await;
+                forget(&launch).await;
             }
         }
-        Err(why) => tracing::warn!(host = %id, %why, "a launch host without a record"),
+        Err(why) => {
+            tracing::warn!(host = %id, %why, "a launch host without a record");
+            if let NotAdopted::Killed { .. } = why {
+                acknowledge(&nursery.supervisor, Some(id)).await;
+            }
+        }
+    }
+}
+
+/// A launch that nobody was told of is not kept.
+async fn forget(launch: &super::Launch) {
+    if let Err(error) = launch.forget().await {
+        tracing::error!(launch = launch.id, %error, "the record of a launch stays");
     }
 }
 
@@ -114,7 +145,7 @@ async fn give_up(
     tracing::error!(launch = record.id, %why, "the launch host is lost");
     let exit = match why {
         NotAdopted::Killed { exit, .. } => Some(*exit),
-        NotAdopted::Empty | NotAdopted::Unusable(_) => None,
+        NotAdopted::Empty | NotAdopted::Short(_) | NotAdopted::Unusable(_) => None,
     };
     let launch = nursery.recall(record, exit).await;
     if exit.is_some() {

@@ -70,7 +70,7 @@ impl Launch {
 }
 
 /// Whether the launch thread waits for requests, or gets on with one.
-pub(super) fn gets_on(answer: &Answer) -> bool {
+fn gets_on(answer: &Answer) -> bool {
     match &answer.outcome {
         Ok(Outcome::Pong(pong)) => Duration::from_millis(pong.silent_millis) < LONGEST_CHUNK,
         Ok(_) | Err(_) => false,
@@ -80,4 +80,9 @@ pub(super) fn gets_on(answer: &Answer) -> bool {
 /// Whether the launch thread waits for requests.
 pub(super) fn rests(answer: &Answer) -> bool {
     matches!(&answer.outcome, Ok(Outcome::Pong(pong)) if pong.silent_millis == 0)
+}
+
+/// Whether it is an answer to the question at all: somebody lives there.
+pub(super) fn is_pong(answer: &Answer) -> bool {
+    matches!(&answer.outcome, Ok(Outcome::Pong(_)))
 }

@@ -11,7 +11,7 @@ use std::{
     fs::{self, DirBuilder, File},
     io::{self, Write as _},
     os::unix::fs::DirBuilderExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -69,7 +69,7 @@ struct Job {
 #[derive(Debug)]
 enum What {
     Save(Box<Record>, Withstands, Page),
-    Remove(String),
+    Remove(String, Page),
 }
 
 impl Records {
@@ -129,7 +129,7 @@ impl Records {
     pub async fn remove(&self, uid: &str, page: &Page) -> io::Result<()> {
         // Before this is in the queue: what is behind it there is not written.
         page.torn_out.store(true, Ordering::Release);
-        self.ask(What::Remove(uid.to_owned())).await
+        self.ask(What::Remove(uid.to_owned(), page.clone())).await
     }
 
     async fn ask(&self, what: What) -> io::Result<()> {
@@ -159,7 +159,12 @@ fn work(dir: &Path, mut queue: mpsc::Receiver<Job>, _alive: &SyncSender<()>) {
         let result = match what {
             What::Save(_, _, page) if page.torn_out.load(Ordering::Acquire) => Ok(()),
             What::Save(record, withstands, _) => write(dir, &record, withstands),
-            What::Remove(uid) => remove(&dir.join(uid)),
+            What::Remove(uid, page) => {
+                let removed = remove(dir, &uid);
+                // What is still there may be written again.
+                page.torn_out.store(removed.is_ok(), Ordering::Release);
+                removed
+            }
         };
         // Whoever asked may have left; what they asked for is done.
         drop(done.send(result));
@@ -167,7 +172,20 @@ fn work(dir: &Path, mut queue: mpsc::Receiver<Job>, _alive: &SyncSender<()>) {
 }
 
 fn write(dir: &Path, record: &Record, withstands: Withstands) -> io::Result<()> {
-    let body = record.encode_to_vec();
+    let mut body = record.encode_to_vec();
+    if (MAGIC.len() + blake3::OUT_LEN + body.len()) as u64 > MAX_BYTES {
+        // Of a host that tells what none of ours does. How the launch ended is kept all the same.
+        tracing::error!(
+            launch = record.id,
+            bytes = body.len(),
+            "a record is too long; its answers are left out"
+        );
+        let short = Record {
+            answers: Vec::new(),
+            ..record.clone()
+        };
+        body = short.encode_to_vec();
+    }
     let mut file = tempfile::Builder::new()
         .prefix(TEMPORARY)
         .tempfile_in(dir)?;
@@ -185,10 +203,12 @@ fn write(dir: &Path, record: &Record, withstands: Withstands) -> io::Result<()> 
     Ok(())
 }
 
-fn remove(path: &PathBuf) -> io::Result<()> {
-    match fs::remove_file(path) {
+fn remove(dir: &Path, uid: &str) -> io::Result<()> {
+    match fs::remove_file(dir.join(uid)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+        // Gone for good, also if the machine's power goes.
+        Ok(()) => File::open(dir)?.sync_all(),
+        Err(error) => Err(error),
     }
 }
 

@@ -136,15 +136,19 @@ impl Registry {
 
     /// Takes an id for a launch of an earlier daemon, whose host is still to answer; settled as any other.
     ///
-    /// Nothing is refused for being too many: what was promised is kept.
+    /// Nothing is refused for being too many: what was promised is kept. `None` if the id is in use.
     pub fn await_host(
         &self,
         id: &str,
         sequence: u64,
         asked: v1::LaunchSpec,
-    ) -> watch::Sender<Made> {
+    ) -> Option<watch::Sender<Made>> {
+        let mut entries = self.lock();
+        if entries.contains_key(id) {
+            return None;
+        }
         let (sender, made) = watch::channel(None);
-        self.lock().insert(
+        entries.insert(
             id.to_owned(),
             Entry {
                 asked,
@@ -153,7 +157,7 @@ impl Registry {
             },
         );
         self.sequence.fetch_max(sequence + 1, Ordering::Relaxed);
-        sender
+        Some(sender)
     }
 
     /// Takes in a launch of an earlier daemon, unless its id is in use: then it comes back.

@@ -2,13 +2,16 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use stagepages_host::launch::Answered;
+use stagepages_host::launch::{Answered, REPLAY_WINDOW};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Console, HostLink, Nursery, Staging, Status, Told, launch::Parts, supervisor_link::HostChild,
 };
+
+/// Answers that a launch remembers: so many by number, and as many by name.
+const MOST_ANSWERS: usize = 2 * REPLAY_WINDOW;
 
 /// Where a link puts what it is told. Made before the link, which begins to tell at once.
 #[derive(Debug, Clone)]
@@ -38,11 +41,13 @@ impl Wires {
                     .status
                     .send_if_modified(|status| status.told(snapshot));
             }
-            Told::Farewell(answers) => wires
-                .remembered
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .extend(answers),
+            Told::Farewell(answers) => {
+                let remembered = wires.remembered.lock();
+                let mut remembered = remembered.unwrap_or_else(PoisonError::into_inner);
+                // No host of ours tells more; one that does is not believed.
+                let room = MOST_ANSWERS.saturating_sub(remembered.len());
+                remembered.extend(answers.into_iter().take(room));
+            }
             Told::Console(console) => wires.console.told(&console),
             Told::End => wires.told_all.cancel(),
         }

@@ -28,7 +28,7 @@ struct Queue {
 }
 
 impl Input {
-    /// Queues what a connection sent.
+    /// Queues what a connection sent, or drops it if that is more than it has credit for.
     pub(super) fn offer(&mut self, connection: u64, bytes: &[u8]) -> Result<(), Overdrawn> {
         let queue = self
             .queues
@@ -36,6 +36,7 @@ impl Input {
             .find(|queue| queue.connection == connection);
         let waiting = queue.as_ref().map_or(0, |queue| queue.waiting.len());
         if bytes.len() > CONSOLE_INPUT.saturating_sub(waiting) {
+            self.drop_at_once(bytes.len());
             return Err(Overdrawn);
         }
         match queue {
@@ -91,7 +92,7 @@ mod tests {
             assert_eq!(bytes[0], 1);
             3
         }));
-        assert_eq!(input.taken(), 3);
+        assert_eq!(input.taken(), 1 + 3, "one was dropped");
         input.offer(7, &[2; 3]).unwrap();
         assert_eq!(input.offer(7, &[2]), Err(Overdrawn));
     }

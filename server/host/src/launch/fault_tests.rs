@@ -56,7 +56,7 @@ fn a_short_success_and_a_busy_kernel_are_gone_on_from() {
         Some(1),
     );
     assert_eq!(answer.unwrap().installed_pages, 10);
-    assert_eq!(launch.verify().unwrap().findings_total, 0);
+    assert_eq!(launch.verify(&|| ()).unwrap().findings_total, 0);
 }
 
 #[test]

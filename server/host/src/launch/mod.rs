@@ -265,13 +265,13 @@ impl Launch {
         self.answers().all()
     }
 
-    /// Checks ledger, existence and contents against each other.
+    /// Checks ledger, existence and contents against each other. Calls `beat` now and then, to show that it gets on.
     ///
     /// # Errors
     /// Not once the guest has run, and not in ABORTED; and what the kernel said to looking.
-    pub fn verify(&self) -> Result<VerifyReport, Refusal> {
+    pub fn verify(&self, beat: &dyn Fn()) -> Result<VerifyReport, Refusal> {
         match self {
-            Self::Open(open) | Self::Finished(Finished { open, .. }) => open.verify(),
+            Self::Open(open) | Self::Finished(Finished { open, .. }) => open.verify(beat),
             Self::Running(_) | Self::Stopped(_) => {
                 Err(self.wrong_state("verify", "its guest has run, and memory is the guest's own"))
             }

@@ -284,10 +284,13 @@ fn compare(launch: &Launch, model: &Model) -> Result<(), TestCaseError> {
     prop_assert_eq!(snapshot.installed_pages, model.pages.len() as u64);
     prop_assert_eq!(snapshot.digest, Some(model.digest()));
     if model.state() == State::Aborted {
-        prop_assert_eq!(launch.verify().unwrap_err().reason, Reason::WrongState);
+        prop_assert_eq!(
+            launch.verify(&|| ()).unwrap_err().reason,
+            Reason::WrongState
+        );
         return Ok(());
     }
-    let report = launch.verify().unwrap();
+    let report = launch.verify(&|| ()).unwrap();
     prop_assert_eq!(
         (report.findings_total, report.pages_checked),
         (0, model.pages.len() as u64)
@@ -342,7 +345,7 @@ fn verification_finds_what_does_not_agree_with_the_ledger() {
         .ledger
         .append_uniform(range(8, 2), PageType::Normal, page)
         .unwrap();
-    let report = launch.verify().unwrap();
+    let report = launch.verify(&|| ()).unwrap();
     assert_eq!(report.findings_total, 2);
     assert!(
         report
@@ -387,7 +390,7 @@ fn the_same_histories_hold_on_real_guest_memfd() {
     assert_eq!(answer.unwrap().installed_pages, 4);
     let (kvm, answer) = stage(kvm, 20, 1, PageType::Secrets, None);
     assert_eq!(answer.unwrap_err().reason, Reason::UnsupportedPageType);
-    let report = kvm.verify().unwrap();
+    let report = kvm.verify(&|| ()).unwrap();
     assert_eq!(
         (
             report.findings_total,

@@ -54,11 +54,11 @@ impl VerifyReport {
 }
 
 impl Open {
-    /// Looks at every page of every region, by ascending slot and address. Changes nothing.
+    /// Looks at every page of every region, by ascending slot and address. Changes nothing. Calls `beat` now and then, to show that it gets on.
     ///
     /// # Errors
     /// The kernel refused to look, or AbortLaunch came.
-    pub(super) fn verify(&self) -> Result<VerifyReport, Refusal> {
+    pub(super) fn verify(&self, beat: &dyn Fn()) -> Result<VerifyReport, Refusal> {
         let mut report = VerifyReport::default();
         for region in self.books.memory.regions() {
             let mut done = 0;
@@ -73,6 +73,7 @@ impl Open {
                     ));
                 }
                 self.verify_window(window, &mut report)?;
+                beat();
                 done += window.pages();
             }
         }

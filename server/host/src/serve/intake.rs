@@ -7,7 +7,7 @@ use std::{
     fs::File,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{SyncSender, TrySendError},
     },
     thread,
@@ -16,12 +16,13 @@ use std::{
 use nix::unistd::Uid;
 
 use super::{
+    QUEUE,
     connection::{Connection, STACK, abort_reason, not_applied},
     presence::Presence,
     pulse::Pulse,
 };
 use crate::{
-    console::{Console, Overdrawn},
+    console::Console,
     guest::GuestStop,
     launch::{Reason, Refusal, StopFlag},
     protocol::{
@@ -60,6 +61,8 @@ pub(super) enum Job {
 #[derive(Debug, Clone)]
 pub(super) struct Common {
     pub(super) jobs: SyncSender<Job>,
+    /// Requests in the queue.
+    pub(super) waiting: Arc<AtomicUsize>,
     pub(super) stop: StopFlag,
     pub(super) fence: Arc<Fence>,
     pub(super) presence: Arc<Presence>,
@@ -100,6 +103,7 @@ impl Connection {
     fn serve(&self, common: &Common, admitted: &mut Option<u64>) -> Result<(), ConnectionError> {
         let Common {
             jobs,
+            waiting,
             stop,
             fence,
             presence,
@@ -137,7 +141,10 @@ impl Connection {
                     continue;
                 }
                 (Some(Command::ConsoleInput(ConsoleInput { data })), Some(_)) => {
-                    console.offer(self.name(), data)?;
+                    // Of a guest that does not read, with a daemon that has lost count: nothing to hang up for.
+                    if let Err(error) = console.offer(self.name(), data) {
+                        tracing::warn!(%error, "console input is dropped");
+                    }
                     continue;
                 }
                 (Some(Command::Abort(abort)), Some(_)) => stop.set(abort_reason(abort)),
@@ -156,7 +163,23 @@ impl Connection {
                 (Some(_), Some(_)) => {}
             }
             let files = frame.fds.into_iter().map(File::from).collect();
-            match jobs.try_send(Job::Request(request, files, self.clone())) {
+            // What a daemon begins and ends with has room of its own.
+            let first_and_last = matches!(
+                request.command,
+                Some(Command::Hello(_) | Command::Staging(_) | Command::Bye(_))
+            );
+            let job = Job::Request(request, files, self.clone());
+            // Counted before it is there to be taken out.
+            let before = waiting.fetch_add(1, Ordering::AcqRel);
+            let sent = if first_and_last || before < QUEUE {
+                jobs.try_send(job)
+            } else {
+                Err(TrySendError::Full(job))
+            };
+            if sent.is_err() {
+                waiting.fetch_sub(1, Ordering::AcqRel);
+            }
+            match sent {
                 Ok(()) => {}
                 // The flag is set, and the launch thread looks at it behind every job.
                 Err(TrySendError::Full(Job::Request(
@@ -211,8 +234,6 @@ enum ConnectionError {
     Superseded(u64),
     #[error("a message that does not belong here")]
     OutOfPlace,
-    #[error(transparent)]
-    Overdrawn(#[from] Overdrawn),
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }

@@ -39,6 +39,7 @@ use std::{
     io,
     sync::{Arc, atomic::AtomicU64, mpsc},
     thread,
+    time::Duration,
 };
 
 use nix::sys::signal::{SigSet, Signal};
@@ -53,6 +54,12 @@ use worker::Worker;
 /// Commands that may wait for the launch thread, from all connections together.
 const QUEUE: usize = 64;
 
+/// After a connection could not be accepted.
+const HEAR_AGAIN: Duration = Duration::from_millis(100);
+
+/// Room beyond that for greetings and farewells: a daemon that comes finds some, however much its predecessor left.
+const RESERVE: usize = 16;
+
 /// Runs a launch host on the calling thread until its launch is over and a daemon knows how it ended, or until nobody wants it any more.
 ///
 /// The thread's signals are blocked from here on. The process MUST end with [`Ended::exit_code`]: its parent tells by it why the host is gone.
@@ -65,9 +72,10 @@ pub fn run(
     platforms: Box<dyn Platforms>,
 ) -> io::Result<Ended> {
     SigSet::all().thread_block()?;
-    let (jobs, queue) = mpsc::sync_channel(QUEUE);
+    let (jobs, queue) = mpsc::sync_channel(QUEUE + RESERVE);
     let common = Common {
         jobs,
+        waiting: Arc::default(),
         stop: StopFlag::default(),
         fence: Arc::new(Fence::default()),
         presence: Arc::new(Presence::new()),
@@ -94,8 +102,9 @@ fn accept(listener: &SeqListener, common: &Common) {
         match listener.accept() {
             Ok(socket) => Connection::start(socket, common.clone()),
             Err(error) => {
-                tracing::error!(%error, "no more daemons are heard");
-                return;
+                // Of descriptors or memory there may be enough again. Whoever waits is heard then.
+                tracing::error!(%error, "a daemon cannot be heard at the moment");
+                thread::sleep(HEAR_AGAIN);
             }
         }
     }

@@ -4,6 +4,7 @@ use std::{
     fs::File,
     sync::{
         Arc,
+        atomic::{AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError},
     },
     time::{Duration, Instant},
@@ -45,6 +46,8 @@ pub(super) struct Worker {
     epoch: u64,
     /// The connections that were greeted, as long as they are there.
     greeted: Vec<WeakConnection>,
+    /// Requests in the queue.
+    queued: Arc<AtomicUsize>,
     /// Who waits for the guest to stop, by request.
     pub(super) waiting: Vec<(u64, Connection)>,
 }
@@ -68,6 +71,7 @@ impl Worker {
             platforms,
             console: Arc::clone(&common.console),
             stop: common.stop.clone(),
+            queued: Arc::clone(&common.waiting),
             presence: Arc::clone(&common.presence),
             pulse: Arc::clone(&common.pulse),
             launch: None,
@@ -89,6 +93,9 @@ impl Worker {
                 Err(ended) => return ended,
             };
             self.pulse.beat();
+            if matches!(job, Job::Request(..)) {
+                self.queued.fetch_sub(1, Ordering::AcqRel);
+            }
             match job {
                 Job::Request(request, _, connection) if connection.epoch() < self.epoch => {
                     tracing::warn!(
@@ -240,7 +247,9 @@ impl Worker {
             Some(Command::Stage(stage)) => self.stage_in_stream(&stage, connection)?,
             Some(Command::GetResult(get)) => self.result(&get)?,
             Some(Command::ListRuns(list)) => self.list(&list)?,
-            Some(Command::Verify(_)) => Outcome::Verified((&self.launch()?.verify()?).into()),
+            Some(Command::Verify(_)) => {
+                Outcome::Verified((&self.launch()?.verify(&|| self.pulse.beat())?).into())
+            }
             Some(Command::Finish(finish)) => self.finish(&finish)?,
             Some(Command::SetVcpu(vcpu)) => {
                 self.launch
