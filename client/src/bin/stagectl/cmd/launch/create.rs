@@ -33,7 +33,7 @@ pub(crate) struct Create {
     /// How many vCPUs the guest has; 1 if not given.
     #[arg(long, value_name = "N")]
     vcpus: Option<u32>,
-    /// How a vCPU begins: 0=reset, 0=real:CS:IP[:SP] or 0=long:RIP:CR3[:RSP]; repeat for more. One that is not named is reset.
+    /// How a vCPU begins: `0=reset`, `0=real:CS:IP[:SP]` or `0=long:RIP:CR3[:RSP]`; repeat for more. One that is not named is reset.
     ///
     /// The last two take other general registers behind a comma: 0=long:0x100000:0x1000,rsi=0x7000. Numbers are hex with 0x, or decimal.
     #[arg(long = "vcpu", value_name = "INDEX=STATE")]
