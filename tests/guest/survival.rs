@@ -3,7 +3,7 @@ use iced_x86::code_asm::ecx;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use stagepages_proto::v1::{LaunchSpec, LaunchState, Platform, StopReason};
-use stagepages_tests::{Api, Bench, DaemonOptions, eventually};
+use stagepages_tests::{Bench, DaemonOptions, eventually};
 
 use crate::console::echo;
 use crate::listing::{SERIAL, assemble, exit, print};
@@ -22,7 +22,7 @@ async fn killed(bench: &mut Bench, meanwhile: impl FnOnce()) {
         meanwhile();
         bench.daemon.start_again();
     });
-    bench.api = Api::unix(bench.daemon.socket()).await;
+    bench.reborn().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
