@@ -443,7 +443,7 @@ pub struct Launch {
     /// Output only. Set in ABORTED.
     #[prost(message, optional, tag = "6")]
     pub abort: ::core::option::Option<AbortCause>,
-    /// Output only. Distinct pages installed, ever.
+    /// Output only. Distinct pages installed, ever. After HOST_DIED as its host had told last, which may be fewer than it had installed.
     #[prost(uint64, tag = "7")]
     pub installed_pages: u64,
     /// Output only. The launch digest of the pages installed so far, in their order of installation: 48 bytes on sim and sev-snp, before the

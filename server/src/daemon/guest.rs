@@ -114,7 +114,8 @@ impl Launch {
                         "the launch host does not stop its guest and is killed"
                     );
                     self.status.send_modify(Status::stop_forced);
-                    self.keep().await;
+                    // A disk that hangs does not hold up the end.
+                    drop(tokio::time::timeout(PATIENCE, self.keep()).await);
                     self.kill().await;
                 }
             }

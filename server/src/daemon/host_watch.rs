@@ -52,8 +52,8 @@ impl Launch {
             AbortReason::Requested
         };
         self.status.send_modify(|status| status.killed(reason));
-        // Its cause is known now; how long it takes to be gone is not.
-        self.keep().await;
+        // Its cause is known now; how long it takes to be gone is not. A disk that hangs does not hold up the end.
+        drop(tokio::time::timeout(PATIENCE, self.keep()).await);
         self.kill().await;
         if tokio::time::timeout(PATIENCE, self.released())
             .await
