@@ -49,10 +49,14 @@
 
 mod abi;
 mod addr;
+mod attempt;
 mod buf;
 mod caps;
 mod cpuid;
+mod encrypt;
+mod errno;
 mod error;
+mod firmware;
 mod guest_memfd;
 pub mod kick;
 mod kvm;
@@ -60,23 +64,30 @@ mod mapping;
 mod page;
 mod range;
 mod running;
+mod sev;
 mod span;
+mod tdx;
 #[cfg(test)]
 mod tests;
 mod vcpu;
 mod vm;
 
 pub use addr::{Gfn, Gpa};
+pub use attempt::Attempt;
 pub use buf::PageBuf;
 pub use caps::{Cap, GuestMemfdFlags, VmType, VmTypes};
-pub use cpuid::{CpuidLeaf, CpuidTable};
-pub use error::{KvmError, errno_name};
+pub use cpuid::{CpuidEntry, CpuidLeaf, CpuidTable};
+pub use errno::errno_name;
+pub use error::KvmError;
+pub use firmware::FirmwareStatus;
 pub use guest_memfd::GuestMemfd;
 pub use kvm::{DEV_KVM, Kvm};
 pub use mapping::{Anonymous, Guest, Mapping};
 pub use page::{PAGE_BYTES, PAGE_SIZE, Page, PageType};
 pub use range::{GfnRange, RangeError};
 pub use running::{MemoryWithheld, RunningVm};
+pub use sev::{DEV_SEV, IdBlock, SevDevice, SnpFinish, SnpInit, SnpStart};
+pub use tdx::{TdxCapabilities, TdxInit};
 pub use vcpu::{
     DescriptorTable, Exit, GeneralRegisters, NotAttached, RunnableVcpu, Segment, SystemRegisters,
     Vcpu,
