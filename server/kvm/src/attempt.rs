@@ -5,6 +5,9 @@
 //!
 //! **Invariant:** pages are counted from what the kernel wrote back, never from what was asked, and never more than was asked.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{KvmError, PAGE_SIZE};
 
 /// What one install did.

@@ -100,6 +100,7 @@ mod tests {
     #[test]
     fn a_buffer_is_aligned_zero_and_writable() {
         let mut buf = PageBuf::new(3).unwrap();
+        assert_eq!(buf.page_count(), 3);
         assert_eq!(buf.as_slice().len(), 3 * PAGE_BYTES);
         assert!(buf.as_slice().as_ptr().addr().is_multiple_of(PAGE_BYTES));
         assert!(buf.as_slice().iter().all(|byte| *byte == 0));

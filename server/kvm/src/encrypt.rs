@@ -105,3 +105,42 @@ fn tdx_error(op: &'static str, hw_error: u64, os: io::Error) -> KvmError {
         hw_error => KvmError::TdxModule { op, hw_error, os },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn eio() -> io::Error {
+        io::Error::from_raw_os_error(libc::EIO)
+    }
+
+    #[test]
+    fn a_status_of_the_firmware_is_told_from_none() {
+        for none in [0, u32::MAX] {
+            let error = sev_error("op", none, eio());
+            assert!(matches!(error, KvmError::Kernel { .. }), "{error:?}");
+            assert_eq!(error.errno(), Some(libc::EIO));
+        }
+        for status in [1, 7, 0x16, 0x1e, 0xffff_fffe] {
+            let error = sev_error("op", status, eio());
+            assert_eq!(error.firmware_status(), Some(FirmwareStatus::new(status)));
+            assert_eq!(
+                (error.errno(), error.hw_error()),
+                (Some(libc::EIO), None),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_status_of_the_module_is_told_from_none() {
+        let error = tdx_error("op", 0, eio());
+        assert!(matches!(error, KvmError::Kernel { .. }), "{error:?}");
+        let error = tdx_error("op", 0xc000_0b00_0000_0000, eio());
+        assert_eq!(error.hw_error(), Some(0xc000_0b00_0000_0000));
+        assert_eq!(
+            (error.errno(), error.firmware_status()),
+            (Some(libc::EIO), None)
+        );
+    }
+}

@@ -51,6 +51,24 @@ mod tests {
         assert_eq!(errno_name(5), "EIO");
         assert_eq!(errno_name(17), "EEXIST");
         assert_eq!(errno_name(133), "EHWPOISON");
+        for (errno, name) in [
+            (libc::EPERM, "EPERM"),
+            (libc::EINTR, "EINTR"),
+            (libc::E2BIG, "E2BIG"),
+            (libc::EBADF, "EBADF"),
+            (libc::EAGAIN, "EAGAIN"),
+            (libc::ENOMEM, "ENOMEM"),
+            (libc::EFAULT, "EFAULT"),
+            (libc::EBUSY, "EBUSY"),
+            (libc::ENODEV, "ENODEV"),
+            (libc::EINVAL, "EINVAL"),
+            (libc::ENOTTY, "ENOTTY"),
+            (libc::ENOSPC, "ENOSPC"),
+            (libc::EOPNOTSUPP, "EOPNOTSUPP"),
+            (libc::ETIMEDOUT, "ETIMEDOUT"),
+        ] {
+            assert_eq!(errno_name(errno), name);
+        }
         assert_eq!(errno_name(0), "E?");
         assert_eq!(errno_name(9999), "E?");
     }

@@ -210,4 +210,48 @@ mod tests {
                 .starts_with("mincore: 0x2 pages from page 0xf on do not fit into 0x10 pages")
         );
     }
+
+    #[test]
+    fn a_refusal_by_firmware_says_what_it_means_and_what_to_do() {
+        let error = KvmError::Firmware {
+            op: "KVM_SEV_SNP_LAUNCH_FINISH",
+            status: FirmwareStatus::new(0xb),
+            os: io::Error::from_raw_os_error(libc::EIO),
+        };
+        assert_eq!(
+            error.to_string(),
+            "KVM_SEV_SNP_LAUNCH_FINISH: firmware answered BAD_MEASUREMENT (0xb), the launch digest is not the one in the ID block; \
+             compare the launch digest with that of the ID block: stage what the ID block was made for, in its order, or make it anew \
+             (Input/output error (os error 5))"
+        );
+        assert_eq!(io::Error::from(error).raw_os_error(), Some(libc::EIO));
+    }
+
+    #[test]
+    fn a_write_back_that_cannot_be_keeps_what_the_call_failed_with() {
+        let with = |cause| KvmError::WroteBack {
+            op: "KVM_TDX_INIT_MEM_REGION",
+            field: "nr_pages",
+            value: 65,
+            cause,
+        };
+        let quiet = with(None);
+        assert_eq!((quiet.errno(), quiet.hw_error()), (None, None));
+        assert!(
+            quiet
+                .to_string()
+                .starts_with("KVM_TDX_INIT_MEM_REGION: the kernel wrote back 0x41 as nr_pages,")
+        );
+        let failed = with(Some(Box::new(KvmError::Firmware {
+            op: "KVM_SEV_SNP_LAUNCH_UPDATE",
+            status: FirmwareStatus::INVALID_PARAM,
+            os: io::Error::from_raw_os_error(libc::EIO),
+        })));
+        assert_eq!(failed.errno(), Some(libc::EIO));
+        assert_eq!(
+            failed.firmware_status(),
+            Some(FirmwareStatus::INVALID_PARAM)
+        );
+        assert!(std::error::Error::source(&failed).is_some());
+    }
 }

@@ -58,14 +58,14 @@ impl FirmwareStatus {
             0x16 => {
                 "for a CPUID page compare it with the corrected one, else check the settings of the launch"
             }
-            0xd | 0x10 | 0x17 => {
-                "end other confidential guests of this host, or place the launch on another"
+            0x17 => "end other confidential guests of this host, or place the launch on another",
+            0x2 | 0x4 | 0x8 | 0x9 | 0xc | 0xd | 0x10 | 0x12 | 0x19..=0x1c => {
+                "create a new launch; if that meets it too, see what the kernel logged of SEV (`dmesg`)"
             }
-            0x2 | 0x4 | 0x9 | 0x19..=0x1c => "create a new launch; this one cannot be mended",
             0x1 | 0x3 | 0xe | 0xf | 0x20 | 0x23 | 0x25 | 0x26 | u32::MAX => {
                 "see what the kernel logged of SEV on this host (`dmesg`), check the firmware's setup for SEV-SNP, and reload kvm_amd or reboot"
             }
-            0x15 | 0x21 | 0x22 | 0x24 => {
+            0x11 | 0x15 | 0x21 | 0x22 | 0x24 => {
                 "update the SEV firmware of this host, or leave out the setting that it lacks"
             }
             0x13 | 0x14 => "take this host out of service: its secure processor reports a fault",

@@ -115,6 +115,13 @@ mod tests {
     }
 
     #[test]
+    fn a_tebibyte_is_reserved_without_memory_for_it() {
+        let span = Span::reserved(1 << 40).unwrap();
+        assert_eq!(span.bytes(), 1 << 40);
+        assert!(span.pages(1 << 28, 0).is_some() && span.pages(1 << 28, 1).is_none());
+    }
+
+    #[test]
     fn an_empty_span_is_refused_by_the_kernel() {
         assert_eq!(
             Span::private(0).unwrap_err().raw_os_error(),

@@ -1,6 +1,7 @@
 //! TDX: what kvm-bindings lacks altogether, as of Linux 7.1.
 //!
-//! **Invariant:** a table is never read or written past its room, whatever its count says; and no struct here has bytes that no field covers, so a value with zero padding is a structure with zero padding.
+//! **Invariant:** no table is read or written past its room, whatever its count says. No struct here has bytes that no field covers, so a
+//! value with zero padding is a structure with zero padding.
 
 use std::mem::{offset_of, size_of};
 

@@ -36,13 +36,23 @@ impl SevDevice {
     ///
     /// `ENOENT` without the device, `ENODEV` or `ENXIO` without its driver, `EACCES` without permission or where the process is confined.
     pub fn open() -> Result<Self, KvmError> {
-        // SAFETY: the kernel reads the path up to its zero byte; it is a constant.
-        let fd = unsafe { libc::open(DEV_SEV.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
+        Self::open_at(DEV_SEV)
+    }
+
+    fn open_at(path: &CStr) -> Result<Self, KvmError> {
+        // SAFETY: the kernel reads `path` up to its zero byte; it is borrowed for the call.
+        let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
         if fd < 0 {
             return Err(KvmError::last("open /dev/sev"));
         }
         // SAFETY: touches no memory. The kernel has just made this descriptor for this call, and nobody else knows its number.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// A file that is not the device, for tests of what the kernel says without SEV.
+    #[cfg(test)]
+    pub(crate) fn stand_in() -> Self {
+        Self::open_at(c"/dev/null").unwrap()
     }
 
     /// The descriptor's number, as a command names it.

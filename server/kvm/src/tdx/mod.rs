@@ -135,9 +135,9 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// * `EBUSY` if the module was busy. It can be asked again.
+    /// * [`KvmError::TdxModule`] with `EBUSY` if the module was busy. It can be asked again.
     /// * `EINVAL` before [`tdx_init_vm`](Self::tdx_init_vm), and the second time; up to Linux 6.18 also if a page failed half way.
-    /// * [`KvmError::TdxModule`] if the module refuses. The VM is then dead.
+    /// * [`KvmError::TdxModule`] with `EIO` if the module refuses. The VM is then dead.
     /// * `ENOTTY` where KVM has no TDX; `EIO` outside the creating process.
     pub fn tdx_finalize_vm(&self) -> Result<(), KvmError> {
         // SAFETY: this command takes no data and touches none.
