@@ -139,6 +139,7 @@ impl fmt::Display for Vcpu {
                     all.rip, all.cr0, all.cr3
                 );
             }
+            Some(State::Tdx(tdx)) => return write!(f, "tdx:{:#x}", tdx.rcx),
             Some(State::RealMode(real)) => {
                 write!(f, "real:{:#x}:{:#x}", real.cs, real.ip)?;
                 (real.general, u64::from(real.sp))

@@ -103,6 +103,7 @@ impl Client {
             name: launch.name().into(),
             uid: launch.uid().into(),
             expected_launch_digest,
+            sev_snp: None,
         });
         present(
             self.launches

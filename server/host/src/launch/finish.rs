@@ -1,19 +1,32 @@
 //! Ending staging.
 
-use super::{AbortCause, AbortReason, Aborted, Finished, Launch, Open, Reason, Refusal};
-use crate::platform::Stop;
+use super::{
+    AbortCause, AbortReason, Aborted, Finished, Launch, Open, Reason, Refusal, judge::refused,
+};
+use crate::{
+    platform::Finish,
+    settings::{FinishArgs, wrong},
+};
 
 impl Open {
-    /// Checks `expected` (empty for no check) against the launch digest, and only then asks the platform.
-    pub(super) fn finish(mut self, expected: &[u8]) -> (Launch, Result<(), Refusal>) {
-        if let Err(refusal) = self.check_digest(expected) {
+    /// Checks the arguments, the digest among them, and only then asks the platform.
+    pub(super) fn finish(mut self, args: &FinishArgs) -> (Launch, Result<(), Refusal>) {
+        let finish = Finish {
+            vcpus: &self.books.vcpus,
+            snp: args.snp.as_ref(),
+        };
+        let checked = self
+            .check_digest(&args.expected)
+            .and_then(|()| self.check_snp(args))
+            .and_then(|()| self.platform.check_finish(&finish));
+        if let Err(refusal) = checked {
             return (Launch::Open(self), Err(refusal));
         }
-        match self.platform.finish(&self.books.vcpus) {
+        match self.platform.finish(&finish) {
             Ok(()) => (
                 Launch::Finished(Finished {
                     open: self,
-                    expected: expected.to_vec(),
+                    args: args.clone(),
                 }),
                 Ok(()),
             ),
@@ -28,24 +41,32 @@ impl Open {
         }
     }
 
+    fn check_snp(&self, args: &FinishArgs) -> Result<(), Refusal> {
+        let kind = self.books.kind;
+        if args.snp.is_none() || kind.takes_snp_finish() {
+            return Ok(());
+        }
+        let text = format!("is only for platform sev-snp, and this is {kind}; leave it unset");
+        Err(wrong("sev_snp", &text))
+    }
+
     fn check_digest(&self, expected: &[u8]) -> Result<(), Refusal> {
+        const FIELD: &str = "expected_launch_digest";
         if expected.is_empty() {
             return Ok(());
         }
         let kind = self.books.kind;
         let Some(actual) = self.books.digest() else {
-            let message = format!(
-                "expected_launch_digest: platform {kind} has no launch digest; leave the field unset"
-            );
-            return Err(Refusal::new(Reason::InvalidLaunch, message));
+            let text = format!("platform {kind} has no launch digest; leave the field unset");
+            return Err(wrong(FIELD, &text));
         };
         if expected.len() != actual.len() {
-            let message = format!(
-                "expected_launch_digest has {} bytes; a launch digest of platform {kind} has {}",
+            let text = format!(
+                "has {} bytes; a launch digest of platform {kind} has {}",
                 expected.len(),
                 actual.len()
             );
-            return Err(Refusal::new(Reason::InvalidLaunch, message));
+            return Err(wrong(FIELD, &text));
         }
         if expected != actual {
             let message = format!(
@@ -59,30 +80,6 @@ impl Open {
             });
         }
         Ok(())
-    }
-}
-
-pub(super) fn refused(stop: Stop) -> Refusal {
-    let over = "the launch is over, start a new one";
-    match stop {
-        Stop::Firmware { command, status } => {
-            let mut refusal = Refusal::new(
-                Reason::FirmwareRefused,
-                format!("firmware refused {command} with status {status:#x}; {over}"),
-            );
-            refusal.firmware_status = Some(status);
-            refusal
-        }
-        Stop::Kernel(error) | Stop::Again(error) => Refusal::new(
-            Reason::KernelRefused,
-            format!("{error}; the kernel does not report the cause; {over}"),
-        )
-        .kernel(&error),
-        Stop::Stray(gfn) => Refusal::new(
-            Reason::KernelRefused,
-            format!("it stopped at GPA {}; {over}", gfn.gpa()),
-        ),
-        Stop::Source(error) => Refusal::new(Reason::KernelRefused, format!("{error}; {over}")),
     }
 }
 

@@ -7,6 +7,7 @@ use std::{fs::File, os::unix::fs::FileTypeExt as _, path::Path};
 use stagepages_kvm::{Cap, GuestMemfdFlags, Kvm, KvmError, VmType};
 
 use super::PlatformKind;
+use crate::settings::{SnpInfo, TdxInfo};
 
 /// One thing that a platform needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,28 @@ pub struct Report {
     pub checks: Vec<Check>,
     /// Guests can be run here, and not only staged.
     pub runs_guests: bool,
+    /// What KVM takes here.
+    pub facts: Facts,
+}
+
+/// What KVM takes of the settings of a platform, and how many guests its hardware can hold; unset where it does not apply or is not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// On `sev-snp`.
+    pub snp: Option<SnpInfo>,
+    /// On `tdx`.
+    pub tdx: Option<TdxInfo>,
+    /// ASIDs or key ids, as the cgroup misc controller counts them.
+    pub capacity: Option<Capacity>,
+}
+
+/// How many guests a platform's hardware can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// All.
+    pub total: u64,
+    /// In use, by whomever.
+    pub in_use: u64,
 }
 
 /// What the built-in platforms find: looks at everything, for every one.
@@ -57,6 +80,7 @@ pub fn probe() -> Vec<Report> {
             platform,
             checks,
             runs_guests: platform == PlatformKind::Kvm,
+            facts: Facts::default(),
         }
     };
     PlatformKind::ALL.map(report).into()

@@ -1,10 +1,13 @@
 //! What a vCPU says of itself: its CPUID table.
 //!
-//! **Invariant:** a table is made from the kernel's answer; leaves are read and adapted, never invented.
+//! **Invariant:** leaves are read and adapted, never invented.
 
 mod control;
+mod edit;
 
 use kvm_bindings::{CpuId, kvm_cpuid_entry2};
+
+pub use self::edit::CpuidEntry;
 
 use crate::KvmError;
 
@@ -30,6 +33,17 @@ pub struct CpuidLeaf {
     pub edx: u32,
 }
 
+impl CpuidLeaf {
+    fn from_abi(entry: &kvm_cpuid_entry2) -> Self {
+        Self {
+            eax: entry.eax,
+            ebx: entry.ebx,
+            ecx: entry.ecx,
+            edx: entry.edx,
+        }
+    }
+}
+
 /// Everything that CPUID says on a vCPU.
 #[derive(Clone, Debug)]
 pub struct CpuidTable(Vec<kvm_cpuid_entry2>);
@@ -44,6 +58,11 @@ impl CpuidTable {
         CpuId::from_entries(&self.0).or(Err(KvmError::from_errno(op, libc::E2BIG)))
     }
 
+    /// The entries as the kernel has them.
+    pub(crate) fn as_abi(&self) -> &[kvm_cpuid_entry2] {
+        &self.0
+    }
+
     /// A leaf; `None` if the table has none, which a guest reads as zeros or, on Intel's processors, as another leaf. Where the function
     /// has no index, `index` does not matter.
     pub fn leaf(&self, function: u32, index: u32) -> Option<CpuidLeaf> {
@@ -55,12 +74,7 @@ impl CpuidTable {
             .find(|entry| {
                 entry.function == function && (!significant(entry) || entry.index == index)
             })
-            .map(|entry| CpuidLeaf {
-                eax: entry.eax,
-                ebx: entry.ebx,
-                ecx: entry.ecx,
-                edx: entry.edx,
-            })
+            .map(CpuidLeaf::from_abi)
     }
 
     /// The table of the vCPU with this index: the same processor with the index as its APIC id, where leaves 1 (its low 8 bits), 0xb,

@@ -100,6 +100,8 @@ impl Create {
                 page_latency: Some(latency),
                 faults: Vec::new(),
             }),
+            sev_snp: None,
+            tdx: None,
         })
     }
 }

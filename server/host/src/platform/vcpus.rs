@@ -1,4 +1,4 @@
-//! The vCPUs of a KVM VM, from their states.
+//! The vCPUs of a VM, from their states.
 
 use stagepages_kvm::{CpuidTable, KvmError, SystemRegisters, Vcpu, Vm};
 

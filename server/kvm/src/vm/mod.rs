@@ -6,6 +6,8 @@
 //!
 //! **Invariant:** a user address that KVM knows stays mapped until KVM has forgotten it.
 
+mod private;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,6 +20,8 @@ use crate::kvm::not_negative;
 use crate::mapping::{Guest, Mapping};
 use crate::span::Span;
 use crate::{GfnRange, KvmError, PAGE_SIZE, Vcpu};
+
+const SET_REGION: &str = "KVM_SET_USER_MEMORY_REGION2";
 
 /// A VM of which no vCPU runs. [`into_running`](Self::into_running) makes it one of which they can.
 #[derive(Debug)]
@@ -70,8 +74,8 @@ impl Vm {
             .map(|bits| GuestMemfdFlags::from_bits(bits.into()))
     }
 
-    /// Creates a vCPU (`KVM_CREATE_VCPU`). It is runnable at once, whatever its index: this crate makes no interrupt controller in the
-    /// kernel, so none waits to be started by another, and HLT comes back as [`Exit::Halt`](crate::Exit::Halt).
+    /// Creates a vCPU (`KVM_CREATE_VCPU`). Without an interrupt controller in the kernel it is runnable at once, whatever its index, and HLT
+    /// comes back as [`Exit::Halt`](crate::Exit::Halt); [`enable_split_irqchip`](Self::enable_split_irqchip) changes both.
     ///
     /// `index` is its APIC id too, which [`CpuidTable::for_vcpu`](crate::CpuidTable::for_vcpu) has to say as well.
     ///
@@ -120,8 +124,26 @@ impl Vm {
         memory: &Mapping<Guest>,
         first: u64,
     ) -> Result<(), KvmError> {
-        const OP: &str = "KVM_SET_USER_MEMORY_REGION2";
-        let (addr, _length) = memory.locate(OP, first, range.pages())?;
+        let span = Arc::clone(memory.span());
+        self.bind(slot, range, (memory.memory(), first), (span, first))
+    }
+
+    /// Binds frames to the pages of a guest_memfd, and to user addresses for the same frames: those of a span, each from a page on.
+    fn bind(
+        &mut self,
+        slot: u32,
+        range: GfnRange,
+        (memory, first): (&GuestMemfd, u64),
+        (span, page): (Arc<Span>, u64),
+    ) -> Result<(), KvmError> {
+        let (addr, _length) = span
+            .pages(page, range.pages())
+            .ok_or(KvmError::OutOfBounds {
+                op: SET_REGION,
+                first: page,
+                pages: range.pages(),
+                total: span.bytes() as u64 / PAGE_SIZE,
+            })?;
         let region = kvm_userspace_memory_region2 {
             slot,
             flags: KVM_MEM_GUEST_MEMFD,
@@ -129,16 +151,15 @@ impl Vm {
             memory_size: range.bytes(),
             userspace_addr: addr.as_ptr().expose_provenance() as u64,
             guest_memfd_offset: first * PAGE_SIZE,
-            guest_memfd: memory.memory().fd_number(),
+            guest_memfd: memory.fd_number(),
             ..Default::default()
         };
-        // Owned before the kernel knows the address. On failure KVM keeps none of it, and the old owner, if any, was kept by KVM too.
-        let span = Arc::clone(memory.span());
+        // `span` was owned before the kernel knows the address. On failure KVM keeps none of it, and the old owner, if any, was kept by KVM too.
         // SAFETY: the kernel reads `region`, and from then on may access `memory_size` bytes at `userspace_addr`, for the guest. They are
-        // mapped until `span` is dropped, which the entry made below prevents until the slot is gone; borrows of them see no
-        // change because only a running vCPU makes KVM write. The length was checked by `locate`.
+        // mapped until `span` is dropped, which the entry made below prevents until the slot is gone; borrows of them, where there are any,
+        // see no change because only a running vCPU makes KVM write. The length was checked by `Span::pages`.
         unsafe { self.fd.set_user_memory_region2(region) }
-            .map_err(|error| KvmError::ioctl(OP, error))?;
+            .map_err(|error| KvmError::ioctl(SET_REGION, error))?;
         self.slots.insert(slot, span);
         Ok(())
     }
@@ -155,9 +176,14 @@ impl Vm {
         };
         // SAFETY: the kernel reads `region`, whose size of zero makes it forget the slot's addresses; it is given no new ones.
         unsafe { self.fd.set_user_memory_region2(region) }
-            .map_err(|error| KvmError::ioctl("KVM_SET_USER_MEMORY_REGION2", error))?;
+            .map_err(|error| KvmError::ioctl(SET_REGION, error))?;
         self.slots.remove(&slot);
         Ok(())
+    }
+
+    /// The descriptor.
+    pub(crate) fn fd(&self) -> &VmFd {
+        &self.fd
     }
 
     /// The identity of this VM.
