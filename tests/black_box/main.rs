@@ -12,8 +12,6 @@
 //! **Invariant:** nothing here knows how the product is made; what is asserted is in the proto comments or in the commands' documentation.
 #![forbid(unsafe_code)]
 #![expect(
-    clippy::expect_used,
-    clippy::panic,
     clippy::unwrap_used,
     reason = "helpers of tests: a panic is a failing assertion"
 )]

@@ -62,7 +62,7 @@ async fn vcpus_are_told_how_to_begin_before_between_and_behind_the_pages() {
             let name = launch(bench).await;
             let states = [reset(), long_mode(), real_mode()];
             for (number, state) in (0..).zip(states) {
-                set(bench, &name, 0, state.clone()).await.unwrap();
+                set(bench, &name, 0, state).await.unwrap();
                 set(bench, &name, 1, state).await.unwrap();
                 stage(bench, &name, number).await;
             }

@@ -80,7 +80,6 @@ pub fn abilities(platform: Platform) -> Abilities {
             vcpu_states: false,
             // Bit 47, the highest of the guest's addresses, says that a page is shared.
             memory_end: 1 << 47,
-            ..sim
         },
         Platform::Unspecified => panic!("no platform"),
     }
