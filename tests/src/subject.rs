@@ -111,10 +111,11 @@ impl Subjects {
     #[must_use]
     pub fn of_this_machine() -> Self {
         Self::new([
-            Subject::new(Platform::Sim),
-            Subject::new(Platform::Kvm),
+            // First, because it is most likely to be missing.
             #[cfg(feature = "hw")]
             Subject::hardware(),
+            Subject::new(Platform::Sim),
+            Subject::new(Platform::Kvm),
         ])
     }
 
