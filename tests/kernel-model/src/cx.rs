@@ -7,13 +7,38 @@ use std::time::Duration;
 use crate::script::{Faults, Struck};
 use crate::trace::{Note, What};
 use crate::world::World;
-use crate::{Answer, Call, Effect, Errno, Profile, Script};
+use crate::{Answer, Call, Effect, Errno, Machine, Object, Profile, Script};
+
+/// Not SIGKILL and SIGSTOP, which cannot be, nor the two that glibc keeps for itself, nor what a thread's own fault sends it.
+const MUST_BLOCK: u64 = {
+    let mut mask = u64::MAX;
+    let exempt = [
+        libc::SIGKILL,
+        libc::SIGSTOP,
+        32,
+        33,
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGILL,
+        libc::SIGTRAP,
+        libc::SIGSYS,
+    ];
+    let mut at = 0;
+    while at < exempt.len() {
+        mask &= !(1 << (exempt[at] - 1));
+        at += 1;
+    }
+    mask
+};
 
 /// What a call has at hand.
 pub struct Cx<'a> {
     /// The caller.
     pub world: &'a dyn World,
     /// The machine.
+    pub machine: &'a Machine,
+    /// What the machine is like.
     pub script: &'a Script,
     /// What still goes wrong.
     pub faults: &'a mut Faults,
@@ -76,6 +101,21 @@ impl Cx<'_> {
         let microseconds = self.faults.latency(self.call, gfn);
         if microseconds > 0 {
             self.world.wait(Duration::from_micros(microseconds));
+        }
+    }
+
+    /// The number stands for an open `/dev/sev`; where not, a command is EBADF (`__sev_issue_cmd()`, `arch/x86/kvm/svm/sev.c`).
+    #[must_use]
+    pub fn is_sev(&self, fd: i32) -> bool {
+        let file = self.world.identify(fd);
+        file.and_then(|file| self.machine.object(file)) == Some(Object::Sev)
+    }
+
+    /// All signals are blocked that somebody else can send: a pending one ends an install (kernel.md section 10).
+    pub fn require_blocked_signals(&self) {
+        let open = !self.world.blocked_signals() & MUST_BLOCK;
+        if open != 0 {
+            self.violation(&format!("the thread does not block the signals {open:#x}"));
         }
     }
 

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::cx::{self, Cx};
+use crate::memory::Punch;
 use crate::script::Faults;
 use crate::trace::{Note, What};
 use crate::vm::{self, Made, Vm};
@@ -26,8 +27,8 @@ pub enum Object {
     Vm(u64),
     /// A vCPU of a VM, by index.
     Vcpu(u64, u32),
-    /// A guest_memfd of a VM.
-    GuestMemfd(u64),
+    /// A guest_memfd of a VM, and its flags.
+    GuestMemfd(u64, u64),
 }
 
 /// The machine, as one process has it.
@@ -115,6 +116,7 @@ impl Machine {
         let Model { faults, vms } = &mut *model;
         let mut cx = Cx {
             world,
+            machine: self,
             script: &self.script,
             faults,
             call,
@@ -128,6 +130,20 @@ impl Machine {
         drop(commanded);
         world.tell(What::End(note));
         answer
+    }
+
+    /// The size of a guest_memfd.
+    pub(crate) fn guest_memfd_size(&self, file: FileId) -> Option<u64> {
+        let vm = self.object(file)?.vm()?;
+        let model = lock(&self.model);
+        Some(model.vms.get(&vm)?.common.memory.gmems.get(&file)?.bytes)
+    }
+
+    /// Punches a hole, in whatever VM has the file.
+    pub(crate) fn punch(&self, hole: Punch) {
+        for vm in lock(&self.model).vms.values_mut() {
+            vm.common.memory.punch(hole);
+        }
     }
 
     fn run(
@@ -151,7 +167,7 @@ impl Machine {
                 Ok(fd)
             }
             Object::Kvm => system::ioctl(cx, arg),
-            Object::Sev | Object::GuestMemfd(_) => {
+            Object::Sev | Object::GuestMemfd(..) => {
                 cx.violation("an ioctl on a descriptor that launches need none of");
                 Err(Errno::ENOTTY)
             }
@@ -159,7 +175,9 @@ impl Machine {
                 let vm = vms.get_mut(&id).ok_or(Errno::EIO)?;
                 let (answer, made) = vm::ioctl(cx, vm, arg);
                 match made {
-                    Some(Made::GuestMemfd(file)) => self.register(file, Object::GuestMemfd(id)),
+                    Some(Made::GuestMemfd(file, flags)) => {
+                        self.register(file, Object::GuestMemfd(id, flags));
+                    }
                     Some(Made::Vcpu(file, index)) => self.register(file, Object::Vcpu(id, index)),
                     None => {}
                 }
@@ -208,7 +226,7 @@ impl Object {
     pub fn vm(self) -> Option<u64> {
         match self {
             Self::Kvm | Self::Sev => None,
-            Self::Vm(id) | Self::Vcpu(id, _) | Self::GuestMemfd(id) => Some(id),
+            Self::Vm(id) | Self::Vcpu(id, _) | Self::GuestMemfd(id, _) => Some(id),
         }
     }
 

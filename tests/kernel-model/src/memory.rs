@@ -2,12 +2,14 @@
 //!
 //! **Invariant:** a page of a guest_memfd is told by its index there, so two memslots never disagree on its state.
 
+mod file;
 mod gmem;
 mod ioctls;
 mod ranges;
 
 use std::collections::BTreeMap;
 
+pub(crate) use self::file::Punch;
 pub use self::gmem::{Gmem, Page};
 pub(crate) use self::ioctls::{
     create_guest_memfd, guest_memfd_flags, set_attributes, set_region, supported_attributes,

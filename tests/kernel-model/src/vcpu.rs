@@ -37,7 +37,7 @@ impl Vcpu {
             regs: reset::regs(),
             sregs: reset::sregs(index),
             cpuid: Vec::new(),
-            msrs: BTreeMap::new(),
+            msrs: reset::msrs(),
             mp_state: if index == 0 { 0 } else { 1 },
             protected: false,
         }

@@ -74,6 +74,13 @@ pub trait World {
     /// The machine's, `ENOSPC` for one.
     fn store(&self, fd: i32, offset: u64, page: &[u8]) -> Answer<()>;
 
+    /// Gives a part of a descriptor's memory back.
+    ///
+    /// # Errors
+    ///
+    /// The machine's.
+    fn punch(&self, fd: i32, offset: u64, bytes: u64) -> Answer<()>;
+
     /// Waits that long.
     fn wait(&self, time: Duration);
 

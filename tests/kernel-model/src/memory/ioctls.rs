@@ -10,7 +10,7 @@ use crate::{Answer, Errno, VmType};
 
 const KVM_MEM_GUEST_MEMFD: u32 = 4;
 const ATTRIBUTE_PRIVATE: u64 = 8;
-const MMAP: u64 = 1;
+pub(crate) const MMAP: u64 = 1;
 const INIT_SHARED: u64 = 2;
 
 /// The flags that a guest_memfd may have (`kvm_gmem_create()`, `virt/kvm/guest_memfd.c`).
@@ -29,7 +29,7 @@ pub(crate) fn create_guest_memfd(
     memory: &mut Memory,
     vm_type: VmType,
     arg: u64,
-) -> Answer<(i32, FileId)> {
+) -> Answer<(i32, FileId, u64)> {
     let args = Fields(cx.read::<64>(arg)?);
     let (bytes, flags) = (args.u64(0), args.u64(8));
     cx.note.detail = Some(format!("size={bytes:#x} flags={flags:#x}"));
@@ -49,7 +49,7 @@ pub(crate) fn create_guest_memfd(
     }
     let (fd, file) = cx.world.create(Kind::GuestMemfd, bytes)?;
     memory.gmems.insert(file, Gmem::new(fd, bytes));
-    Ok((fd, file))
+    Ok((fd, file, flags))
 }
 
 /// `KVM_SET_USER_MEMORY_REGION2`, and the shorter one before it.

@@ -44,6 +44,8 @@ pub struct Script {
     pub vmsa_features: Option<u64>,
     /// The policy bits that SNP takes.
     pub snp_policy_bits: u64,
+    /// Firmware compares an ID block's digest and policy with the launch's, as it does; a test that cannot know the digest leaves it.
+    pub checks_id_block: bool,
     /// How many vCPUs a VM can have.
     pub max_vcpus: u32,
 }
@@ -94,6 +96,7 @@ impl Default for Script {
             vmsa_features: None,
             // ABI minor and major, SMT, the reserved bit that must be one, DEBUG, SINGLE_SOCKET.
             snp_policy_bits: 0x1b_ffff,
+            checks_id_block: false,
             max_vcpus: 1024,
         }
     }

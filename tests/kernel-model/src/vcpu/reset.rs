@@ -2,8 +2,11 @@
 //!
 //! **Invariant:** what stands here is what a real KVM_GET_REGS and KVM_GET_SREGS show before anything was set.
 
+use std::collections::BTreeMap;
+
 use crate::wire::Fields;
 
+const MSR_PAT: u32 = 0x277;
 const DATA: u8 = 3;
 const CODE: u8 = 0xb;
 const LDT: u8 = 2;
@@ -34,6 +37,11 @@ pub(super) fn sregs(index: u32) -> [u8; 312] {
     let bootstrap = if index == 0 { 0x100 } else { 0 };
     sregs.put(272, &(0xfee0_0800_u64 | bootstrap).to_le_bytes());
     sregs.0
+}
+
+/// The MSRs that are not zero.
+pub(super) fn msrs() -> BTreeMap<u32, u64> {
+    BTreeMap::from([(MSR_PAT, 0x0007_0406_0007_0406)])
 }
 
 /// `struct kvm_segment`: base, limit, selector, type, present, dpl, db, s, l, g, avl, unusable.

@@ -16,8 +16,8 @@ const KVM_CAP_SPLIT_IRQCHIP: u32 = 121;
 /// A descriptor that a VM's ioctl made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Made {
-    /// A guest_memfd.
-    GuestMemfd(FileId),
+    /// A guest_memfd with these flags.
+    GuestMemfd(FileId, u64),
     /// A vCPU with this index.
     Vcpu(FileId, u32),
 }
@@ -83,8 +83,9 @@ fn dispatch(cx: &mut Cx<'_>, vm: &mut Vm, arg: u64, made: &mut Option<Made>) -> 
     match cx.call {
         Call::CheckExtension => Ok(system::vm_extension(cx, vm_type, arg)),
         Call::CreateGuestMemfd => {
-            let (fd, file) = memory::create_guest_memfd(cx, &mut common.memory, vm_type, arg)?;
-            *made = Some(Made::GuestMemfd(file));
+            let (fd, file, flags) =
+                memory::create_guest_memfd(cx, &mut common.memory, vm_type, arg)?;
+            *made = Some(Made::GuestMemfd(file, flags));
             Ok(fd)
         }
         Call::SetUserMemoryRegion => memory::set_region(cx, &mut common.memory, arg, false),
