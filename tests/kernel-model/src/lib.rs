@@ -16,6 +16,7 @@ pub mod populate;
 mod profile;
 mod script;
 pub mod snp;
+mod strict;
 mod system;
 pub mod tdx;
 pub mod trace;

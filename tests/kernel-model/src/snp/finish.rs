@@ -8,7 +8,7 @@ use super::{Command, Context, Snp, vmsa};
 use crate::cx::Cx;
 use crate::trace::What;
 use crate::vm::Common;
-use crate::wire::Fields;
+use crate::wire::{Fields, hex};
 use crate::{Answer, Errno};
 
 /// Where KVM measures every VMSA.
@@ -121,8 +121,4 @@ fn check_block(cx: &Cx<'_>, guest: &Snp, block: Option<Box<[u8; 96]>>) -> Result
         return Err(Refusal::status(POLICY_FAILURE));
     }
     Ok(())
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

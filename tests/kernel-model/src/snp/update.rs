@@ -7,7 +7,7 @@ use super::{Command, Context, Snp};
 use crate::cx::Cx;
 use crate::memory::{Memory, PAGE};
 use crate::populate::{Request, populate};
-use crate::trace::{Descriptor, What};
+use crate::strict;
 use crate::vm::Common;
 use crate::wire::Fields;
 use crate::{Answer, Effect, Errno};
@@ -74,6 +74,7 @@ pub(super) fn launch_update(
         pages: params.bytes / PAGE,
         source: Some(params.uaddr).filter(|addr| has_source && *addr != 0),
         writes_back: params.page_type == CPUID,
+        begins_call: true,
     };
     cx.note.pages_done = Some(0);
     let Common { memory, dead, .. } = vm;
@@ -136,42 +137,14 @@ impl Params {
         );
         cx.require_blocked_signals();
         let is_sound = has_source && self.uaddr != 0 && self.uaddr.is_multiple_of(PAGE);
-        if is_sound && !cx.world.is_locked(self.uaddr, self.bytes) {
-            cx.violation("the source is not locked in memory");
+        if is_sound {
+            strict::locked_source(cx, self.uaddr, self.bytes);
         }
-        for gfn in (self.gfn..).take(usize::try_from(self.bytes / PAGE).unwrap_or(usize::MAX)) {
-            if memory.slot_of(gfn).is_none() {
-                break;
-            }
-            if memory.is_installed(gfn) {
-                cx.violation(&format!(
-                    "GFN {gfn:#x} is submitted again after it was installed"
-                ));
-            }
-        }
-        self.look_at_descriptor(cx, memory);
+        strict::new_pages(cx, memory, self.gfn, self.bytes / PAGE);
+        strict::descriptor(cx, memory, self.gfn);
         if self.page_type == CPUID && is_sound {
             self.compare_with_rejected(cx, guest);
         }
-    }
-
-    fn look_at_descriptor(&self, cx: &Cx<'_>, memory: &mut Memory) {
-        let slot = memory.slot_of(self.gfn).and_then(|slot| slot.gmem);
-        let Some(gmem) = slot.and_then(|(file, _)| memory.gmems.get_mut(&file)) else {
-            return;
-        };
-        let cloexec = cx.world.closes_on_exec(gmem.fd).unwrap_or(false);
-        cx.world.tell(What::Fd(Descriptor {
-            what: "guest_memfd".into(),
-            vm: cx.note.vm.unwrap_or_default(),
-            fd: gmem.fd,
-            cloexec,
-        }));
-        let is_first = !std::mem::replace(&mut gmem.seen_by_install, true);
-        cx.require(
-            cloexec || !is_first,
-            "the guest_memfd is not close-on-exec at the first page",
-        );
     }
 
     fn compare_with_rejected(&self, cx: &Cx<'_>, guest: &Snp) {
