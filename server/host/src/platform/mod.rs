@@ -194,10 +194,11 @@ pub trait Platform: fmt::Debug + Send {
         Ok(())
     }
 
-    /// Ends installation, and makes the vCPUs that are not there yet: one for each state. An error leaves the launch unusable.
+    /// Ends installation, and makes the vCPUs that are not there yet: one for each state. An error leaves the launch unusable, unless it is
+    /// [`Stop::Again`]: then it is called again, a bounded number of times.
     ///
     /// # Errors
-    /// [`Stop::Firmware`] or [`Stop::Kernel`].
+    /// [`Stop::Firmware`], [`Stop::Kernel`] or [`Stop::Again`].
     fn finish(&mut self, finish: &Finish<'_>) -> Result<(), Stop>;
 
     /// Whether [`start`](Self::start) is worth a try.
