@@ -15,6 +15,7 @@ mod probe;
 pub(crate) mod refused;
 mod sev_snp;
 mod sim;
+mod tdx;
 mod vcpus;
 
 use std::{fmt, fs::File, io};
@@ -35,6 +36,7 @@ pub use memory::Memory;
 pub use probe::{Capacity, Check, Facts, Report, probe};
 pub use sev_snp::SnpPlatform;
 pub use sim::{Effect, Fault, SimPlatform, SimScript};
+pub use tdx::TdxPlatform;
 
 /// Where the bytes of a chunk come from.
 #[derive(Debug, Clone, Copy)]
