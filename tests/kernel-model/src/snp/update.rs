@@ -7,7 +7,6 @@ use super::{Command, Context, Snp};
 use crate::cx::Cx;
 use crate::memory::{Memory, PAGE};
 use crate::populate::{Request, populate};
-use crate::trace::{Descriptor, What};
 use crate::vm::Common;
 use crate::wire::Fields;
 use crate::{Answer, Effect, Errno};
@@ -107,21 +106,13 @@ impl Params {
 
     /// What the kernel would take, or not notice, and a correct launch host never does (kernel.md sections 1.4, 2.5 and 10).
     fn be_strict(&self, cx: &Cx<'_>, memory: &mut Memory, guest: &Snp, sev_fd: i32) {
-        let has_source = self.page_type != ZERO;
         let is_padded = self.fields.is_zero(25, 1) && self.fields.is_zero(28, 36);
         cx.require(
             is_padded,
             "the padding of kvm_sev_snp_launch_update is not zero",
         );
         cx.require(self.bytes != 0, "an update of no bytes");
-        cx.require(
-            !has_source || self.uaddr != 0,
-            "a source of NULL reaches a WARN_ON_ONCE in sev_gmem_post_populate()",
-        );
-        cx.require(
-            !has_source || self.uaddr.is_multiple_of(PAGE),
-            "the source is not page-aligned",
-        );
+        let is_sound = self.page_type != ZERO && cx.require_sound_source(self.uaddr, self.bytes);
         cx.require(
             self.bytes <= PAGE || !matches!(self.page_type, CPUID | SECRETS),
             "more than one CPUID or SECRETS page in one call",
@@ -135,43 +126,11 @@ impl Params {
             "an update after LAUNCH_FINISH",
         );
         cx.require_blocked_signals();
-        let is_sound = has_source && self.uaddr != 0 && self.uaddr.is_multiple_of(PAGE);
-        if is_sound && !cx.world.is_locked(self.uaddr, self.bytes) {
-            cx.violation("the source is not locked in memory");
-        }
-        for gfn in (self.gfn..).take(usize::try_from(self.bytes / PAGE).unwrap_or(usize::MAX)) {
-            if memory.slot_of(gfn).is_none() {
-                break;
-            }
-            if memory.is_installed(gfn) {
-                cx.violation(&format!(
-                    "GFN {gfn:#x} is submitted again after it was installed"
-                ));
-            }
-        }
-        self.look_at_descriptor(cx, memory);
+        cx.require_new_pages(memory, self.gfn, self.bytes / PAGE);
+        cx.require_cloexec(memory, self.gfn);
         if self.page_type == CPUID && is_sound {
             self.compare_with_rejected(cx, guest);
         }
-    }
-
-    fn look_at_descriptor(&self, cx: &Cx<'_>, memory: &mut Memory) {
-        let slot = memory.slot_of(self.gfn).and_then(|slot| slot.gmem);
-        let Some(gmem) = slot.and_then(|(file, _)| memory.gmems.get_mut(&file)) else {
-            return;
-        };
-        let cloexec = cx.world.closes_on_exec(gmem.fd).unwrap_or(false);
-        cx.world.tell(What::Fd(Descriptor {
-            what: "guest_memfd".into(),
-            vm: cx.note.vm.unwrap_or_default(),
-            fd: gmem.fd,
-            cloexec,
-        }));
-        let is_first = !std::mem::replace(&mut gmem.seen_by_install, true);
-        cx.require(
-            cloexec || !is_first,
-            "the guest_memfd is not close-on-exec at the first page",
-        );
     }
 
     fn compare_with_rejected(&self, cx: &Cx<'_>, guest: &Snp) {
