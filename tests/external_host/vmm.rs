@@ -4,9 +4,12 @@ use std::{io, os::fd::AsFd as _};
 
 use stagepages_host::{
     launch::{Reason, Refusal},
-    platform::{Check, Chunk, Contents, Installed, Platform, PlatformKind, Report, Source, Stop},
+    platform::{
+        Check, Chunk, Contents, Facts, Finish, Installed, Platform, PlatformKind, Report, Source,
+        Stop,
+    },
     serve::{PlatformSpec, Platforms},
-    vcpu::{CpuModel, VcpuState},
+    vcpu::CpuModel,
 };
 use stagepages_kvm::{
     Gfn, GfnRange, GuestMemfdFlags, Kvm, KvmError, Mapping, PAGE_SIZE, Vm, VmType,
@@ -35,6 +38,7 @@ impl Platforms for Vmm {
                 remedy: "load the kvm module, and give this user access".to_owned(),
             }],
             runs_guests: false,
+            facts: Facts::default(),
         }]
     }
 
@@ -81,14 +85,14 @@ impl Machine {
             .regions
             .iter_mut()
             .find(|(region, _)| region.contains(gfn));
-        let (region, memory) = region.ok_or(Stop::Stray(gfn))?;
+        let (region, memory) = region.ok_or(Stop::stray(gfn))?;
         let index = gfn.get() - region.start().get();
         let mut exists = [0];
-        memory.exists(index, &mut exists).map_err(Stop::Kernel)?;
+        memory.exists(index, &mut exists)?;
         if exists != [0] {
-            return Err(Stop::Stray(gfn));
+            return Err(Stop::stray(gfn));
         }
-        memory.populate(index, 1).map_err(Stop::Kernel)?;
+        memory.populate(index, 1)?;
         if let Source::File(file, offset) = chunk.source {
             let got = memory.read_from(index, 1, file.as_fd(), offset);
             let got = got.map_err(|error| Stop::Source(io::Error::other(error)))?;
@@ -122,7 +126,7 @@ impl Platform for Machine {
         CpuModel::generous()
     }
 
-    fn finish(&mut self, _vcpus: &[VcpuState]) -> Result<(), Stop> {
+    fn finish(&mut self, _finish: &Finish<'_>) -> Result<(), Stop> {
         Ok(())
     }
 

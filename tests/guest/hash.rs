@@ -52,7 +52,7 @@ async fn a_guest_in_64_bit_mode_prints_the_hash_of_its_staged_pages() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_guests_run_side_by_side() {
-    on_kvm(async |bench: &Bench| {
+    Box::pin(on_kvm(async |bench: &Bench| {
         tokio::join!(
             computes_its_hash(bench, "one", 16),
             computes_its_hash(bench, "two", 64),
@@ -62,6 +62,6 @@ async fn several_guests_run_side_by_side() {
             let launch = bench.api.get(&format!("launches/{id}")).await.unwrap();
             assert_eq!(launch.state(), LaunchState::Stopped);
         }
-    })
+    }))
     .await;
 }

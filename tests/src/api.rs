@@ -228,6 +228,7 @@ impl Api {
             name: name.to_owned(),
             uid: String::new(),
             expected_launch_digest: digest.into(),
+            sev_snp: None,
         };
         let answer = self.launches.clone().finish_launch(request).await?;
         answer

@@ -114,6 +114,217 @@ impl ConsolePort {
         }
     }
 }
+/// What an SEV-SNP launch is made with. Checked against what this machine's KVM takes (GetNodeInfo: `sev_snp`) before anything is created.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SevSnpSettings {
+    /// SEV_FEATURES of every vCPU's save area, beside SNP_ACTIVE (bit 0), which KVM adds and which may be given or not. Unset means none.
+    #[prost(uint64, tag = "3")]
+    pub vmsa_features: u64,
+    /// Version of the GHCB protocol that the guest may negotiate at most: 2 or more. Unset means 2.
+    #[prost(uint32, tag = "4")]
+    pub ghcb_version: u32,
+    /// Guest OS visible workarounds, 16 bytes. Unset means zeros.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub gosvw: ::prost::bytes::Bytes,
+    /// The guest policy, which firmware enforces for the guest's whole life and which is in every attestation report. Unset means the number 0x30000:
+    /// SMT allowed, nothing else, any firmware ABI version.
+    #[prost(oneof = "sev_snp_settings::GuestPolicy", tags = "1, 2")]
+    pub guest_policy: ::core::option::Option<sev_snp_settings::GuestPolicy>,
+}
+/// Nested message and enum types in `SevSnpSettings`.
+pub mod sev_snp_settings {
+    /// The guest policy, which firmware enforces for the guest's whole life and which is in every attestation report. Unset means the number 0x30000:
+    /// SMT allowed, nothing else, any firmware ABI version.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum GuestPolicy {
+        /// By named bits. The bit that must be one (17) is set by itself.
+        #[prost(message, tag = "1")]
+        Policy(super::SevSnpPolicy),
+        /// As the number of the SEV-SNP firmware ABI (AMD 56860, section 4.3). Bit 17 MUST be one.
+        #[prost(uint64, tag = "2")]
+        PolicyNumber(u64),
+    }
+}
+/// The bits of a guest policy by name (AMD 56860, section 4.3). A bit that is not set forbids what it names, unless it says "require".
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SevSnpPolicy {
+    /// Least minor version of the firmware's ABI, up to 255.
+    #[prost(uint32, tag = "1")]
+    pub abi_minor: u32,
+    /// Least major version of the firmware's ABI, up to 255.
+    #[prost(uint32, tag = "2")]
+    pub abi_major: u32,
+    /// Bit 16. Allow simultaneous multi-threading. Linux before 6.18 takes no policy without it.
+    #[prost(bool, tag = "3")]
+    pub smt: bool,
+    /// Bit 18. Allow a migration agent.
+    #[prost(bool, tag = "4")]
+    pub migrate_ma: bool,
+    /// Bit 19. Allow the host to read and change the guest: never for a guest with secrets.
+    #[prost(bool, tag = "5")]
+    pub debug: bool,
+    /// Bit 20. Require that only one socket runs the guest. Linux before 6.18 refuses it.
+    #[prost(bool, tag = "6")]
+    pub single_socket: bool,
+    /// Bit 21. Allow CXL devices and memory.
+    #[prost(bool, tag = "7")]
+    pub cxl_allow: bool,
+    /// Bit 22. Require AES-256 XTS for memory encryption.
+    #[prost(bool, tag = "8")]
+    pub mem_aes_256_xts: bool,
+    /// Bit 23. Require that running average power limits are off.
+    #[prost(bool, tag = "9")]
+    pub rapl_dis: bool,
+    /// Bit 24. Require that ciphertext is hidden from the host.
+    #[prost(bool, tag = "10")]
+    pub ciphertext_hiding_dram: bool,
+    /// Bit 25. Forbid moving and swapping the guest's pages.
+    #[prost(bool, tag = "11")]
+    pub page_swap_disable: bool,
+}
+/// What SNP_LAUNCH_FINISH is given beside the vCPUs.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SevSnpFinish {
+    /// ID block, 96 bytes (AMD 56860, table "Structure of the ID Block"). Its policy MUST equal the launch's. Unset means none.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id_block: ::prost::bytes::Bytes,
+    /// ID authentication information, 4096 bytes. Required with `id_block`, refused without.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub id_auth: ::prost::bytes::Bytes,
+    /// Whether `id_auth` holds an author key that firmware is to check too. Only with `id_block`.
+    #[prost(bool, tag = "3")]
+    pub author_key: bool,
+    /// Data of the host's own that every attestation report will carry, 32 bytes. Unset means zeros.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub host_data: ::prost::bytes::Bytes,
+    /// Whether reports may not be signed with the chip's own key (VCEK).
+    #[prost(bool, tag = "5")]
+    pub vcek_disabled: bool,
+}
+/// What this machine's KVM takes of SevSnpSettings.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SevSnpInfo {
+    /// Policy bits that KVM takes. Unset where this kernel does not say (before Linux 6.19); then KVM judges when the launch is created.
+    #[prost(uint64, optional, tag = "1")]
+    pub policy_bits: ::core::option::Option<u64>,
+    /// SEV_FEATURES that a save area may have.
+    #[prost(uint64, tag = "2")]
+    pub vmsa_features: u64,
+}
+/// A CPUID page that firmware refused, and what it would have instead.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RejectedCpuid {
+    /// Its address, in bytes.
+    #[prost(uint64, tag = "1")]
+    pub gpa: u64,
+    /// Leaves that differ, in the page's order.
+    #[prost(message, repeated, tag = "2")]
+    pub differences: ::prost::alloc::vec::Vec<CpuidDifference>,
+    /// The whole page as firmware corrected it, 4096 bytes. A page that firmware corrected was not approved by the guest's owner: look before staging it.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub corrected_page: ::prost::bytes::Bytes,
+}
+/// An entry of a CPUID page that firmware would have otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CpuidDifference {
+    /// Which entry of the page, from 0.
+    #[prost(uint32, tag = "1")]
+    pub entry: u32,
+    /// As it was submitted.
+    #[prost(message, optional, tag = "2")]
+    pub submitted: ::core::option::Option<CpuidPageEntry>,
+    /// As firmware would have it.
+    #[prost(message, optional, tag = "3")]
+    pub wanted: ::core::option::Option<CpuidPageEntry>,
+}
+/// One entry of a CPUID page (AMD 56860, table "CPUID Function Structure").
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CpuidPageEntry {
+    /// The leaf.
+    #[prost(uint32, tag = "1")]
+    pub eax_in: u32,
+    /// The subleaf.
+    #[prost(uint32, tag = "2")]
+    pub ecx_in: u32,
+    /// XCR0 that the answer depends on, for leaf 0xd.
+    #[prost(uint64, tag = "3")]
+    pub xcr0_in: u64,
+    /// XSS that the answer depends on, for leaf 0xd.
+    #[prost(uint64, tag = "4")]
+    pub xss_in: u64,
+    /// Answer.
+    #[prost(uint32, tag = "5")]
+    pub eax: u32,
+    /// Answer.
+    #[prost(uint32, tag = "6")]
+    pub ebx: u32,
+    /// Answer.
+    #[prost(uint32, tag = "7")]
+    pub ecx: u32,
+    /// Answer.
+    #[prost(uint32, tag = "8")]
+    pub edx: u32,
+}
+/// What a TDX launch is made with. Checked against what this machine's KVM takes (GetNodeInfo: `tdx`) before anything is created.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TdxSettings {
+    /// TD attributes (Intel TDX module ABI, ATTRIBUTES). Unset means SEPT_VE_DISABLE (bit 28), where KVM takes it, and nothing else.
+    #[prost(uint64, optional, tag = "1")]
+    pub attributes: ::core::option::Option<u64>,
+    /// Extended features that the guest may use, as XCR0 and IA32_XSS have them. Unset means all that KVM takes.
+    #[prost(uint64, optional, tag = "2")]
+    pub xfam: ::core::option::Option<u64>,
+    /// Software-defined id of the guest's configuration, 48 bytes, part of every report. Unset means zeros.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub mrconfigid: ::prost::bytes::Bytes,
+    /// Software-defined id of the guest's owner, 48 bytes. Unset means zeros.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub mrowner: ::prost::bytes::Bytes,
+    /// Software-defined id of the owner's configuration, 48 bytes. Unset means zeros.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub mrownerconfig: ::prost::bytes::Bytes,
+    /// CPUID leaves that are the launch's to configure; each MUST be one that KVM reports as configurable, with no bit set beyond those. Entry 0x80000008 MUST have
+    /// guest physical address bits (EAX\[23:16\]) of 48 or 52. Unset means every configurable leaf as KVM supports it, with 48 bits.
+    ///
+    /// With 48 bits all memory regions MUST lie below 2^47, with 52 below 2^51: the half above is shared memory.
+    #[prost(message, repeated, tag = "6")]
+    pub cpuid: ::prost::alloc::vec::Vec<TdxCpuidEntry>,
+}
+/// One CPUID leaf.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TdxCpuidEntry {
+    /// The leaf.
+    #[prost(uint32, tag = "1")]
+    pub function: u32,
+    /// The subleaf; 0 for a leaf that has none.
+    #[prost(uint32, tag = "2")]
+    pub index: u32,
+    /// The answer.
+    #[prost(uint32, tag = "3")]
+    pub eax: u32,
+    /// The answer.
+    #[prost(uint32, tag = "4")]
+    pub ebx: u32,
+    /// The answer.
+    #[prost(uint32, tag = "5")]
+    pub ecx: u32,
+    /// The answer.
+    #[prost(uint32, tag = "6")]
+    pub edx: u32,
+}
+/// What this machine's KVM takes of TdxSettings.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TdxInfo {
+    /// Attributes that a TD may have.
+    #[prost(uint64, tag = "1")]
+    pub attributes: u64,
+    /// Extended features that a TD may have.
+    #[prost(uint64, tag = "2")]
+    pub xfam: u64,
+    /// The leaves that can be configured, with the bits that can be.
+    #[prost(message, repeated, tag = "3")]
+    pub cpuid: ::prost::alloc::vec::Vec<TdxCpuidEntry>,
+}
 /// How one vCPU begins.
 ///
 /// Everything is checked against what the platform's vCPUs allow before it reaches the kernel: reserved bits, combinations that a processor
@@ -124,7 +335,7 @@ pub struct VcpuState {
     #[prost(uint32, tag = "1")]
     pub index: u32,
     /// Its registers. Required.
-    #[prost(oneof = "vcpu_state::State", tags = "2, 3, 4, 5")]
+    #[prost(oneof = "vcpu_state::State", tags = "2, 3, 4, 5, 6")]
     pub state: ::core::option::Option<vcpu_state::State>,
 }
 /// Nested message and enum types in `VcpuState`.
@@ -146,11 +357,21 @@ pub mod vcpu_state {
         /// Every register, as for example an IGVM file gives them.
         #[prost(message, tag = "5")]
         Registers(super::VcpuRegisters),
+        /// As the TDX module resets it. Only on tdx, which takes no other state but reset; the rest is the module's own.
+        #[prost(message, tag = "6")]
+        Tdx(super::TdxVcpuState),
     }
 }
 /// As the architecture resets it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VcpuReset {}
+/// As the TDX module resets it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TdxVcpuState {
+    /// RCX, which the guest's firmware finds there: TDVF takes it for the address of its hand-off block. Unset means 0, as for reset.
+    #[prost(uint64, tag = "1")]
+    pub rcx: u64,
+}
 /// 16-bit real mode at cs:ip. All other segments are 0, interrupts are off.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RealModeState {
@@ -362,6 +583,12 @@ pub struct LaunchSpec {
     /// Settings of PLATFORM_SIM; refused with any other platform. Unset means no latency and no faults.
     #[prost(message, optional, tag = "10")]
     pub sim: ::core::option::Option<SimSettings>,
+    /// Settings of PLATFORM_SEV_SNP; refused where another platform is named or chosen. Unset means the default of each.
+    #[prost(message, optional, tag = "11")]
+    pub sev_snp: ::core::option::Option<SevSnpSettings>,
+    /// Settings of PLATFORM_TDX; refused where another platform is named or chosen. Unset means the default of each.
+    #[prost(message, optional, tag = "12")]
+    pub tdx: ::core::option::Option<TdxSettings>,
 }
 /// The script of a simulated platform.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -392,7 +619,8 @@ pub mod sim_fault {
     /// What happens instead of the installation. Required.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Effect {
-        /// The firmware refuses the page with this status, 1 to 65535; the page is taken back cleanly.
+        /// The firmware refuses the page with this status, 1 to 65535; the page is taken back cleanly. With 0x16 a CPUID page is refused for what
+        /// it holds: the firmware would have 0x240 in EBX of leaf 0xd, subleaves 0 and 1, and zeros in all reserved fields.
         #[prost(uint32, tag = "3")]
         FirmwareStatus(u32),
         /// The kernel refuses with this errno, 1 to 133, and does not say why. EAGAIN, EBUSY and EINTR are retried, a bounded number of times.
@@ -790,7 +1018,7 @@ pub struct VerifyLaunchResponse {
     /// Whether nothing differs.
     #[prost(bool, tag = "1")]
     pub consistent: bool,
-    /// Installed pages whose existence was checked.
+    /// Installed pages whose existence was checked; 0 where the host cannot look (sev-snp, tdx).
     #[prost(uint64, tag = "2")]
     pub pages_checked: u64,
     /// Of these, pages whose contents were hashed anew; 0 where the host cannot read them.
@@ -815,6 +1043,9 @@ pub struct FinishLaunchRequest {
     /// The launch digest that the caller expects, 48 bytes on sim and sev-snp. Unset means no check. kvm has none and refuses it.
     #[prost(bytes = "bytes", tag = "3")]
     pub expected_launch_digest: ::prost::bytes::Bytes,
+    /// What firmware is given at the end. Only on sev-snp. Unset means the default of each.
+    #[prost(message, optional, tag = "4")]
+    pub sev_snp: ::core::option::Option<SevSnpFinish>,
 }
 /// Response of FinishLaunch.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -822,6 +1053,23 @@ pub struct FinishLaunchResponse {
     /// The launch, FINISHED.
     #[prost(message, optional, tag = "1")]
     pub launch: ::core::option::Option<Launch>,
+}
+/// Request of GetRejectedCpuid.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetRejectedCpuidRequest {
+    /// launches/{id}. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// If set, MUST equal the launch's uid.
+    #[prost(string, tag = "2")]
+    pub uid: ::prost::alloc::string::String,
+}
+/// Response of GetRejectedCpuid.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetRejectedCpuidResponse {
+    /// The page.
+    #[prost(message, optional, tag = "1")]
+    pub rejected: ::core::option::Option<RejectedCpuid>,
 }
 /// Request of SetVcpuState.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1244,8 +1492,8 @@ pub mod launch_service_client {
     /// A page that was not staged is not in the ledger and does not exist; on kvm the guest reads zeros there once it runs.
     ///
     /// Errors. Every error status carries a `google.rpc.ErrorInfo` with domain `stagepages`, a stable reason, and metadata (as
-    /// far as known): `launch` (its name), `gpa`, `page_type`, `installed_pages`, `launch_state`, `errno`, `firmware_status`. Clients branch on
-    /// the reason, not on the code or the message. `google.rpc.BadRequest` names fields, `PreconditionFailure` states, `RetryInfo`
+    /// far as known): `launch` (its name), `gpa`, `page_type`, `installed_pages`, `launch_state`, and of a refusal by the platform `ioctl`, `errno`, `firmware_status`
+    /// with `firmware_status_name`, `hw_error` (of the TDX module). Clients branch on the reason, not on the code or the message. `google.rpc.BadRequest` names fields, `PreconditionFailure` states, `RetryInfo`
     /// and `QuotaFailure` come where they fit. Details never exceed 4 KiB and never hold page contents.
     ///
     /// | reason                                                                                      | code                | launch    |
@@ -1349,11 +1597,14 @@ pub mod launch_service_client {
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: the id or the spec; BadRequest names each field.
+        /// * `INVALID_ARGUMENT` / INVALID_LAUNCH also: settings of `sev_snp` or `tdx` that this machine's KVM does not take; nothing was created to find out.
         /// * `INVALID_ARGUMENT` / INVALID_VCPU_STATE: a register of `vcpu_states` holds what the vCPU does not allow; BadRequest names the field.
+        /// * `FAILED_PRECONDITION` / FIRMWARE_REFUSED: the machine's firmware made no guest of these settings; nothing remains.
         /// * `UNIMPLEMENTED` / UNSUPPORTED_OPERATION: more than one vCPU, or vCPU states, where the platform's launch hosts have none.
         /// * `ALREADY_EXISTS` / LAUNCH_EXISTS: the id is in use by a launch with another spec.
         /// * `FAILED_PRECONDITION` / PLATFORM_UNAVAILABLE: this machine lacks what the platform needs; each missing thing is named.
-        /// * `RESOURCE_EXHAUSTED` / NO_CAPACITY: more memory than the cap on regions, more launches than the limit, or the kernel had no memory.
+        /// * `RESOURCE_EXHAUSTED` / NO_CAPACITY: more memory than the cap on regions, more launches than the limit, no free ASID (sev-snp) or key id (tdx), or the
+        ///   kernel had no memory.
         /// * `UNAVAILABLE` / DRAINING: the daemon is shutting down.
         pub async fn create_launch(
             &mut self,
@@ -1479,7 +1730,9 @@ pub mod launch_service_client {
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
         /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is neither CREATED nor STAGING.
         /// * `FAILED_PRECONDITION` / LEASE_EXPIRED: the launch's lease ran out and the launch is over.
-        /// * `FAILED_PRECONDITION` / FIRMWARE_REFUSED or CPUID_REJECTED: the platform's firmware refused a page.
+        /// * `FAILED_PRECONDITION` / FIRMWARE_REFUSED: the platform's firmware refused a page.
+        /// * `FAILED_PRECONDITION` / CPUID_REJECTED: firmware would have another CPUID page. Metadata `cpuid_differences` counts the entries that differ, and
+        ///   `cpuid_difference_1` to `cpuid_difference_8` name the first; GetRejectedCpuid has all of it. The page is never submitted again by itself.
         /// * `INTERNAL` / KERNEL_REFUSED: the kernel refused for a cause that it does not report, or a page exists that the ledger does not hold. The launch is now ABORTED.
         /// * `INTERNAL` / HOST_DIED: the launch host died. The launch is now ABORTED and all its pages are gone.
         /// * `ABORTED` / ABORTED_DURING_CALL: AbortLaunch stopped this call.
@@ -1690,8 +1943,8 @@ pub mod launch_service_client {
         /// Has the launch host check ledger, page existence and contents against each other.
         ///
         /// The launch MUST be CREATED, STAGING or FINISHED. Where the platform lets the host read pages (sim, kvm), every installed page is hashed
-        /// anew and every page of every region is checked to exist exactly when the ledger holds it. Waits for a running extent and
-        /// holds back later ones while it reads; nothing is changed.
+        /// anew and every page of every region is checked to exist exactly when the ledger holds it. Where nobody but the guest can look (sev-snp,
+        /// tdx), both counts are 0 and nothing is found. Waits for a running extent and holds back later ones while it reads; nothing is changed.
         ///
         /// Errors:
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
@@ -1721,14 +1974,53 @@ pub mod launch_service_client {
                 .insert(GrpcMethod::new("stagepages.v1.LaunchService", "VerifyLaunch"));
             self.inner.unary(req, path, codec).await
         }
+        /// Returns the CPUID page that firmware refused last, as firmware would have it.
+        ///
+        /// The launch MUST NOT be over. Kept is the newest refusal; staging another CPUID page does not forget it.
+        ///
+        /// Errors:
+        /// * `NOT_FOUND` / RESULT_NOT_FOUND: firmware refused no CPUID page of this launch, or the launch is over and the page is gone with its host.
+        /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
+        /// * `UNIMPLEMENTED` / UNSUPPORTED_OPERATION: the launch's host is of an older version.
+        /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
+        pub async fn get_rejected_cpuid(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetRejectedCpuidRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetRejectedCpuidResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stagepages.v1.LaunchService/GetRejectedCpuid",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("stagepages.v1.LaunchService", "GetRejectedCpuid"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Ends staging: no page can be installed afterwards, and the guest may be started.
         ///
         /// The launch MUST be CREATED or STAGING. A repeat with equal arguments returns the first answer. With
         /// `expected_launch_digest`, a mismatch is refused before the platform's own finish and the launch goes on.
         ///
+        /// On sev-snp the vCPUs are made and measured here, then the ID block is checked by firmware: a refusal after that ends the launch.
+        ///
         /// Errors:
         /// * `FAILED_PRECONDITION` / DIGEST_MISMATCH: both values in the metadata, `expected` and `actual`, in hex. Nothing changed.
-        /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: a digest of the wrong length, or any digest on a platform that has none (kvm).
+        /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: a digest of the wrong length, or any digest on a platform that has none (kvm); `sev_snp` on another platform, or
+        ///   with a part that is missing or of the wrong length. Nothing changed.
+        /// * `UNIMPLEMENTED` / UNSUPPORTED_OPERATION: `sev_snp`, and the launch's host is of an older version.
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
         /// * `FAILED_PRECONDITION` / WRONG_STATE: ABORTED, or finished with other arguments; LEASE_EXPIRED if its lease was why.
         /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
@@ -1757,9 +2049,10 @@ pub mod launch_service_client {
                 .insert(GrpcMethod::new("stagepages.v1.LaunchService", "FinishLaunch"));
             self.inner.unary(req, path, codec).await
         }
-        /// Sets how a vCPU begins; the last call for a vCPU counts. Before or after pages are staged.
+        /// Sets how a vCPU begins; the last call for a vCPU counts. Before or after pages are staged, on tdx only before.
         ///
-        /// The launch MUST be CREATED or STAGING. Effect: the state is kept by the launch host until FinishLaunch hands it to the platform.
+        /// The launch MUST be CREATED or STAGING, on tdx CREATED: its vCPUs are made before the first page. Effect: the state is kept by the launch host until
+        /// FinishLaunch (tdx: the first StagePages) hands it to the platform.
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / INVALID_VCPU_STATE: a register holds what the vCPU does not allow; BadRequest names the field. Nothing changed.
@@ -1993,11 +2286,14 @@ pub mod launch_service_server {
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: the id or the spec; BadRequest names each field.
+        /// * `INVALID_ARGUMENT` / INVALID_LAUNCH also: settings of `sev_snp` or `tdx` that this machine's KVM does not take; nothing was created to find out.
         /// * `INVALID_ARGUMENT` / INVALID_VCPU_STATE: a register of `vcpu_states` holds what the vCPU does not allow; BadRequest names the field.
+        /// * `FAILED_PRECONDITION` / FIRMWARE_REFUSED: the machine's firmware made no guest of these settings; nothing remains.
         /// * `UNIMPLEMENTED` / UNSUPPORTED_OPERATION: more than one vCPU, or vCPU states, where the platform's launch hosts have none.
         /// * `ALREADY_EXISTS` / LAUNCH_EXISTS: the id is in use by a launch with another spec.
         /// * `FAILED_PRECONDITION` / PLATFORM_UNAVAILABLE: this machine lacks what the platform needs; each missing thing is named.
-        /// * `RESOURCE_EXHAUSTED` / NO_CAPACITY: more memory than the cap on regions, more launches than the limit, or the kernel had no memory.
+        /// * `RESOURCE_EXHAUSTED` / NO_CAPACITY: more memory than the cap on regions, more launches than the limit, no free ASID (sev-snp) or key id (tdx), or the
+        ///   kernel had no memory.
         /// * `UNAVAILABLE` / DRAINING: the daemon is shutting down.
         async fn create_launch(
             &self,
@@ -2072,7 +2368,9 @@ pub mod launch_service_server {
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
         /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is neither CREATED nor STAGING.
         /// * `FAILED_PRECONDITION` / LEASE_EXPIRED: the launch's lease ran out and the launch is over.
-        /// * `FAILED_PRECONDITION` / FIRMWARE_REFUSED or CPUID_REJECTED: the platform's firmware refused a page.
+        /// * `FAILED_PRECONDITION` / FIRMWARE_REFUSED: the platform's firmware refused a page.
+        /// * `FAILED_PRECONDITION` / CPUID_REJECTED: firmware would have another CPUID page. Metadata `cpuid_differences` counts the entries that differ, and
+        ///   `cpuid_difference_1` to `cpuid_difference_8` name the first; GetRejectedCpuid has all of it. The page is never submitted again by itself.
         /// * `INTERNAL` / KERNEL_REFUSED: the kernel refused for a cause that it does not report, or a page exists that the ledger does not hold. The launch is now ABORTED.
         /// * `INTERNAL` / HOST_DIED: the launch host died. The launch is now ABORTED and all its pages are gone.
         /// * `ABORTED` / ABORTED_DURING_CALL: AbortLaunch stopped this call.
@@ -2188,8 +2486,8 @@ pub mod launch_service_server {
         /// Has the launch host check ledger, page existence and contents against each other.
         ///
         /// The launch MUST be CREATED, STAGING or FINISHED. Where the platform lets the host read pages (sim, kvm), every installed page is hashed
-        /// anew and every page of every region is checked to exist exactly when the ledger holds it. Waits for a running extent and
-        /// holds back later ones while it reads; nothing is changed.
+        /// anew and every page of every region is checked to exist exactly when the ledger holds it. Where nobody but the guest can look (sev-snp,
+        /// tdx), both counts are 0 and nothing is found. Waits for a running extent and holds back later ones while it reads; nothing is changed.
         ///
         /// Errors:
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
@@ -2202,14 +2500,34 @@ pub mod launch_service_server {
             tonic::Response<super::VerifyLaunchResponse>,
             tonic::Status,
         >;
+        /// Returns the CPUID page that firmware refused last, as firmware would have it.
+        ///
+        /// The launch MUST NOT be over. Kept is the newest refusal; staging another CPUID page does not forget it.
+        ///
+        /// Errors:
+        /// * `NOT_FOUND` / RESULT_NOT_FOUND: firmware refused no CPUID page of this launch, or the launch is over and the page is gone with its host.
+        /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
+        /// * `UNIMPLEMENTED` / UNSUPPORTED_OPERATION: the launch's host is of an older version.
+        /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
+        async fn get_rejected_cpuid(
+            &self,
+            request: tonic::Request<super::GetRejectedCpuidRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetRejectedCpuidResponse>,
+            tonic::Status,
+        >;
         /// Ends staging: no page can be installed afterwards, and the guest may be started.
         ///
         /// The launch MUST be CREATED or STAGING. A repeat with equal arguments returns the first answer. With
         /// `expected_launch_digest`, a mismatch is refused before the platform's own finish and the launch goes on.
         ///
+        /// On sev-snp the vCPUs are made and measured here, then the ID block is checked by firmware: a refusal after that ends the launch.
+        ///
         /// Errors:
         /// * `FAILED_PRECONDITION` / DIGEST_MISMATCH: both values in the metadata, `expected` and `actual`, in hex. Nothing changed.
-        /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: a digest of the wrong length, or any digest on a platform that has none (kvm).
+        /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: a digest of the wrong length, or any digest on a platform that has none (kvm); `sev_snp` on another platform, or
+        ///   with a part that is missing or of the wrong length. Nothing changed.
+        /// * `UNIMPLEMENTED` / UNSUPPORTED_OPERATION: `sev_snp`, and the launch's host is of an older version.
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
         /// * `FAILED_PRECONDITION` / WRONG_STATE: ABORTED, or finished with other arguments; LEASE_EXPIRED if its lease was why.
         /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
@@ -2221,9 +2539,10 @@ pub mod launch_service_server {
             tonic::Response<super::FinishLaunchResponse>,
             tonic::Status,
         >;
-        /// Sets how a vCPU begins; the last call for a vCPU counts. Before or after pages are staged.
+        /// Sets how a vCPU begins; the last call for a vCPU counts. Before or after pages are staged, on tdx only before.
         ///
-        /// The launch MUST be CREATED or STAGING. Effect: the state is kept by the launch host until FinishLaunch hands it to the platform.
+        /// The launch MUST be CREATED or STAGING, on tdx CREATED: its vCPUs are made before the first page. Effect: the state is kept by the launch host until
+        /// FinishLaunch (tdx: the first StagePages) hands it to the platform.
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / INVALID_VCPU_STATE: a register holds what the vCPU does not allow; BadRequest names the field. Nothing changed.
@@ -2357,8 +2676,8 @@ pub mod launch_service_server {
     /// A page that was not staged is not in the ledger and does not exist; on kvm the guest reads zeros there once it runs.
     ///
     /// Errors. Every error status carries a `google.rpc.ErrorInfo` with domain `stagepages`, a stable reason, and metadata (as
-    /// far as known): `launch` (its name), `gpa`, `page_type`, `installed_pages`, `launch_state`, `errno`, `firmware_status`. Clients branch on
-    /// the reason, not on the code or the message. `google.rpc.BadRequest` names fields, `PreconditionFailure` states, `RetryInfo`
+    /// far as known): `launch` (its name), `gpa`, `page_type`, `installed_pages`, `launch_state`, and of a refusal by the platform `ioctl`, `errno`, `firmware_status`
+    /// with `firmware_status_name`, `hw_error` (of the TDX module). Clients branch on the reason, not on the code or the message. `google.rpc.BadRequest` names fields, `PreconditionFailure` states, `RetryInfo`
     /// and `QuotaFailure` come where they fit. Details never exceed 4 KiB and never hold page contents.
     ///
     /// | reason                                                                                      | code                | launch    |
@@ -2914,6 +3233,52 @@ pub mod launch_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/stagepages.v1.LaunchService/GetRejectedCpuid" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetRejectedCpuidSvc<T: LaunchService>(pub Arc<T>);
+                    impl<
+                        T: LaunchService,
+                    > tonic::server::UnaryService<super::GetRejectedCpuidRequest>
+                    for GetRejectedCpuidSvc<T> {
+                        type Response = super::GetRejectedCpuidResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetRejectedCpuidRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LaunchService>::get_rejected_cpuid(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetRejectedCpuidSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/stagepages.v1.LaunchService/FinishLaunch" => {
                     #[allow(non_camel_case_types)]
                     struct FinishLaunchSvc<T: LaunchService>(pub Arc<T>);
@@ -3321,6 +3686,25 @@ pub struct PlatformInfo {
     /// The program that hosts its launches, where it is not the built-in one.
     #[prost(string, tag = "9")]
     pub host_program: ::prost::alloc::string::String,
+    /// What KVM takes of SevSnpSettings; set on sev-snp where KVM could be asked.
+    #[prost(message, optional, tag = "10")]
+    pub sev_snp: ::core::option::Option<SevSnpInfo>,
+    /// What KVM takes of TdxSettings; set on tdx where KVM could be asked.
+    #[prost(message, optional, tag = "11")]
+    pub tdx: ::core::option::Option<TdxInfo>,
+    /// How many guests this platform's hardware can hold; unset where that has no limit of its own or the kernel does not say.
+    #[prost(message, optional, tag = "12")]
+    pub capacity: ::core::option::Option<PlatformCapacity>,
+}
+/// ASIDs (sev-snp) or key ids (tdx) of the machine, as the kernel counts them (cgroup misc controller).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlatformCapacity {
+    /// All there are.
+    #[prost(uint64, tag = "1")]
+    pub total: u64,
+    /// Of these in use, by any program.
+    #[prost(uint64, tag = "2")]
+    pub in_use: u64,
 }
 /// One thing that a platform needs.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

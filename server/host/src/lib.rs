@@ -10,7 +10,7 @@
 //!                                             └── ledger · digest · vcpu (what states may hold)              └── console
 //! ```
 //!
-//! [`platform`] has the two that are built in, `sim` and `kvm`; [`guest`] what runs a guest on `kvm`. A VMM brings its own.
+//! [`platform`] has those that are built in; [`guest`] what runs a guest on `kvm`, the only one of them that does. A VMM brings its own.
 //!
 //! # How a VMM becomes the launch host of its own VM
 //!
@@ -33,9 +33,9 @@
 //! use stagepages_host::{
 //!     guest::{ConsolePort, Guest, GuestIo, GuestStop, StopReason},
 //!     launch::{Reason, Refusal},
-//!     platform::{Chunk, Contents, Installed, Platform, PlatformKind, Report, Stop},
+//!     platform::{Chunk, Contents, Facts, Finish, Installed, Platform, PlatformKind, Report, Stop},
 //!     serve::{self, HostConfig, PlatformSpec, Platforms},
-//!     vcpu::{CpuModel, VcpuState},
+//!     vcpu::CpuModel,
 //!     wire::{SeqListener, take_stdin},
 //! };
 //! use stagepages_kvm::{Gfn, GfnRange, KvmError};
@@ -52,7 +52,7 @@
 //!
 //! impl Platforms for MyPlatforms {
 //!     fn probe(&self) -> Vec<Report> {
-//!         vec![Report { platform: PlatformKind::Kvm, checks: Vec::new(), runs_guests: true }]
+//!         vec![Report { platform: PlatformKind::Kvm, checks: Vec::new(), runs_guests: true, facts: Facts::default() }]
 //!     }
 //!
 //!     fn create(&self, spec: PlatformSpec<'_>) -> Result<Box<dyn Platform>, Refusal> {
@@ -78,8 +78,8 @@
 //!         CpuModel::generous()
 //!     }
 //!
-//!     fn finish(&mut self, vcpus: &[VcpuState]) -> Result<(), Stop> {
-//!         for (index, state) in vcpus.iter().enumerate() {
+//!     fn finish(&mut self, finish: &Finish<'_>) -> Result<(), Stop> {
+//!         for (index, state) in finish.vcpus.iter().enumerate() {
 //!             if let Some(registers) = state.registers() {
 //!                 println!("vCPU {index} begins at rip {:#x}", registers.general.rip);
 //!             }
@@ -154,6 +154,7 @@
 #![forbid(unsafe_code)]
 
 pub mod console;
+pub mod cpuid_page;
 pub mod digest;
 pub mod guest;
 pub mod launch;
@@ -161,5 +162,6 @@ pub mod ledger;
 pub mod platform;
 pub mod protocol;
 pub mod serve;
+pub mod settings;
 pub mod vcpu;
 pub mod wire;

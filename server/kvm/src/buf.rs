@@ -47,6 +47,21 @@ impl PageBuf {
         }
     }
 
+    /// The size in pages.
+    pub fn page_count(&self) -> u64 {
+        (self.span.bytes() / PAGE_BYTES) as u64
+    }
+
+    /// The address of the first page, for the kernel to read while `self` is borrowed.
+    pub(crate) fn expose(&self) -> u64 {
+        self.span.addr().as_ptr().expose_provenance() as u64
+    }
+
+    /// The address of the first page, for the kernel to read and write while `self` is borrowed mutably.
+    pub(crate) fn expose_mut(&mut self) -> u64 {
+        self.expose()
+    }
+
     /// The contents.
     pub fn as_slice(&self) -> &[u8] {
         // SAFETY: the span is mapped readable, as long as `self` lives, and initialised (zeros at first). Only `self` knows its
@@ -85,6 +100,7 @@ mod tests {
     #[test]
     fn a_buffer_is_aligned_zero_and_writable() {
         let mut buf = PageBuf::new(3).unwrap();
+        assert_eq!(buf.page_count(), 3);
         assert_eq!(buf.as_slice().len(), 3 * PAGE_BYTES);
         assert!(buf.as_slice().as_ptr().addr().is_multiple_of(PAGE_BYTES));
         assert!(buf.as_slice().iter().all(|byte| *byte == 0));

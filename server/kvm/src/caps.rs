@@ -11,6 +11,10 @@ use crate::abi;
 pub enum Cap {
     /// How many memslots a VM can have.
     NrMemslots,
+    /// How many vCPUs a VM can have.
+    MaxVcpus,
+    /// The interrupt controllers can be split between the kernel and user space.
+    SplitIrqchip,
     /// `KVM_SET_USER_MEMORY_REGION2` exists.
     UserMemory2,
     /// The memory attributes that a VM supports, as a mask; 0 where it has no private memory.
@@ -28,11 +32,27 @@ impl Cap {
     pub const fn abi(self) -> u32 {
         match self {
             Self::NrMemslots => kvm_bindings::KVM_CAP_NR_MEMSLOTS,
+            Self::MaxVcpus => kvm_bindings::KVM_CAP_MAX_VCPUS,
+            Self::SplitIrqchip => kvm_bindings::KVM_CAP_SPLIT_IRQCHIP,
             Self::UserMemory2 => kvm_bindings::KVM_CAP_USER_MEMORY2,
             Self::MemoryAttributes => kvm_bindings::KVM_CAP_MEMORY_ATTRIBUTES,
             Self::GuestMemfd => kvm_bindings::KVM_CAP_GUEST_MEMFD,
             Self::VmTypes => kvm_bindings::KVM_CAP_VM_TYPES,
             Self::GuestMemfdFlags => abi::KVM_CAP_GUEST_MEMFD_FLAGS,
+        }
+    }
+
+    /// The kernel's name for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NrMemslots => "KVM_CAP_NR_MEMSLOTS",
+            Self::MaxVcpus => "KVM_CAP_MAX_VCPUS",
+            Self::SplitIrqchip => "KVM_CAP_SPLIT_IRQCHIP",
+            Self::UserMemory2 => "KVM_CAP_USER_MEMORY2",
+            Self::MemoryAttributes => "KVM_CAP_MEMORY_ATTRIBUTES",
+            Self::GuestMemfd => "KVM_CAP_GUEST_MEMFD",
+            Self::VmTypes => "KVM_CAP_VM_TYPES",
+            Self::GuestMemfdFlags => "KVM_CAP_GUEST_MEMFD_FLAGS",
         }
     }
 }
@@ -137,13 +157,15 @@ mod tests {
     fn capability_numbers_are_the_kernels() {
         let caps = [
             Cap::NrMemslots,
+            Cap::MaxVcpus,
+            Cap::SplitIrqchip,
             Cap::UserMemory2,
             Cap::MemoryAttributes,
             Cap::GuestMemfd,
             Cap::VmTypes,
             Cap::GuestMemfdFlags,
         ];
-        assert_eq!(caps.map(Cap::abi), [10, 231, 233, 234, 235, 244]);
+        assert_eq!(caps.map(Cap::abi), [10, 66, 121, 231, 233, 234, 235, 244]);
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! What a system call answered: which call, and the kernel's errno.
+//! What a system call answered: which call, the kernel's errno, and beside it the word of the firmware where there is one.
 //!
 //! **Invariant:** no error says what it means for a launch, and none holds page contents.
 
 use std::io;
 
 use kvm_ioctls::Error as IoctlError;
+
+use crate::FirmwareStatus;
 
 /// A system call that failed, or was not made because it would have left its mapping.
 ///
@@ -19,7 +21,50 @@ pub enum KvmError {
         /// What it answered.
         os: io::Error,
     },
-    /// The pages asked for are not all in the mapping. The kernel was not called.
+    /// AMD's firmware refused, and the kernel says how.
+    #[error("{op}: firmware answered {status}, {}; {} ({os})", status.meaning(), status.remedy())]
+    Firmware {
+        /// The kernel's name for the command: `KVM_SEV_SNP_LAUNCH_UPDATE`.
+        op: &'static str,
+        /// What the firmware answered: neither success nor that it was not called.
+        status: FirmwareStatus,
+        /// What the kernel answered, mostly `EIO`.
+        os: io::Error,
+    },
+    /// Intel's TDX module refused, and the kernel says how.
+    #[error(
+        "{op}: the TDX module answered {hw_error:#x}; look the status up in the module's ABI, and see what the kernel logged of TDX ({os})"
+    )]
+    TdxModule {
+        /// The kernel's name for the command: `KVM_TDX_FINALIZE_VM`.
+        op: &'static str,
+        /// What the module answered, not zero.
+        hw_error: u64,
+        /// What the kernel answered, mostly `EIO`.
+        os: io::Error,
+    },
+    /// The kernel wrote back what cannot be. What the call did is not known.
+    #[error(
+        "{op}: the kernel wrote back {value:#x} as {field}, which cannot follow from what was asked; abort the launch, of which it is not known what was installed"
+    )]
+    WroteBack {
+        /// The kernel's name for the command.
+        op: &'static str,
+        /// The kernel's name for the field.
+        field: &'static str,
+        /// What it wrote there.
+        value: u64,
+        /// How the call failed, if it did.
+        #[source]
+        cause: Option<Box<KvmError>>,
+    },
+    /// Memory that can be mapped was to be private. The kernel was not called.
+    #[error("{op}: the guest_memfd can be mapped and so is not private; create one without flags")]
+    Mappable {
+        /// The kernel's name for the call that was not made.
+        op: &'static str,
+    },
+    /// The pages asked for are not all in the mapping or the buffer. The kernel was not called.
     #[error(
         "{op}: {pages:#x} pages from page {first:#x} on do not fit into {total:#x} pages; use a lower index or fewer pages"
     )]
@@ -30,7 +75,7 @@ pub enum KvmError {
         first: u64,
         /// How many pages.
         pages: u64,
-        /// How many pages the mapping has.
+        /// How many pages there are, or can be asked for at once.
         total: u64,
     },
     /// The vCPU does not take this value. The kernel says so by how many MSRs it set, and gives no errno.
@@ -54,11 +99,53 @@ impl KvmError {
         }
     }
 
+    /// The kernel's name for the call.
+    pub fn op(&self) -> &'static str {
+        match self {
+            Self::Kernel { op, .. }
+            | Self::Firmware { op, .. }
+            | Self::TdxModule { op, .. }
+            | Self::WroteBack { op, .. }
+            | Self::Mappable { op }
+            | Self::OutOfBounds { op, .. } => op,
+            Self::MsrRefused { .. } => "KVM_SET_MSRS",
+        }
+    }
+
     /// The errno, where the kernel gave one.
     pub fn errno(&self) -> Option<i32> {
         match self {
-            Self::Kernel { os, .. } => os.raw_os_error(),
-            Self::OutOfBounds { .. } | Self::MsrRefused { .. } => None,
+            Self::Kernel { os, .. } | Self::Firmware { os, .. } | Self::TdxModule { os, .. } => {
+                os.raw_os_error()
+            }
+            Self::WroteBack { cause, .. } => cause.as_ref()?.errno(),
+            Self::Mappable { .. } | Self::OutOfBounds { .. } | Self::MsrRefused { .. } => None,
+        }
+    }
+
+    /// What AMD's firmware answered, where it did.
+    pub fn firmware_status(&self) -> Option<FirmwareStatus> {
+        match self {
+            Self::Firmware { status, .. } => Some(*status),
+            Self::WroteBack { cause, .. } => cause.as_ref()?.firmware_status(),
+            Self::Kernel { .. }
+            | Self::TdxModule { .. }
+            | Self::Mappable { .. }
+            | Self::OutOfBounds { .. }
+            | Self::MsrRefused { .. } => None,
+        }
+    }
+
+    /// What the TDX module answered, where the kernel says it.
+    pub fn hw_error(&self) -> Option<u64> {
+        match self {
+            Self::TdxModule { hw_error, .. } => Some(*hw_error),
+            Self::WroteBack { cause, .. } => cause.as_ref()?.hw_error(),
+            Self::Kernel { .. }
+            | Self::Firmware { .. }
+            | Self::Mappable { .. }
+            | Self::OutOfBounds { .. }
+            | Self::MsrRefused { .. } => None,
         }
     }
 
@@ -78,55 +165,18 @@ impl KvmError {
     }
 }
 
-/// Keeps the errno and loses the name of the call.
+/// Keeps the errno, or else the text, and loses the rest.
 impl From<KvmError> for io::Error {
     fn from(error: KvmError) -> Self {
         match error {
-            KvmError::Kernel { os, .. } => os,
-            KvmError::OutOfBounds { .. } | KvmError::MsrRefused { .. } => {
-                Self::new(io::ErrorKind::InvalidInput, error)
-            }
+            KvmError::Kernel { os, .. }
+            | KvmError::Firmware { os, .. }
+            | KvmError::TdxModule { os, .. } => os,
+            KvmError::WroteBack { .. } => Self::new(io::ErrorKind::InvalidData, error),
+            KvmError::Mappable { .. }
+            | KvmError::OutOfBounds { .. }
+            | KvmError::MsrRefused { .. } => Self::new(io::ErrorKind::InvalidInput, error),
         }
-    }
-}
-
-/// The symbolic name of an errno, `E?` for one that no call of this project returns.
-pub const fn errno_name(errno: i32) -> &'static str {
-    match errno {
-        libc::EPERM => "EPERM",
-        libc::ENOENT => "ENOENT",
-        libc::EINTR => "EINTR",
-        libc::EIO => "EIO",
-        libc::ENXIO => "ENXIO",
-        libc::E2BIG => "E2BIG",
-        libc::EBADF => "EBADF",
-        libc::EAGAIN => "EAGAIN",
-        libc::ENOMEM => "ENOMEM",
-        libc::EACCES => "EACCES",
-        libc::EFAULT => "EFAULT",
-        libc::EBUSY => "EBUSY",
-        libc::EEXIST => "EEXIST",
-        libc::ENODEV => "ENODEV",
-        libc::EINVAL => "EINVAL",
-        libc::ENFILE => "ENFILE",
-        libc::EMFILE => "EMFILE",
-        libc::ENOTTY => "ENOTTY",
-        libc::ETXTBSY => "ETXTBSY",
-        libc::EFBIG => "EFBIG",
-        libc::ENOSPC => "ENOSPC",
-        libc::ESPIPE => "ESPIPE",
-        libc::EROFS => "EROFS",
-        libc::EPIPE => "EPIPE",
-        libc::EDOM => "EDOM",
-        libc::ERANGE => "ERANGE",
-        libc::EDEADLK => "EDEADLK",
-        libc::ENOSYS => "ENOSYS",
-        libc::EOVERFLOW => "EOVERFLOW",
-        libc::EOPNOTSUPP => "EOPNOTSUPP",
-        libc::ETIMEDOUT => "ETIMEDOUT",
-        libc::ECANCELED => "ECANCELED",
-        libc::EHWPOISON => "EHWPOISON",
-        _ => "E?",
     }
 }
 
@@ -162,11 +212,46 @@ mod tests {
     }
 
     #[test]
-    fn errno_names_are_the_c_names() {
-        assert_eq!(errno_name(5), "EIO");
-        assert_eq!(errno_name(17), "EEXIST");
-        assert_eq!(errno_name(133), "EHWPOISON");
-        assert_eq!(errno_name(0), "E?");
-        assert_eq!(errno_name(9999), "E?");
+    fn a_refusal_by_firmware_says_what_it_means_and_what_to_do() {
+        let error = KvmError::Firmware {
+            op: "KVM_SEV_SNP_LAUNCH_FINISH",
+            status: FirmwareStatus::new(0xb),
+            os: io::Error::from_raw_os_error(libc::EIO),
+        };
+        assert_eq!(
+            error.to_string(),
+            "KVM_SEV_SNP_LAUNCH_FINISH: firmware answered BAD_MEASUREMENT (0xb), the launch digest is not the one in the ID block; \
+             compare the launch digest with that of the ID block: stage what the ID block was made for, in its order, or make it anew \
+             (Input/output error (os error 5))"
+        );
+        assert_eq!(io::Error::from(error).raw_os_error(), Some(libc::EIO));
+    }
+
+    #[test]
+    fn a_write_back_that_cannot_be_keeps_what_the_call_failed_with() {
+        let with = |cause| KvmError::WroteBack {
+            op: "KVM_TDX_INIT_MEM_REGION",
+            field: "nr_pages",
+            value: 65,
+            cause,
+        };
+        let quiet = with(None);
+        assert_eq!((quiet.errno(), quiet.hw_error()), (None, None));
+        assert!(
+            quiet
+                .to_string()
+                .starts_with("KVM_TDX_INIT_MEM_REGION: the kernel wrote back 0x41 as nr_pages,")
+        );
+        let failed = with(Some(Box::new(KvmError::Firmware {
+            op: "KVM_SEV_SNP_LAUNCH_UPDATE",
+            status: FirmwareStatus::INVALID_PARAM,
+            os: io::Error::from_raw_os_error(libc::EIO),
+        })));
+        assert_eq!(failed.errno(), Some(libc::EIO));
+        assert_eq!(
+            failed.firmware_status(),
+            Some(FirmwareStatus::INVALID_PARAM)
+        );
+        assert!(std::error::Error::source(&failed).is_some());
     }
 }

@@ -18,6 +18,7 @@ use crate::{KvmError, PAGE_SIZE};
 pub struct GuestMemfd {
     fd: OwnedFd,
     bytes: u64,
+    flags: GuestMemfdFlags,
 }
 
 impl GuestMemfd {
@@ -33,7 +34,7 @@ impl GuestMemfd {
         // SAFETY: touches no memory. The kernel has just made this descriptor for this call, and nobody else knows its number.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         set_close_on_exec(fd.as_fd())?;
-        Ok(Self { fd, bytes })
+        Ok(Self { fd, bytes, flags })
     }
 
     /// The size in bytes.
@@ -70,6 +71,11 @@ impl GuestMemfd {
         let span = Span::shared(self.fd.as_fd(), self.bytes)
             .map_err(|os| KvmError::Kernel { op: "mmap", os })?;
         Ok(Mapping::new(Arc::new(span), Guest(self)))
+    }
+
+    /// Whether [`map`](Self::map) can succeed.
+    pub(crate) fn is_mappable(&self) -> bool {
+        self.flags.contains(GuestMemfdFlags::MMAP)
     }
 
     /// The descriptor's number, as a memslot names it.

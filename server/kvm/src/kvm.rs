@@ -4,11 +4,12 @@
 
 use std::ffi::CStr;
 use std::io;
+use std::os::fd::AsRawFd;
 
-use kvm_bindings::KVM_MAX_CPUID_ENTRIES;
+use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, kvm_device_attr};
 
 use crate::caps::{Cap, VmType, VmTypes};
-use crate::{CpuidTable, KvmError, Vm};
+use crate::{CpuidTable, KvmError, Vm, abi};
 
 /// The path of the device.
 pub const DEV_KVM: &CStr = c"/dev/kvm";
@@ -72,6 +73,35 @@ impl Kvm {
             .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
             .map(|table| CpuidTable::from_abi(table.as_slice()))
             .map_err(|error| KvmError::ioctl("KVM_GET_SUPPORTED_CPUID", error))
+    }
+
+    /// A number of 64 bits among the attributes of the device (`KVM_GET_DEVICE_ATTR`).
+    ///
+    /// # Errors
+    ///
+    /// `ENXIO` without such a group or attribute.
+    pub(crate) fn attribute(&self, group: u32, attribute: u32) -> Result<u64, KvmError> {
+        let mut value = 0_u64;
+        let request = kvm_device_attr {
+            flags: 0,
+            group,
+            attr: attribute.into(),
+            addr: (&raw mut value).expose_provenance() as u64,
+        };
+        // SAFETY: the kernel reads `request` and writes the eight bytes of `value` (`kvm_x86_dev_get_attr()`, `arch/x86/kvm/x86.c`: every
+        // attribute of the device is a `u64`). Both are live for the call, and nothing else refers to `value`.
+        let ret = unsafe {
+            libc::ioctl(
+                self.0.as_raw_fd(),
+                abi::KVM_GET_DEVICE_ATTR,
+                &raw const request,
+            )
+        };
+        if ret == 0 {
+            Ok(value)
+        } else {
+            Err(KvmError::last("KVM_GET_DEVICE_ATTR"))
+        }
     }
 
     /// Creates a VM, which belongs to this process's address space for good.

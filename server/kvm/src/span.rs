@@ -37,6 +37,13 @@ impl Span {
         Self::map(bytes, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)
     }
 
+    /// Keeps `bytes` bytes of addresses for pages of zeros that only this process sees, without promising memory for them.
+    pub(crate) fn reserved(bytes: u64) -> io::Result<Self> {
+        let bytes = usize::try_from(bytes).or(Err(io::ErrorKind::OutOfMemory))?;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        Self::map(bytes, flags, -1)
+    }
+
     fn map(bytes: usize, flags: libc::c_int, file: libc::c_int) -> io::Result<Self> {
         let access = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: touches no memory of this process: without MAP_FIXED and with no address hint the kernel picks a range that
@@ -105,6 +112,13 @@ mod tests {
         ] {
             assert_eq!(length(first, pages), None, "{first:#x} {pages:#x}");
         }
+    }
+
+    #[test]
+    fn a_tebibyte_is_reserved_without_memory_for_it() {
+        let span = Span::reserved(1 << 40).unwrap();
+        assert_eq!(span.bytes(), 1 << 40);
+        assert!(span.pages(1 << 28, 0).is_some() && span.pages(1 << 28, 1).is_none());
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::rpc::{reason::Reason, status::ApiError};
 /// The first version of the private protocol that has guests.
 const GUESTS_SINCE: u32 = 3;
 
+/// The first version that has settings of confidential platforms.
+const SETTINGS_SINCE: u32 = 4;
+
 /// Whether a host that speaks `version` of the private protocol takes commands about its guest.
 fn takes_guest_commands(version: u32) -> bool {
     version >= GUESTS_SINCE
@@ -26,6 +29,17 @@ fn takes_guest_commands(version: u32) -> bool {
 /// # Errors
 /// UNSUPPORTED_OPERATION.
 pub(super) fn fits(create: &Create, version: u32) -> Result<(), ApiError> {
+    let given = [
+        ("spec.sev_snp", create.sev_snp.is_some()),
+        ("spec.tdx", create.tdx.is_some()),
+    ];
+    if version < SETTINGS_SINCE
+        && let Some((field, _)) = given.iter().find(|(_, given)| *given)
+    {
+        let text = "leave it unset for this host program";
+        let doing = format!("create a launch with {field}");
+        return Err(without_settings(&doing, version).field(field, text));
+    }
     let plain = create.vcpus <= 1 && create.vcpu_states.is_empty();
     if plain || takes_guest_commands(version) {
         return Ok(());
@@ -37,6 +51,14 @@ pub(super) fn fits(create: &Create, version: u32) -> Result<(), ApiError> {
     };
     let text = "leave it unset for this host program";
     Err(too_old(&format!("create a launch with {field}"), version).field(field, text))
+}
+
+/// What is said of a host that is too old for settings.
+fn without_settings(doing: &str, version: u32) -> ApiError {
+    let text = format!(
+        "cannot {doing}: the launch host speaks version {version} of the private protocol, which has no settings of confidential platforms; version {SETTINGS_SINCE} does: create the launch with a newer host program"
+    );
+    ApiError::new(Reason::UnsupportedOperation, text)
 }
 
 /// What is said of a host that is too old for guests.
@@ -58,6 +80,19 @@ impl Launch {
             Ok(())
         } else {
             Err(too_old(doing, version).launch(&self.id))
+        }
+    }
+
+    /// Checks that the host knows settings of confidential platforms, and what goes with them.
+    ///
+    /// # Errors
+    /// UNSUPPORTED_OPERATION.
+    pub fn takes_settings(&self, doing: &str) -> Result<(), ApiError> {
+        let version = self.link.version();
+        if version >= SETTINGS_SINCE {
+            Ok(())
+        } else {
+            Err(without_settings(doing, version).launch(&self.id))
         }
     }
 

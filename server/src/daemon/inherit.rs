@@ -60,10 +60,10 @@ pub(super) async fn inherit(
         let (nursery, registry) = (nursery.clone(), Arc::clone(registry));
         adoptions.spawn(async move {
             let Some((record, awaited)) = record.zip(awaited) else {
-                adopt_unanswered(&nursery, &registry, host).await;
+                Box::pin(adopt_unanswered(&nursery, &registry, host)).await;
                 return;
             };
-            let launch = match nursery.adopt(host, Some(record.clone())).await {
+            let launch = match Box::pin(nursery.adopt(host, Some(record.clone()))).await {
                 Ok(launch) => Ok(launch),
                 Err(NotAdopted::Short(why)) => {
                     // Nothing is known of it, so nothing is said: it stays awaited, and ends by its lease unless the next daemon adopts it.
@@ -109,7 +109,7 @@ pub(super) async fn inherit(
 /// A host whose creation an earlier daemon did not live to put on record.
 async fn adopt_unanswered(nursery: &Nursery, registry: &Registry, host: Found) {
     let id = host.id().clone();
-    match nursery.adopt(host, None).await {
+    match Box::pin(nursery.adopt(host, None)).await {
         Ok(launch) => {
             if let Err(launch) = registry.restore(launch) {
                 tracing::warn!(

@@ -64,8 +64,8 @@ pub struct Launch {
     max_pending_calls: usize,
     /// The first answer of CreateLaunch.
     created_answer: OnceLock<v1::Launch>,
-    /// The first answer of FinishLaunch, and the digest that it was given.
-    finished: Mutex<Option<(Vec<u8>, v1::Launch)>>,
+    /// The first answer of FinishLaunch, and what it was given.
+    finished: Mutex<Option<(protocol::Finish, v1::Launch)>>,
 }
 
 /// What is known of a launch before it is made.
@@ -123,9 +123,13 @@ impl Launch {
     pub fn new(identity: Identity, parts: Parts) -> Arc<Self> {
         let max_pending_calls =
             usize::try_from(identity.max_pending_calls).unwrap_or(Semaphore::MAX_PERMITS);
-        let finished = parts
-            .finish
-            .and_then(|finish| Some((finish.expected, finish.answer?)));
+        let finished = parts.finish.and_then(|finish| {
+            let given = protocol::Finish {
+                expected_digest: finish.expected,
+                sev_snp: finish.sev_snp,
+            };
+            Some((given, finish.answer?))
+        });
         let launch = Arc::new(Self {
             id: identity.id,
             uid: identity.uid,
@@ -214,23 +218,27 @@ impl Launch {
         remembered.iter().find(same).cloned()
     }
 
-    /// The first answer of FinishLaunch for this digest, if it was given.
-    pub fn first_finish(&self, expected: &[u8]) -> Option<v1::Launch> {
+    /// The first answer of FinishLaunch with these arguments, if it was given.
+    pub fn first_finish(&self, arguments: &protocol::Finish) -> Option<v1::Launch> {
         let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
         finished
             .as_ref()
-            .filter(|(given, _)| given == expected)
+            .filter(|(given, _)| given == arguments)
             .map(|(_, answer)| answer.clone())
     }
 
     /// Keeps the first answer of FinishLaunch, here and on record, and returns it.
-    pub async fn keep_finish(&self, expected: &[u8], finished_as: &Snapshot) -> v1::Launch {
+    pub async fn keep_finish(
+        &self,
+        arguments: protocol::Finish,
+        finished_as: &Snapshot,
+    ) -> v1::Launch {
         let answer = {
             let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
             finished
                 .get_or_insert_with(|| {
                     (
-                        expected.to_vec(),
+                        arguments,
                         self.describe_as(&self.status.borrow(), finished_as),
                     )
                 })
@@ -281,9 +289,10 @@ impl Launch {
             lease: self.lease.length(),
         };
         let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
-        let finish = finished.clone().map(|(expected, answer)| Finish {
-            expected,
+        let finish = finished.clone().map(|(given, answer)| Finish {
+            expected: given.expected_digest,
             answer: Some(answer),
+            sev_snp: given.sev_snp,
         });
         drop(finished);
         let remembered = self

@@ -11,7 +11,7 @@ use std::{
 };
 
 use stagepages_host::{
-    platform::{Check, PlatformKind, Report},
+    platform::{Check, Facts, PlatformKind, Report},
     protocol::{BadMessage, Command, Outcome, Probe},
 };
 
@@ -173,6 +173,7 @@ fn failed(why: &str) -> Vec<Report> {
             platform,
             checks: vec![check.clone()],
             runs_guests: false,
+            facts: Facts::default(),
         })
         .into()
 }

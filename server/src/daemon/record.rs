@@ -67,6 +67,9 @@ pub struct Finish {
     /// The answer.
     #[prost(message, optional, tag = "2")]
     pub answer: Option<v1::Launch>,
+    /// What else it was given, on `sev-snp`.
+    #[prost(message, optional, tag = "3")]
+    pub sev_snp: Option<protocol::SevSnpFinish>,
 }
 
 /// How a launch ended.

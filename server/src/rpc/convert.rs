@@ -2,13 +2,28 @@
 
 use stagepages_host::{
     guest::{GuestStop, StopReason},
-    launch::{FindingKind, InTheWay, Installation, Reason as Told, Refusal, State},
+    launch::{
+        FindingKind, InTheWay, Installation, MAX_CPUID_WORDS, PlatformWords, Reason as Told,
+        Refusal, State,
+    },
     platform::PlatformKind,
 };
-use stagepages_kvm::{GfnRange, Gpa, PAGE_SIZE, PageType, errno_name};
+use stagepages_kvm::{FirmwareStatus, GfnRange, Gpa, PAGE_SIZE, PageType, errno_name};
 use stagepages_proto::v1;
 
 use super::{reason::Reason, status::ApiError};
+
+/// Keys of the metadata that name entries of a refused CPUID page.
+const CPUID_DIFFERENCES: [&str; MAX_CPUID_WORDS] = [
+    "cpuid_difference_1",
+    "cpuid_difference_2",
+    "cpuid_difference_3",
+    "cpuid_difference_4",
+    "cpuid_difference_5",
+    "cpuid_difference_6",
+    "cpuid_difference_7",
+    "cpuid_difference_8",
+];
 
 /// A state, on the wire.
 #[must_use]
@@ -141,8 +156,25 @@ pub fn refusal(refusal: &Refusal) -> ApiError {
     if let Some(errno) = refusal.errno {
         error = error.meta("errno", errno_name(errno));
     }
+    let platform = refusal.platform.as_deref();
+    if let Some(words) = platform {
+        error = error.meta("ioctl", &words.ioctl);
+    }
     if let Some(status) = refusal.firmware_status {
-        error = error.meta("firmware_status", format_args!("{status:#x}"));
+        error = error
+            .meta("firmware_status", format_args!("{status:#x}"))
+            .meta("firmware_status_name", FirmwareStatus::new(status).name());
+    }
+    if let Some(hw_error) = platform.and_then(|words| words.hw_error) {
+        error = error.meta("hw_error", format_args!("{hw_error:#x}"));
+    }
+    if refusal.reason == Told::CpuidRejected
+        && let Some(PlatformWords { cpuid, .. }) = platform
+    {
+        error = error.meta("cpuid_differences", cpuid.total);
+        for (key, words) in CPUID_DIFFERENCES.into_iter().zip(&cpuid.first) {
+            error = error.meta(key, words);
+        }
     }
     if let Some(digest) = refusal.actual_digest {
         error = error.meta("actual", hex(&digest));

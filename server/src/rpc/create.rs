@@ -9,7 +9,7 @@ use stagepages_host::{
 use stagepages_kvm::{GfnRange, Gpa};
 use stagepages_proto::v1;
 
-use super::{convert, decode, reason::Reason, status::ApiError, vcpu};
+use super::{convert, decode, reason::Reason, settings, status::ApiError, vcpu};
 use crate::daemon::{DEFAULT_LEASE, MAX_LEASE, MIN_LEASE};
 
 /// Bounds of a spec.
@@ -37,6 +37,8 @@ pub(super) struct Checked {
     vcpus: u32,
     vcpu_states: Vec<protocol::Vcpu>,
     sim: Option<protocol::Sim>,
+    sev_snp: Option<protocol::SevSnp>,
+    tdx: Option<protocol::Tdx>,
 }
 
 impl Checked {
@@ -50,6 +52,8 @@ impl Checked {
             platform: platform.number(),
             regions: regions.collect(),
             sim: self.sim.clone(),
+            sev_snp: self.sev_snp.clone(),
+            tdx: self.tdx.clone(),
             record: Vec::new(),
             sequenced: self.sequenced,
             vcpus: self.vcpus,
@@ -143,15 +147,10 @@ pub(super) fn check(
     let regions = regions(&spec.regions, limits, &mut wrong);
     let vcpu_states = vcpu::states(spec, &mut wrong);
     labels(&spec.labels, &mut wrong);
-    let sim = spec.sim.as_ref().map(|settings| {
-        if platform != Some(PlatformKind::Sim) {
-            wrong.add(
-                "spec.sim",
-                "is only for PLATFORM_SIM; leave it unset or name that platform",
-            );
-        }
-        sim(settings, &mut wrong)
-    });
+    settings::of_another(spec, platform, &mut wrong);
+    let sim = spec.sim.as_ref().map(|settings| sim(settings, &mut wrong));
+    let sev_snp = spec.sev_snp.as_ref();
+    let sev_snp = sev_snp.map(|given| settings::sev_snp(given, &mut wrong));
     if let Some(error) = wrong.into_error() {
         return Err(error);
     }
@@ -173,6 +172,8 @@ pub(super) fn check(
         vcpus: vcpu::count(spec),
         vcpu_states,
         sim,
+        sev_snp,
+        tdx: spec.tdx.as_ref().map(settings::tdx),
     })
 }
 

@@ -16,6 +16,7 @@ use super::{
     create::{self, SpecLimits},
     decode,
     reason::Reason,
+    settings,
     status::ApiError,
     stream, watch,
 };
@@ -214,31 +215,57 @@ impl LaunchApi {
 
     async fn finish(&self, request: v1::FinishLaunchRequest) -> Result<v1::Launch, ApiError> {
         let launch = self.find(&request.name, &request.uid)?;
-        let expected = &request.expected_launch_digest;
+        let arguments = protocol::Finish {
+            expected_digest: request.expected_launch_digest.to_vec(),
+            sev_snp: request.sev_snp.as_ref().map(settings::finish),
+        };
         launch.lease.touch();
-        if let Some(first) = launch.first_finish(expected) {
+        if let Some(first) = launch.first_finish(&arguments) {
             return Ok(first);
         }
-        let command = protocol::Command::Finish(protocol::Finish {
-            expected_digest: expected.to_vec(),
-        });
+        if arguments.sev_snp.is_some() {
+            ask::not_over(&launch, "finish").await?;
+            launch.takes_settings("finish with sev_snp")?;
+        }
+        let command = protocol::Command::Finish(arguments.clone());
         let answer = self.call(&launch, "finish", command).await?;
         // The launch as this answer saw it: an abort may have come since.
         let finished_as = answer
             .snapshot
             .clone()
             .unwrap_or_else(|| launch.status().snapshot);
+        let field = answer.outcome.as_ref().err();
+        let field = field
+            .map(|refusal| refusal.field.clone())
+            .unwrap_or_default();
         match ask::told(&launch, answer) {
-            Ok(_) => Ok(launch.keep_finish(expected, &finished_as).await),
+            Ok(_) => Ok(launch.keep_finish(arguments, &finished_as).await),
             Err(error) if error.reason() == Reason::DigestMismatch => {
-                Err(error.meta("expected", hex(expected)))
+                Err(error.meta("expected", hex(&arguments.expected_digest)))
             }
-            Err(error) if error.reason() == Reason::InvalidLaunch => Err(error.field(
-                "expected_launch_digest",
-                "does not fit this platform; leave it unset or take the launch's own length",
-            )),
-            Err(error) => Err(error),
+            Err(error) => Err(settings::blame(error, "", &field)),
         }
+    }
+
+    async fn rejected_cpuid(
+        &self,
+        request: v1::GetRejectedCpuidRequest,
+    ) -> Result<v1::GetRejectedCpuidResponse, ApiError> {
+        const DOING: &str = "tell the CPUID page that firmware refused";
+        let launch = self.find(&request.name, &request.uid)?;
+        if launch.status().ending.is_some() {
+            let text = "the launch is over, and what its host kept is gone with it";
+            return Err(ApiError::new(Reason::ResultNotFound, text).launch(&launch.id));
+        }
+        launch.takes_settings(DOING)?;
+        let command = protocol::Command::GetRejectedCpuid(protocol::GetRejectedCpuid {});
+        let protocol::Outcome::RejectedCpuid(rejected) = self.ask(&launch, DOING, command).await?
+        else {
+            return Err(self.confused(&launch));
+        };
+        Ok(v1::GetRejectedCpuidResponse {
+            rejected: Some(settings::rejected_cpuid(&rejected.into())),
+        })
     }
 
     async fn delete(&self, request: &v1::DeleteLaunchRequest) -> Result<(), ApiError> {
@@ -382,6 +409,14 @@ impl LaunchService for LaunchApi {
         request: Request<v1::VerifyLaunchRequest>,
     ) -> Result<Response<v1::VerifyLaunchResponse>, Status> {
         Ok(Response::new(self.verify(request.into_inner()).await?))
+    }
+
+    async fn get_rejected_cpuid(
+        &self,
+        request: Request<v1::GetRejectedCpuidRequest>,
+    ) -> Result<Response<v1::GetRejectedCpuidResponse>, Status> {
+        let answer = self.rejected_cpuid(request.into_inner()).await?;
+        Ok(Response::new(answer))
     }
 
     async fn finish_launch(

@@ -14,6 +14,7 @@ mod list;
 mod node_service;
 pub mod reason;
 mod result;
+mod settings;
 mod stage;
 pub mod status;
 mod stream;

@@ -11,7 +11,7 @@ use stagepages_kvm::PageType;
 use stagepages_proto::v1::{self, node_service_server::NodeService};
 use tonic::{Request, Response, Status};
 
-use super::convert;
+use super::{convert, settings};
 use crate::{
     config::Config,
     daemon::{DEFAULT_LEASE, MAX_DATA_BYTES, MAX_LEASE, Node, Registry},
@@ -64,7 +64,7 @@ fn platform(report: &Report, programs: &BTreeMap<String, PathBuf>) -> v1::Platfo
         found: check.found.clone(),
         remedy: check.remedy.clone(),
     };
-    v1::PlatformInfo {
+    let mut info = v1::PlatformInfo {
         platform: convert::platform(kind).into(),
         available: report.checks.iter().all(|check| check.ok),
         confidential: kind.confidential(),
@@ -81,7 +81,12 @@ fn platform(report: &Report, programs: &BTreeMap<String, PathBuf>) -> v1::Platfo
             .get(&kind.to_string())
             .map(|program| program.display().to_string())
             .unwrap_or_default(),
-    }
+        sev_snp: None,
+        tdx: None,
+        capacity: None,
+    };
+    settings::put_facts(&report.facts, &mut info);
+    info
 }
 
 #[tonic::async_trait]

@@ -65,8 +65,9 @@ pub(super) fn state(
         Some(State::RealMode(state)) => protocol::VcpuStart::RealMode(real_mode(state)),
         Some(State::LongMode(state)) => protocol::VcpuStart::LongMode(long_mode(state)),
         Some(State::Registers(state)) => protocol::VcpuStart::Registers(Box::new(registers(state))),
+        Some(State::Tdx(state)) => protocol::VcpuStart::Tdx(protocol::TdxStart { rcx: state.rcx }),
         None => {
-            let text = "one of reset, real_mode, long_mode or registers is required";
+            let text = "one of reset, real_mode, long_mode, registers or tdx is required";
             return Err(("state", text.to_owned()));
         }
     };
@@ -272,6 +273,7 @@ mod tests {
                 cr3: 6,
                 general,
             }),
+            State::Tdx(v1::TdxVcpuState { rcx: 7 }),
         ];
         for given in states {
             let given = v1::VcpuState {

@@ -20,6 +20,8 @@ pub struct Request {
     pub source: Option<u64>,
     /// The platform may write to the source (`may_writeback_src`, from 7.1.5).
     pub writes_back: bool,
+    /// Its first page is the first of the call: TDX comes here for each page anew.
+    pub begins_call: bool,
 }
 
 /// A page on its way into the guest.
@@ -125,7 +127,7 @@ pub fn populate(
             fd: gmem.fd,
             offset: index * PAGE,
             page: gmem.pages.entry(index).or_default(),
-            effect: cx.strike_page(gfn, done == 0),
+            effect: cx.strike_page(gfn, request.begins_call && done == 0),
         };
         if target.effect == Some(Effect::StopShort) {
             return Ok(done);

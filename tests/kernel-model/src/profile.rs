@@ -103,6 +103,25 @@ impl Profile {
     pub fn finish_sees_protected(self) -> bool {
         self >= Self::V7_1
     }
+
+    /// There are TDs (first kernel read with them: 6.16).
+    #[must_use]
+    pub fn has_tdx(self) -> bool {
+        self >= Self::V6_18
+    }
+
+    /// TDX maps a page before it adds it, so that a page that the module refuses stays mapped; later both are one step, and a refusal
+    /// ends the VM (`tdx_gmem_post_populate()`, `arch/x86/kvm/vmx/tdx.c`, until 6.18).
+    #[must_use]
+    pub fn maps_page_before_adding(self) -> bool {
+        self < Self::V6_19
+    }
+
+    /// A TD's commands take the locks of all vCPUs, and are EBUSY while one is created (`tdx_vm_state_guard`, from 6.19).
+    #[must_use]
+    pub fn td_excludes_vcpu_creation(self) -> bool {
+        self >= Self::V6_19
+    }
 }
 
 impl fmt::Display for Profile {

@@ -1,7 +1,6 @@
-//! What the kernel would take, or not notice, and a correct launch host never does (kernel.md sections 1.4, 2.5 and 10): the rules that
-//! hold for every platform's installs.
+//! What a correct launch host never does with a page, whatever the platform (kernel.md sections 1.4, 2.5, 5.2 and 10).
 //!
-//! **Invariant:** looking changes nothing but what was looked at before.
+//! **Invariant:** changes no answer of the kernel; it only tells.
 
 use crate::cx::Cx;
 use crate::memory::{Memory, PAGE};
@@ -30,61 +29,58 @@ const MUST_BLOCK: u64 = {
     mask
 };
 
-impl Cx<'_> {
-    /// All signals are blocked that somebody else can send: a pending one ends an install.
-    pub fn require_blocked_signals(&self) {
-        let open = !self.world.blocked_signals() & MUST_BLOCK;
-        if open != 0 {
-            self.violation(&format!("the thread does not block the signals {open:#x}"));
+/// All signals are blocked that somebody else can send: a pending one ends an install.
+pub(crate) fn blocked_signals(cx: &Cx<'_>) {
+    let open = !cx.world.blocked_signals() & MUST_BLOCK;
+    if open != 0 {
+        cx.violation(&format!("the thread does not block the signals {open:#x}"));
+    }
+}
+
+/// The source is there, page-aligned, and locked, so that neither it nor what stands in it goes away under the kernel's hands. Answers
+/// whether there is anything to read.
+pub(crate) fn sound_source(cx: &Cx<'_>, addr: u64, bytes: u64) -> bool {
+    // On SNP it reaches a WARN_ON_ONCE in sev_gmem_post_populate(), arch/x86/kvm/svm/sev.c.
+    cx.require(addr != 0, "a source of NULL");
+    let is_aligned = addr.is_multiple_of(PAGE);
+    cx.require(is_aligned, "the source is not page-aligned");
+    let is_sound = addr != 0 && is_aligned;
+    if is_sound && !cx.world.is_locked(addr, bytes) {
+        cx.violation("the source is not locked in memory");
+    }
+    is_sound
+}
+
+/// No page is submitted that was installed before.
+pub(crate) fn new_pages(cx: &Cx<'_>, memory: &Memory, gfn: u64, pages: u64) {
+    let Some(slot) = memory.slot_of(gfn) else {
+        return;
+    };
+    for gfn in gfn..gfn + pages.min(slot.pages_from(gfn)) {
+        if memory.is_installed(gfn) {
+            cx.violation(&format!(
+                "GFN {gfn:#x} is submitted again after it was installed"
+            ));
         }
     }
+}
 
-    /// The source is there, page-aligned and locked in memory. Answers whether it can be read from.
-    pub fn require_sound_source(&self, addr: u64, bytes: u64) -> bool {
-        self.require(
-            addr != 0,
-            "a source of NULL, which reaches a WARN_ON_ONCE in sev_gmem_post_populate()",
-        );
-        self.require(addr.is_multiple_of(PAGE), "the source is not page-aligned");
-        let is_sound = addr != 0 && addr.is_multiple_of(PAGE);
-        if is_sound && !self.world.is_locked(addr, bytes) {
-            self.violation("the source is not locked in memory");
-        }
-        is_sound
-    }
-
-    /// None of these pages was installed before.
-    pub fn require_new_pages(&self, memory: &Memory, gfn: u64, pages: u64) {
-        let Some(slot) = memory.slot_of(gfn) else {
-            return;
-        };
-        let pages = pages.min(slot.pages_from(gfn));
-        for gfn in gfn..gfn + pages {
-            if memory.is_installed(gfn) {
-                self.violation(&format!(
-                    "GFN {gfn:#x} is submitted again after it was installed"
-                ));
-            }
-        }
-    }
-
-    /// The guest_memfd behind this frame is close-on-exec by the time of its first page. Tells the trace each time.
-    pub fn require_cloexec(&self, memory: &mut Memory, gfn: u64) {
-        let slot = memory.slot_of(gfn).and_then(|slot| slot.gmem);
-        let Some(gmem) = slot.and_then(|(file, _)| memory.gmems.get_mut(&file)) else {
-            return;
-        };
-        let cloexec = self.world.closes_on_exec(gmem.fd).unwrap_or(false);
-        self.world.tell(What::Fd(Descriptor {
-            what: "guest_memfd".into(),
-            vm: self.note.vm.unwrap_or_default(),
-            fd: gmem.fd,
-            cloexec,
-        }));
-        let is_first = !std::mem::replace(&mut gmem.seen_by_install, true);
-        self.require(
-            cloexec || !is_first,
-            "the guest_memfd is not close-on-exec at the first page",
-        );
-    }
+/// The guest_memfd is close-on-exec by the time that its first page is installed: KVM hands it out without that flag.
+pub(crate) fn descriptor(cx: &Cx<'_>, memory: &mut Memory, gfn: u64) {
+    let slot = memory.slot_of(gfn).and_then(|slot| slot.gmem);
+    let Some(gmem) = slot.and_then(|(file, _)| memory.gmems.get_mut(&file)) else {
+        return;
+    };
+    let cloexec = cx.world.closes_on_exec(gmem.fd).unwrap_or(false);
+    cx.world.tell(What::Fd(Descriptor {
+        what: "guest_memfd".into(),
+        vm: cx.note.vm.unwrap_or_default(),
+        fd: gmem.fd,
+        cloexec,
+    }));
+    let is_first = !std::mem::replace(&mut gmem.seen_by_install, true);
+    cx.require(
+        cloexec || !is_first,
+        "the guest_memfd is not close-on-exec at the first page",
+    );
 }

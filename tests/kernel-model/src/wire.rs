@@ -4,6 +4,11 @@
 //!
 //! **Invariant:** every offset lies within the array that was copied in; the table of a structure is a constant of the code.
 
+/// Bytes in hex, two digits each.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The bytes of a structure.
 #[derive(Debug)]
 pub(crate) struct Fields<const N: usize>(pub(crate) [u8; N]);

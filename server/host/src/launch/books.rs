@@ -4,7 +4,7 @@ use std::fmt;
 
 use stagepages_kvm::{GfnRange, PageType};
 
-use super::{Answers, Ordering, Snapshot, State, StopFlag};
+use super::{Answers, Ordering, RejectedCpuid, Snapshot, State, StopFlag};
 use crate::{
     digest::SnpDigest,
     ledger::{Ledger, LedgerError, PageHash, PageHasher},
@@ -23,6 +23,8 @@ pub(super) struct Books {
     pub(super) answers: Answers,
     /// How the vCPUs begin, by index.
     pub(super) vcpus: Vec<VcpuState>,
+    /// The CPUID page that firmware refused last.
+    pub(super) rejected_cpuid: Option<RejectedCpuid>,
     hasher: PageHasher,
     digest: Option<SnpDigest>,
     /// Hashes of the chunk at hand; kept so that the hot path allocates nothing.
@@ -55,6 +57,7 @@ impl Books {
             ordering,
             answers: Answers::default(),
             vcpus: (0..vcpus).map(|_| VcpuState::Reset).collect(),
+            rejected_cpuid: None,
             hasher,
             digest,
             hashes: Vec::new(),

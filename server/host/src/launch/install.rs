@@ -3,13 +3,12 @@
 use stagepages_kvm::{GfnRange, PageType};
 
 use super::{
-    AbortCause, AbortReason, Aborted, InTheWay, Open, Reason, Refusal, Snapshot, pages_at,
+    AbortCause, AbortReason, Aborted, InTheWay, Open, Reason, Refusal, RejectedCpuid, Snapshot,
+    judge::{Verdict, cpuid_rejected, in_doubt, judge},
+    pages_at,
     retry::Retry,
 };
 use crate::platform::{Chunk, Installed, Source, Stop};
-
-/// Firmware status of a CPUID page that firmware would have otherwise (SNP ABI, INVALID_PARAM; kernel.md section 2.5).
-const CPUID_CORRECTED: u32 = 0x16;
 
 /// Consecutive pages of one type, submitted together.
 #[derive(Debug, Clone, Copy)]
@@ -42,14 +41,12 @@ pub enum AfterInstall {
     Aborted(Aborted, Refusal),
 }
 
-/// How one platform stop is to be taken.
-enum Verdict {
-    /// Ask again after a pause.
-    Again(Refusal),
-    /// Nothing is in doubt.
-    Clean(Refusal),
-    /// It is over.
-    InDoubt(Refusal),
+/// What one chunk came to.
+struct Step {
+    /// Pages that are installed now.
+    pages: u64,
+    /// What the page after these met, if anything.
+    verdict: Option<Verdict>,
 }
 
 impl Open {
@@ -77,26 +74,24 @@ impl Open {
             if self.books.stop.is_set() {
                 return self.stopped(rest, extent, done);
             }
-            let verdict = match self.install_chunk(rest, extent, done) {
-                Ok(pages) => {
-                    done += pages;
-                    retry = Retry::default();
-                    if done < free.pages() {
-                        progress(self.snapshot());
-                    }
-                    continue;
+            let Step { pages, verdict } = self.install_chunk(rest, extent, done);
+            done += pages;
+            if pages > 0 {
+                retry = Retry::default();
+                if done < free.pages() {
+                    progress(self.snapshot());
                 }
-                Err(verdict) => verdict,
-            };
+            }
             match verdict {
-                Verdict::Again(refusal) => match retry.next() {
+                None => {}
+                Some(Verdict::Again(refusal)) => match retry.next() {
                     Some(pause) => std::thread::sleep(pause),
                     None => return self.over(counted(refusal, done)),
                 },
-                Verdict::Clean(refusal) if extent.range.pages() == 1 => {
+                Some(Verdict::Clean(refusal)) if extent.range.pages() == 1 => {
                     return AfterInstall::Refused(self, refusal);
                 }
-                Verdict::Clean(refusal) | Verdict::InDoubt(refusal) => {
+                Some(Verdict::Clean(refusal) | Verdict::InDoubt(refusal)) => {
                     return self.over(counted(refusal, done));
                 }
             }
@@ -116,13 +111,8 @@ impl Open {
         )
     }
 
-    /// Hands the platform the next chunk, and enters what it confirmed. Positive, or a reason to stop.
-    fn install_chunk(
-        &mut self,
-        rest: GfnRange,
-        extent: &Extent<'_>,
-        done: u64,
-    ) -> Result<u64, Verdict> {
+    /// Hands the platform the next chunk, and enters what it confirmed. Without a verdict there is progress.
+    fn install_chunk(&mut self, rest: GfnRange, extent: &Extent<'_>, done: u64) -> Step {
         let range = rest.take(self.books.chunk_pages).unwrap_or(rest);
         let source = extent.source.skip(done * stagepages_kvm::PAGE_SIZE);
         let chunk = Chunk {
@@ -135,28 +125,46 @@ impl Open {
             contents,
             stop,
         } = self.platform.install(&chunk);
-        let confirmed = range.take(pages);
+        let over = |what: &str| Step {
+            pages: 0,
+            verdict: Some(Verdict::InDoubt(in_doubt(range, extent.page_type, what))),
+        };
         if pages > range.pages() {
-            return Err(Verdict::InDoubt(in_doubt(
-                range,
-                extent,
-                "the platform reports more pages than it was given",
-            )));
+            return over("the platform reports more pages than it was given");
         }
-        if let Some(confirmed) = confirmed {
+        if let Some(confirmed) = range.take(pages) {
             let blank = matches!(extent.source, Source::Blank);
             let books = self.books.recorder();
             if let Err(error) = books.enter(confirmed, extent.page_type, contents, blank) {
-                return Err(Verdict::InDoubt(in_doubt(
-                    range,
-                    extent,
-                    &format!("the ledger cannot take what the platform installed: {error}"),
-                )));
+                return over(&format!(
+                    "the ledger cannot take what the platform installed: {error}"
+                ));
             }
-            // What stopped it, if anything did, shows again when the rest is tried.
-            return Ok(pages);
         }
-        Err(judge(stop, range, extent))
+        // An error that came with progress is an error all the same: its page must not be submitted again to see it once more.
+        let verdict = match (range.skip(pages), stop) {
+            (None, _) => None,
+            (Some(_), None) if pages > 0 => None,
+            (
+                Some(left),
+                Some(Stop::CpuidRejected {
+                    error,
+                    submitted,
+                    corrected,
+                }),
+            ) => {
+                let rejected = RejectedCpuid {
+                    gpa: left.start().gpa(),
+                    submitted,
+                    corrected,
+                };
+                let refusal = cpuid_rejected(&error, &rejected);
+                self.books.rejected_cpuid = Some(rejected);
+                Some(Verdict::Clean(refusal))
+            }
+            (Some(left), stop) => Some(judge(stop, left, extent.page_type)),
+        };
+        Step { pages, verdict }
     }
 
     fn stopped(self, rest: GfnRange, extent: &Extent<'_>, done: u64) -> AfterInstall {
@@ -189,71 +197,4 @@ impl Open {
 fn counted(mut refusal: Refusal, installed_pages: u64) -> Refusal {
     refusal.installed_pages = installed_pages;
     refusal
-}
-
-fn in_doubt(range: GfnRange, extent: &Extent<'_>, what: &str) -> Refusal {
-    let message = format!(
-        "{what}, at {}; the launch is over, start a new one",
-        pages_at(range)
-    );
-    Refusal::new(Reason::KernelRefused, message).at(range.start().gpa(), extent.page_type)
-}
-
-/// What a stop of the platform at the first page of `range` means for the launch.
-fn judge(stop: Option<Stop>, range: GfnRange, extent: &Extent<'_>) -> Verdict {
-    let gpa = range.start().gpa();
-    match stop {
-        None => Verdict::Again(in_doubt(
-            range,
-            extent,
-            "the platform makes no progress and gives no reason",
-        )),
-        Some(Stop::Again(error)) => Verdict::Again(
-            in_doubt(range, extent, &format!("{error}, again after every retry")).kernel(&error),
-        ),
-        Some(Stop::Kernel(error)) => {
-            let what = format!("{error}; the kernel does not report the cause");
-            Verdict::InDoubt(in_doubt(range, extent, &what).kernel(&error))
-        }
-        Some(Stop::Stray(gfn)) => {
-            let what = format!(
-                "the page at GPA {} exists although the ledger does not hold it",
-                gfn.gpa()
-            );
-            let mut refusal = in_doubt(range, extent, &what);
-            refusal.errno = Some(17); // EEXIST, by any name
-            Verdict::InDoubt(refusal)
-        }
-        Some(Stop::Source(error)) => Verdict::InDoubt(in_doubt(
-            range,
-            extent,
-            &format!("the submitted bytes could not be read: {error}"),
-        )),
-        Some(Stop::Firmware { command, status }) => {
-            let (reason, meaning) = match (extent.page_type, status) {
-                (PageType::Cpuid, CPUID_CORRECTED) => (
-                    Reason::CpuidRejected,
-                    "it would have other CPUID values; correct the table, it is never resubmitted as it is",
-                ),
-                (
-                    PageType::Normal
-                    | PageType::Zero
-                    | PageType::Unmeasured
-                    | PageType::Secrets
-                    | PageType::Cpuid,
-                    _,
-                ) => (
-                    Reason::FirmwareRefused,
-                    "the page was taken back and may be submitted again if it was alone in its extent",
-                ),
-            };
-            let message = format!(
-                "firmware refused {command} for the {} page at GPA {gpa} with status {status:#x}: {meaning}",
-                extent.page_type
-            );
-            let mut refusal = Refusal::new(reason, message).at(gpa, extent.page_type);
-            refusal.firmware_status = Some(status);
-            Verdict::Clean(refusal)
-        }
-    }
 }

@@ -28,11 +28,15 @@ mod compare;
 mod fault_tests;
 mod finish;
 mod install;
+mod judge;
+#[cfg(test)]
+mod judge_tests;
 mod once;
 #[cfg(test)]
 mod once_tests;
 mod open;
 mod refusal;
+mod rejected_cpuid;
 mod retry;
 mod running;
 mod runs;
@@ -43,14 +47,15 @@ mod verify;
 
 use stagepages_kvm::GfnRange;
 
-use crate::{guest::GuestStop, protocol};
+use crate::{guest::GuestStop, protocol, settings::FinishArgs};
 use books::Books;
 
 pub use answers::{Answered, Answers, Applied, CallKey, MAX_REQUEST_ID, REPLAY_WINDOW, RequestId};
 pub use compare::InTheWay;
 pub use install::{AfterInstall, Extent, Installation};
 pub use open::Open;
-pub use refusal::{Reason, Refusal};
+pub use refusal::{CpuidWords, MAX_CPUID_WORDS, PlatformWords, Reason, Refusal};
+pub use rejected_cpuid::RejectedCpuid;
 pub use running::{Running, Stopped};
 pub use runs::{Order, RunsPage};
 pub use stop_flag::StopFlag;
@@ -131,8 +136,8 @@ pub struct Aborted {
 #[derive(Debug)]
 pub struct Finished {
     open: Open,
-    /// What the caller expected; a repeat has to expect the same.
-    expected: Vec<u8>,
+    /// What it was finished with; a repeat has to bring the same.
+    args: FinishArgs,
 }
 
 /// A launch in whatever phase it is.
@@ -219,30 +224,25 @@ impl Launch {
         }
     }
 
-    /// Ends staging. A repeat with the same `expected` digest is accepted again.
+    /// Ends staging. A repeat with the same arguments is accepted again.
     ///
     /// # Errors
-    /// A digest that differs or has no place here leaves the launch as it is; a refusal by the platform ends it.
-    pub fn finish(self, expected: &[u8]) -> (Self, Result<(), Refusal>) {
+    /// A digest that differs, and arguments that have no place here, leave the launch as it is; a refusal by the platform ends it.
+    pub fn finish(self, args: &FinishArgs) -> (Self, Result<(), Refusal>) {
         match self {
-            Self::Open(open) => open.finish(expected),
+            Self::Open(open) => open.finish(args),
             Self::Finished(Finished {
-                expected: ref first,
-                ..
+                args: ref first, ..
             })
             | Self::Running(Running {
-                expected: ref first,
-                ..
+                args: ref first, ..
             })
             | Self::Stopped(Stopped {
-                expected: ref first,
-                ..
-            }) if first == expected => (self, Ok(())),
+                args: ref first, ..
+            }) if first == args => (self, Ok(())),
             Self::Finished(_) | Self::Running(_) | Self::Stopped(_) | Self::Aborted(_) => {
-                let refusal = self.wrong_state(
-                    "finish",
-                    "it was finished with another expected_launch_digest, or is over",
-                );
+                let refusal =
+                    self.wrong_state("finish", "it was finished with other arguments, or is over");
                 (self, Err(refusal))
             }
         }
@@ -258,6 +258,24 @@ impl Launch {
             Self::Running(running) => Self::Running(running.abort(reason)),
             Self::Stopped(_) | Self::Aborted(_) => self,
         }
+    }
+
+    /// The CPUID page that firmware refused last.
+    ///
+    /// # Errors
+    /// `ResultNotFound` if there is none, or the launch is over.
+    pub fn rejected_cpuid(&self) -> Result<&RejectedCpuid, Refusal> {
+        let rejected = match self {
+            Self::Open(open) | Self::Finished(Finished { open, .. }) => {
+                open.books.rejected_cpuid.as_ref()
+            }
+            Self::Running(running) => running.books.rejected_cpuid.as_ref(),
+            Self::Stopped(_) | Self::Aborted(_) => None,
+        };
+        rejected.ok_or_else(|| {
+            let text = "firmware refused no CPUID page of this launch, or the launch is over and the page with it";
+            Refusal::new(Reason::ResultNotFound, text)
+        })
     }
 
     /// All answers that the launch remembers.

@@ -127,7 +127,7 @@ fn a_repeat_gets_the_first_answer_and_other_content_is_refused() {
             assert_eq!(reason(answer), other, "{at} {page_type} {tags:?}");
             assert_eq!(launch.snapshot().installed_pages, 3);
         }
-        let (finished, done) = launch.finish(&[]);
+        let (finished, done) = launch.finish(&crate::settings::FinishArgs::default());
         done.unwrap();
         let (_, again) = stage(finished, &key, 0, PageType::Normal, &[1, 2, 3]);
         assert_eq!(

@@ -70,6 +70,7 @@ impl Open {
             memory: &books.memory,
         };
         let state = VcpuState::new(vcpu, &rules)?;
+        state.suits(books.kind)?;
         platform.set_vcpu(vcpu.index, &state)?;
         *kept = state;
         Ok(())

@@ -1,8 +1,8 @@
 //! Why a request was refused: what the caller can branch on, and what it can read.
 
-use stagepages_kvm::{Gpa, KvmError, PageType};
+use stagepages_kvm::{FirmwareStatus, Gpa, KvmError, PageType};
 
-use super::InTheWay;
+use super::{InTheWay, RejectedCpuid};
 
 /// A stable reason. The daemon gives each the status code of the table in `launch.proto`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,29 @@ pub enum Reason {
     UnsupportedOperation,
 }
 
+/// What a platform said to a refused call, beyond errno and status.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PlatformWords {
+    /// The kernel's name for the call that failed.
+    pub ioctl: String,
+    /// What the TDX module said.
+    pub hw_error: Option<u64>,
+    /// For `CpuidRejected`: the entries that differ.
+    pub cpuid: CpuidWords,
+}
+
+/// Entries of a CPUID page that firmware would have otherwise, in words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CpuidWords {
+    /// How many there are.
+    pub total: u64,
+    /// The first, at most [`MAX_CPUID_WORDS`].
+    pub first: Vec<String>,
+}
+
+/// Entries of a CPUID page that a refusal names.
+pub const MAX_CPUID_WORDS: usize = 8;
+
 /// A refused request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -70,13 +93,16 @@ pub struct Refusal {
     pub errno: Option<i32>,
     /// The firmware's status.
     pub firmware_status: Option<u32>,
+    /// What else the platform said.
+    pub platform: Option<Box<PlatformWords>>,
     /// The installed page in the way, for `AlreadyInstalled`.
     pub in_the_way: Option<InTheWay>,
     /// The launch's own digest, for `DigestMismatch`.
     pub actual_digest: Option<[u8; 48]>,
     /// The number that comes next, for `OutOfSequence`.
     pub next_sequence: Option<u64>,
-    /// The wrong field, for `InvalidVcpuState`: its path in the vCPU's state, for example `long_mode.cr3`; else empty.
+    /// The wrong field, for `InvalidVcpuState` its path in the vCPU's state, for example `long_mode.cr3`, for `InvalidLaunch` its path in the settings, for
+    /// example `sev_snp.policy_number`; else empty.
     pub field: String,
 }
 
@@ -91,6 +117,7 @@ impl Refusal {
             page_type: None,
             errno: None,
             firmware_status: None,
+            platform: None,
             in_the_way: None,
             actual_digest: None,
             next_sequence: None,
@@ -106,10 +133,30 @@ impl Refusal {
         self
     }
 
-    /// Keeps the errno.
+    /// Keeps what the kernel, the firmware and the TDX module said, and to what.
     #[must_use]
     pub fn kernel(mut self, error: &KvmError) -> Self {
         self.errno = error.errno();
+        self.firmware_status = error.firmware_status().map(FirmwareStatus::get);
+        self.platform = Some(Box::new(PlatformWords {
+            ioctl: error.op().to_owned(),
+            hw_error: error.hw_error(),
+            cpuid: CpuidWords::default(),
+        }));
         self
+    }
+}
+
+impl From<&RejectedCpuid> for CpuidWords {
+    fn from(rejected: &RejectedCpuid) -> Self {
+        let differences = rejected.differences();
+        Self {
+            total: differences.len() as u64,
+            first: differences
+                .iter()
+                .take(MAX_CPUID_WORDS)
+                .map(ToString::to_string)
+                .collect(),
+        }
     }
 }

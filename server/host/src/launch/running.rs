@@ -2,11 +2,12 @@
 
 use super::{
     AbortCause, AbortReason, Aborted, Finished, Launch, Open, Reason, Refusal, Snapshot, State,
-    books::Books, finish::refused,
+    books::Books, judge::refused,
 };
 use crate::{
     console::Phase,
     guest::{Guest, GuestIo, GuestStop},
+    settings::FinishArgs,
 };
 
 /// A launch whose guest runs.
@@ -14,7 +15,7 @@ use crate::{
 pub struct Running {
     pub(super) books: Books,
     /// As [`Finished`] has it.
-    pub(super) expected: Vec<u8>,
+    pub(super) args: FinishArgs,
     guest: Box<dyn Guest>,
     /// It ends in ABORTED, for this reason.
     abort: Option<AbortReason>,
@@ -25,7 +26,7 @@ pub struct Running {
 pub struct Stopped {
     pub(super) books: Books,
     /// As [`Finished`] has it.
-    pub(super) expected: Vec<u8>,
+    pub(super) args: FinishArgs,
     stop: GuestStop,
 }
 
@@ -119,13 +120,13 @@ impl Finished {
     fn start(self, io: GuestIo) -> (Launch, Result<(), Refusal>) {
         let Self {
             open: Open { platform, books },
-            expected,
+            args,
         } = self;
         match platform.start(io) {
             Ok(guest) => (
                 Launch::Running(Running {
                     books,
-                    expected,
+                    args,
                     guest,
                     abort: None,
                 }),
@@ -154,17 +155,13 @@ impl Running {
     fn stopped(self, stop: GuestStop) -> Launch {
         let Self {
             books,
-            expected,
+            args,
             abort,
             guest: _,
         } = self;
         match abort {
             Some(reason) => Launch::Aborted(Aborted::close(books, AbortCause::told(reason))),
-            None => Launch::Stopped(Stopped {
-                books,
-                expected,
-                stop,
-            }),
+            None => Launch::Stopped(Stopped { books, args, stop }),
         }
     }
 }

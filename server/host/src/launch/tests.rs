@@ -256,7 +256,8 @@ fn apply(launch: Launch, model: &mut Model, step: &Step) -> Result<Launch, TestC
                 Some(true) => model.digest().to_vec(),
                 Some(false) => vec![0xee; 48],
             };
-            let (launch, answer) = launch.finish(&expected);
+            let (launch, answer) =
+                launch.finish(&crate::settings::FinishArgs::expecting(&expected));
             let wanted = match (model.state(), right) {
                 (State::Aborted | State::Running | State::Stopped, _) => Some(Reason::WrongState),
                 (State::Finished, _) if model.finished_with == expected => None,
@@ -400,7 +401,10 @@ fn the_same_histories_hold_on_real_guest_memfd() {
         (0, 14, 14)
     );
     assert_eq!(
-        kvm.finish(&[1; 48]).1.unwrap_err().reason,
+        kvm.finish(&crate::settings::FinishArgs::expecting(&[1; 48]))
+            .1
+            .unwrap_err()
+            .reason,
         Reason::InvalidLaunch
     );
 }

@@ -60,6 +60,10 @@ impl Open {
     /// The kernel refused to look, or AbortLaunch came.
     pub(super) fn verify(&self, beat: &dyn Fn()) -> Result<VerifyReport, Refusal> {
         let mut report = VerifyReport::default();
+        if !self.platform.sees_pages() {
+            // Nobody but the guest can look.
+            return Ok(report);
+        }
         for region in self.books.memory.regions() {
             let mut done = 0;
             while let Some(window) = region

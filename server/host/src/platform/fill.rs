@@ -19,7 +19,7 @@ pub(super) fn fill<K>(
     pages: u64,
     source: Source<'_>,
 ) -> Result<(), Stop> {
-    mapping.populate(first, pages).map_err(Stop::Kernel)?;
+    mapping.populate(first, pages)?;
     let Source::File(file, offset) = source else {
         return Ok(());
     };

@@ -30,12 +30,22 @@ impl PlatformKind {
         }
     }
 
+    /// Whether it takes the arguments of SNP_LAUNCH_FINISH.
+    #[must_use]
+    pub const fn takes_snp_finish(self) -> bool {
+        match self {
+            Self::SevSnp => true,
+            Self::Sim | Self::Kvm | Self::Tdx => false,
+        }
+    }
+
     /// Length of the launch digest in bytes; 0 if there is none.
     #[must_use]
     pub const fn digest_bytes(self) -> u32 {
         match self {
-            Self::Sim | Self::SevSnp | Self::Tdx => 48,
-            Self::Kvm => 0,
+            Self::Sim | Self::SevSnp => 48,
+            // TDX has one (MRTD); the host does not compute it yet.
+            Self::Kvm | Self::Tdx => 0,
         }
     }
 

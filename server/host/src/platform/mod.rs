@@ -5,13 +5,18 @@
 //!
 //! **Invariant:** a platform never counts a page that was not confirmed to it, and never retries.
 
+mod confidential;
 mod fill;
 mod firmware;
 mod kind;
 mod kvm;
 mod memory;
 mod probe;
+pub(crate) mod refused;
+mod sev_snp;
 mod sim;
+mod tdx;
+mod vcpus;
 
 use std::{fmt, fs::File, io};
 
@@ -20,6 +25,7 @@ use stagepages_kvm::{Gfn, GfnRange, KvmError, PageType};
 use crate::{
     guest::{Guest, GuestIo},
     launch::Refusal,
+    settings::SnpFinish,
     vcpu::{CpuModel, VcpuState},
 };
 
@@ -27,8 +33,10 @@ pub use firmware::Firmware;
 pub use kind::PlatformKind;
 pub use kvm::KvmPlatform;
 pub use memory::Memory;
-pub use probe::{Check, Report, probe};
+pub use probe::{Capacity, Check, Facts, Report, probe};
+pub use sev_snp::SnpPlatform;
 pub use sim::{Effect, Fault, SimPlatform, SimScript};
+pub use tdx::TdxPlatform;
 
 /// Where the bytes of a chunk come from.
 #[derive(Debug, Clone, Copy)]
@@ -100,19 +108,60 @@ pub struct Installed<'a> {
 pub enum Stop {
     /// The kernel asked to try again: nothing is in doubt.
     Again(KvmError),
-    /// Firmware refused the page and the kernel took it back: nothing is in doubt.
-    Firmware {
-        /// What was asked of it.
-        command: &'static str,
-        /// Its answer.
-        status: u32,
+    /// Firmware refused the page ([`KvmError::Firmware`]) and the kernel took it back: nothing is in doubt.
+    Firmware(KvmError),
+    /// Firmware would have the CPUID page otherwise, and the kernel took it back.
+    CpuidRejected {
+        /// The refusal.
+        error: KvmError,
+        /// The page as it was submitted, 4096 bytes.
+        submitted: Box<[u8]>,
+        /// The page as firmware would have it, 4096 bytes.
+        corrected: Box<[u8]>,
     },
-    /// The kernel refused for a cause that may leave the page in doubt.
-    Kernel(KvmError),
+    /// The kernel refused for a cause that may leave the page in doubt. `known` says what is known of the cause beyond the error, for a person.
+    Kernel {
+        /// The refusal.
+        error: KvmError,
+        /// For example which causes can be ruled out; may be empty.
+        known: String,
+    },
     /// The page exists although nobody installed it through this host.
-    Stray(Gfn),
+    Stray {
+        /// The page.
+        gfn: Gfn,
+        /// How the kernel said so, if it was asked to install it.
+        error: Option<KvmError>,
+    },
     /// The source could not be read, or was shorter than promised; the page may exist and hold anything.
     Source(io::Error),
+}
+
+impl Stop {
+    /// The page at `gfn` was seen to exist before the kernel was asked.
+    #[must_use]
+    pub fn stray(gfn: Gfn) -> Self {
+        Self::Stray { gfn, error: None }
+    }
+}
+
+impl From<KvmError> for Stop {
+    /// A refusal of whose cause no more is known.
+    fn from(error: KvmError) -> Self {
+        Self::Kernel {
+            error,
+            known: String::new(),
+        }
+    }
+}
+
+/// What the end of staging is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Finish<'a> {
+    /// How each vCPU begins, in the order of their indices.
+    pub vcpus: &'a [VcpuState],
+    /// What firmware is given, on `sev-snp`; `None` for the default of each.
+    pub snp: Option<&'a SnpFinish>,
 }
 
 /// A way to install pages.
@@ -139,11 +188,20 @@ pub trait Platform: fmt::Debug + Send {
         Ok(())
     }
 
-    /// Ends installation, and makes the vCPUs: one for each state, in the order of their indices. An error leaves the launch unusable.
+    /// Whether `finish` could end it, as far as can be known beforehand.
     ///
     /// # Errors
-    /// [`Stop::Firmware`] or [`Stop::Kernel`].
-    fn finish(&mut self, vcpus: &[VcpuState]) -> Result<(), Stop>;
+    /// What of it is wrong; nothing changed.
+    fn check_finish(&self, _finish: &Finish<'_>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// Ends installation, and makes the vCPUs that are not there yet: one for each state. An error leaves the launch unusable, unless it is
+    /// [`Stop::Again`]: then it is called again, a bounded number of times.
+    ///
+    /// # Errors
+    /// [`Stop::Firmware`], [`Stop::Kernel`] or [`Stop::Again`].
+    fn finish(&mut self, finish: &Finish<'_>) -> Result<(), Stop>;
 
     /// Whether [`start`](Self::start) is worth a try.
     fn runs_guests(&self) -> bool {
@@ -164,8 +222,13 @@ pub trait Platform: fmt::Debug + Send {
         )))
     }
 
+    /// Whether [`existing`](Self::existing) can tell.
+    fn sees_pages(&self) -> bool {
+        true
+    }
+
     /// Tells for each page of `range`, which lies in one memory region, whether it exists: bit 0 of `out[i]`, as mincore(2) does.
-    /// `out` has as many bytes as `range` has pages.
+    /// `out` has as many bytes as `range` has pages. Only asked where [`sees_pages`](Self::sees_pages).
     ///
     /// # Errors
     /// What the kernel said.

@@ -6,18 +6,27 @@
 //!
 //! **Invariant:** it is a model. It keeps nothing secret, and runs no guest.
 
-use std::{collections::HashMap, io, time::Duration};
+use std::{collections::HashMap, io, os::unix::fs::FileExt as _, time::Duration};
 
-use stagepages_kvm::{Anonymous, Gfn, GfnRange, KvmError, Mapping, PageType};
+use nix::errno::Errno;
+use stagepages_kvm::{
+    Anonymous, FirmwareStatus, Gfn, GfnRange, KvmError, Mapping, PAGE_BYTES, PageType,
+};
 
 use super::{
-    Chunk, Contents, Firmware, Installed, Memory, Platform, PlatformKind, Stop,
+    Chunk, Contents, Finish, Firmware, Installed, Memory, Platform, PlatformKind, Source, Stop,
     fill::{absent_prefix, contents, fill},
 };
-use crate::vcpu::{CpuModel, VcpuState};
+use crate::{cpuid_page, vcpu::CpuModel};
 
 /// Longest time that one command may hold the firmware; larger chunks are cut.
 const LONGEST_COMMAND: Duration = Duration::from_millis(100);
+
+/// What it plays.
+const UPDATE: &str = "KVM_SEV_SNP_LAUNCH_UPDATE";
+
+/// INVALID_PARAM: with a CPUID page, that firmware would have it otherwise (kernel.md, section 2.5).
+const CPUID_CORRECTED: u32 = 0x16;
 
 /// What the simulator does beside installing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -113,25 +122,22 @@ impl SimPlatform {
         let start = chunk.range.start();
         match self.strike(start) {
             Some(Effect::Firmware(status)) => {
-                return Err(Stop::Firmware {
-                    command: "SNP_LAUNCH_UPDATE",
-                    status,
-                });
+                return Err(refused(chunk, status));
             }
             Some(Effect::Kernel(errno)) => {
                 let error = KvmError::Kernel {
-                    op: "KVM_SEV_SNP_LAUNCH_UPDATE",
+                    op: UPDATE,
                     os: io::Error::from_raw_os_error(errno),
                 };
                 return Err(if transient(errno) {
                     Stop::Again(error)
                 } else {
-                    Stop::Kernel(error)
+                    error.into()
                 });
             }
             Some(Effect::Stray) => {
                 if let Some((mapping, index)) = self.memory.backing_mut(start) {
-                    mapping.populate(index, 1).map_err(Stop::Kernel)?;
+                    mapping.populate(index, 1)?;
                 }
             }
             // Short of the first page is no progress; the call before ended here already.
@@ -139,11 +145,11 @@ impl SimPlatform {
         }
         let pages = self.command_pages(chunk.range);
         let Some((mapping, index)) = self.memory.backing_mut(start) else {
-            return Err(Stop::Stray(start));
+            return Err(Stop::stray(start));
         };
-        let pages = absent_prefix(mapping, index, pages).map_err(Stop::Kernel)?;
+        let pages = absent_prefix(mapping, index, pages)?;
         if pages == 0 {
-            return Err(Stop::Stray(start));
+            return Err(Stop::stray(start));
         }
         let span = self
             .script
@@ -152,6 +158,30 @@ impl SimPlatform {
         self.firmware.run(span).map_err(Stop::Source)?;
         fill(mapping, index, pages, chunk.source)?;
         Ok(pages)
+    }
+}
+
+/// What firmware refusing the first page of `chunk` with `status` looks like.
+fn refused(chunk: &Chunk<'_>, status: u32) -> Stop {
+    let error = KvmError::Firmware {
+        op: UPDATE,
+        status: FirmwareStatus::new(status),
+        os: Errno::EIO.into(),
+    };
+    let page = match (chunk.page_type, chunk.source) {
+        (PageType::Cpuid, Source::File(file, offset)) if status == CPUID_CORRECTED => {
+            let mut page = vec![0; PAGE_BYTES];
+            file.read_exact_at(&mut page, offset).map(|()| page)
+        }
+        _ => return Stop::Firmware(error),
+    };
+    match page {
+        Ok(submitted) => Stop::CpuidRejected {
+            error,
+            corrected: cpuid_page::corrected(&submitted).into(),
+            submitted: submitted.into(),
+        },
+        Err(error) => Stop::Source(error),
     }
 }
 
@@ -193,7 +223,7 @@ impl Platform for SimPlatform {
         CpuModel::generous()
     }
 
-    fn finish(&mut self, _vcpus: &[VcpuState]) -> Result<(), Stop> {
+    fn finish(&mut self, _finish: &Finish<'_>) -> Result<(), Stop> {
         Ok(())
     }
 

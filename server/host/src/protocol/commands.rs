@@ -2,7 +2,7 @@
 //!
 //! Enumerations travel as numbers of this protocol (see `convert.rs`), addresses in bytes.
 
-use super::Vcpu;
+use super::{GetRejectedCpuid, SevSnp, SevSnpFinish, Tdx, Vcpu};
 
 /// What the daemon sends.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -13,7 +13,7 @@ pub struct Request {
     /// What to do.
     #[prost(
         oneof = "Command",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20"
     )]
     pub command: Option<Command>,
 }
@@ -76,6 +76,9 @@ pub enum Command {
     /// Input for the guest's serial port. Not answered: `Console` tells what the guest has taken.
     #[prost(message, tag = "19")]
     ConsoleInput(ConsoleInput),
+    /// Asks for the CPUID page that firmware refused last. From version 4 on.
+    #[prost(message, tag = "20")]
+    GetRejectedCpuid(GetRejectedCpuid),
 }
 
 /// Opens a connection.
@@ -120,6 +123,12 @@ pub struct Create {
     /// How they begin; as the architecture resets them where nothing is said.
     #[prost(message, repeated, tag = "8")]
     pub vcpu_states: Vec<Vcpu>,
+    /// Settings of `sev-snp`. From version 4 on, as all that follow.
+    #[prost(message, optional, tag = "9")]
+    pub sev_snp: Option<SevSnp>,
+    /// Settings of `tdx`.
+    #[prost(message, optional, tag = "10")]
+    pub tdx: Option<Tdx>,
 }
 
 /// Brings a staging memory.
@@ -283,6 +292,9 @@ pub struct Finish {
     /// The digest that the caller expects; empty for no check.
     #[prost(bytes = "vec", tag = "1")]
     pub expected_digest: Vec<u8>,
+    /// What firmware is given, on `sev-snp`. From version 4 on.
+    #[prost(message, optional, tag = "2")]
+    pub sev_snp: Option<SevSnpFinish>,
 }
 
 /// Ends the launch.

@@ -6,10 +6,10 @@ use super as m;
 use crate::{
     guest::{ConsolePort, GuestStop, StopReason},
     launch::{
-        AbortCause, AbortReason, Answered, CallKey, Finding, FindingKind, InTheWay, Installation,
-        Reason, Refusal, RequestId, Snapshot, State, VerifyReport,
+        AbortCause, AbortReason, Answered, CallKey, CpuidWords, FindingKind, InTheWay,
+        Installation, MAX_CPUID_WORDS, PlatformWords, Reason, Refusal, RequestId, Snapshot, State,
     },
-    platform::{Check, PlatformKind, Report},
+    platform::PlatformKind,
 };
 
 /// A message that a peer of this version does not send.
@@ -390,6 +390,12 @@ impl From<&Refusal> for m::Refused {
             actual_digest: refusal.actual_digest.map(Vec::from).unwrap_or_default(),
             next_sequence: refusal.next_sequence,
             field: refusal.field.clone(),
+            platform: refusal.platform.as_ref().map(|words| m::PlatformWords {
+                ioctl: words.ioctl.clone(),
+                hw_error: words.hw_error,
+                cpuid_differences: words.cpuid.total,
+                cpuid_words: words.cpuid.first.clone(),
+            }),
         }
     }
 }
@@ -410,78 +416,22 @@ impl TryFrom<m::Refused> for Refusal {
             actual_digest: digest(&refused.actual_digest)?,
             next_sequence: refused.next_sequence,
             field: refused.field,
+            platform: refused.platform.map(|words| Box::new(words.into())),
         })
     }
 }
 
-impl From<&VerifyReport> for m::VerifyReport {
-    fn from(report: &VerifyReport) -> Self {
-        let finding = |finding: &Finding| m::Finding {
-            gpa: finding.gpa.get(),
-            kind: finding.kind.number(),
-        };
+impl From<m::PlatformWords> for PlatformWords {
+    fn from(words: m::PlatformWords) -> Self {
+        let mut first = words.cpuid_words;
+        first.truncate(MAX_CPUID_WORDS);
         Self {
-            pages_checked: report.pages_checked,
-            contents_checked: report.contents_checked,
-            findings: report.findings.iter().map(finding).collect(),
-            findings_total: report.findings_total,
+            ioctl: words.ioctl,
+            hw_error: words.hw_error,
+            cpuid: CpuidWords {
+                total: words.cpuid_differences,
+                first,
+            },
         }
-    }
-}
-
-impl TryFrom<m::VerifyReport> for VerifyReport {
-    type Error = BadMessage;
-
-    fn try_from(report: m::VerifyReport) -> Result<Self, BadMessage> {
-        let finding = |finding: &m::Finding| {
-            Ok(Finding {
-                gpa: Gpa::new(finding.gpa),
-                kind: FindingKind::from_number(finding.kind)?,
-            })
-        };
-        Ok(Self {
-            pages_checked: report.pages_checked,
-            contents_checked: report.contents_checked,
-            findings: report
-                .findings
-                .iter()
-                .map(finding)
-                .collect::<Result<_, BadMessage>>()?,
-            findings_total: report.findings_total,
-        })
-    }
-}
-
-impl From<&Report> for m::ProbeReport {
-    fn from(report: &Report) -> Self {
-        let check = |check: &Check| m::ProbeCheck {
-            subject: check.subject.clone(),
-            ok: check.ok,
-            found: check.found.clone(),
-            remedy: check.remedy.clone(),
-        };
-        Self {
-            platform: report.platform.number(),
-            checks: report.checks.iter().map(check).collect(),
-            runs_guests: report.runs_guests,
-        }
-    }
-}
-
-impl TryFrom<m::ProbeReport> for Report {
-    type Error = BadMessage;
-
-    fn try_from(report: m::ProbeReport) -> Result<Self, BadMessage> {
-        let check = |check: m::ProbeCheck| Check {
-            subject: check.subject,
-            ok: check.ok,
-            found: check.found,
-            remedy: check.remedy,
-        };
-        Ok(Self {
-            platform: PlatformKind::from_number(report.platform)?,
-            checks: report.checks.into_iter().map(check).collect(),
-            runs_guests: report.runs_guests,
-        })
     }
 }

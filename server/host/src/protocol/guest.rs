@@ -9,7 +9,7 @@ pub struct Vcpu {
     #[prost(uint32, tag = "1")]
     pub index: u32,
     /// Its registers.
-    #[prost(oneof = "VcpuStart", tags = "2, 3, 4, 5")]
+    #[prost(oneof = "VcpuStart", tags = "2, 3, 4, 5, 6")]
     pub start: Option<VcpuStart>,
 }
 
@@ -28,6 +28,17 @@ pub enum VcpuStart {
     /// Every register.
     #[prost(message, boxed, tag = "5")]
     Registers(Box<Registers>),
+    /// As the TDX module resets it, with this. From version 4 on.
+    #[prost(message, tag = "6")]
+    Tdx(TdxStart),
+}
+
+/// How a TDX vCPU begins.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct TdxStart {
+    /// RCX.
+    #[prost(uint64, tag = "1")]
+    pub rcx: u64,
 }
 
 /// 16-bit real mode.

@@ -28,6 +28,8 @@
 //! What the guest writes goes to every daemon that listens (`ListenConsole`), from a buffer of the newest [`CONSOLE_BUFFER`] bytes, so that a daemon
 //! that reads slowly misses something rather than hold up the guest. Input has credit: at most [`CONSOLE_INPUT`] bytes are on their way.
 //!
+//! From version 4 on, there are confidential platforms: settings in [`Create`], more to [`Finish`] with, and `GetRejectedCpuid`.
+//!
 //! A daemon that comes back greets the host; `Welcome` gives it the record that the launch was created with, and how the launch is. It
 //! then brings a staging memory of its own (`Staging`), for its own requests: those of its predecessor that still wait keep theirs.
 //! A host that no daemon speaks to for as long as its lease ends itself.
@@ -39,16 +41,19 @@
 
 mod commands;
 mod convert;
+mod convert_reports;
 mod guest;
 mod replies;
+mod settings;
 
 pub use commands::*;
 pub use convert::{BadMessage, page_type_from_number, page_type_number, request_id};
 pub use guest::*;
 pub use replies::*;
+pub use settings::*;
 
 /// The version that this build speaks.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The oldest version that this build still accepts. A host of version 1 could not be adopted: it kept no record of its daemon's.
 pub const OLDEST_VERSION: u32 = 2;

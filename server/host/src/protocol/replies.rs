@@ -2,7 +2,7 @@
 //!
 //! Enumerations travel as numbers of this protocol (see `convert.rs`), addresses in bytes.
 
-use super::{ConsoleRun, Stage};
+use super::{ConsoleRun, Facts, RejectedCpuid, Stage};
 
 /// What the host sends.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -57,7 +57,7 @@ pub struct Response {
     #[prost(message, optional, tag = "2")]
     pub snapshot: Option<Snapshot>,
     /// What came of it.
-    #[prost(oneof = "Outcome", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "Outcome", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub outcome: Option<Outcome>,
 }
 
@@ -91,6 +91,9 @@ pub enum Outcome {
     /// Answers `Ping`.
     #[prost(message, tag = "11")]
     Pong(Pong),
+    /// Answers `GetRejectedCpuid`.
+    #[prost(message, tag = "12")]
+    RejectedCpuid(RejectedCpuid),
 }
 
 /// Accepts a connection.
@@ -124,6 +127,9 @@ pub struct ProbeReport {
     /// This program can run its guests. From version 3 on.
     #[prost(bool, tag = "3")]
     pub runs_guests: bool,
+    /// What KVM takes. From version 4 on.
+    #[prost(message, optional, tag = "4")]
+    pub facts: Option<Facts>,
 }
 
 /// One thing that a platform needs.
@@ -354,7 +360,27 @@ pub struct Refused {
     /// For a number out of sequence: the next one.
     #[prost(uint64, optional, tag = "10")]
     pub next_sequence: Option<u64>,
-    /// For a vCPU state: the field that is wrong, as its path in the request, for example `long_mode.cr3`.
+    /// For a vCPU state and for settings: the field that is wrong, as its path in the request, for example `long_mode.cr3`.
     #[prost(string, tag = "11")]
     pub field: String,
+    /// What else the platform said. From version 4 on.
+    #[prost(message, optional, tag = "12")]
+    pub platform: Option<PlatformWords>,
+}
+
+/// What a platform said to a refused call.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PlatformWords {
+    /// The kernel's name for the call that failed.
+    #[prost(string, tag = "1")]
+    pub ioctl: String,
+    /// What the TDX module said.
+    #[prost(uint64, optional, tag = "2")]
+    pub hw_error: Option<u64>,
+    /// Entries of a refused CPUID page that firmware would have otherwise.
+    #[prost(uint64, tag = "3")]
+    pub cpuid_differences: u64,
+    /// The first of them, in words.
+    #[prost(string, repeated, tag = "4")]
+    pub cpuid_words: Vec<String>,
 }

@@ -9,6 +9,7 @@ use crate::{
     launch::{Launch, Open, Ordering, Reason, Refusal, StopFlag},
     platform::{Effect, Fault, Memory, PlatformKind, SimScript},
     protocol::{BadMessage, Create, MAX_VCPUS, Sim, SimEffect},
+    settings::{Settings, SnpSettings, TdxSettings, wrong},
 };
 
 /// The launch that `create` describes.
@@ -35,12 +36,12 @@ pub(super) fn create(
         let message = format!("vcpus is {vcpus}; a launch has 1 to {MAX_VCPUS}");
         return Err(Refusal::new(Reason::InvalidLaunch, message));
     }
-    let script = create.sim.as_ref().map(script).transpose()?;
+    let kind = PlatformKind::from_number(create.platform)?;
     let platform = platforms.create(PlatformSpec {
-        kind: PlatformKind::from_number(create.platform)?,
+        kind,
         memory: &memory,
         vcpus,
-        script: script.unwrap_or_default(),
+        settings: settings(create, kind)?,
     })?;
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|error| {
@@ -75,6 +76,35 @@ pub(super) fn create(
         })?;
     }
     Ok(launch)
+}
+
+/// The settings of the launch's platform; those of another are refused.
+fn settings(create: &Create, kind: PlatformKind) -> Result<Settings, Refusal> {
+    let given = [
+        ("sim", PlatformKind::Sim, create.sim.is_some()),
+        ("sev_snp", PlatformKind::SevSnp, create.sev_snp.is_some()),
+        ("tdx", PlatformKind::Tdx, create.tdx.is_some()),
+    ];
+    if let Some((field, of, _)) = given.iter().find(|(_, of, given)| *given && *of != kind) {
+        let text = format!("is only for platform {of}, and this is {kind}; leave it unset");
+        return Err(wrong(field, &text));
+    }
+    Ok(match create {
+        Create { sim: Some(sim), .. } => Settings::Sim(script(sim)?),
+        Create {
+            sev_snp: Some(given),
+            ..
+        } => Settings::SevSnp(SnpSettings::new(given)?),
+        Create {
+            tdx: Some(given), ..
+        } => Settings::Tdx(TdxSettings::new(given)?),
+        Create {
+            sim: None,
+            sev_snp: None,
+            tdx: None,
+            ..
+        } => Settings::Default,
+    })
 }
 
 /// The path of `field`, which may be empty, within `outer`.

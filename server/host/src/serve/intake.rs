@@ -47,6 +47,10 @@ impl Fence {
 }
 
 /// What the launch thread is asked, or told.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are requests, and the queue is short"
+)]
 #[derive(Debug)]
 pub(super) enum Job {
     /// A request, the descriptors that came with it, and where to answer.

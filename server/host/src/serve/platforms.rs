@@ -6,8 +6,9 @@ use crate::{
     launch::{Reason, Refusal},
     platform::{
         Firmware, KvmPlatform, Memory, Platform, PlatformKind, Report, SimPlatform, SimScript,
-        probe,
+        SnpPlatform, TdxPlatform, probe, refused::no_room,
     },
+    settings::{Settings, SnpSettings, TdxSettings},
 };
 
 /// Name of the simulated firmware's time line in the runtime directory.
@@ -22,8 +23,8 @@ pub struct PlatformSpec<'a> {
     pub memory: &'a Memory<()>,
     /// How many vCPUs there will be, 1 to [`MAX_VCPUS`](crate::protocol::MAX_VCPUS).
     pub vcpus: u32,
-    /// The script of `sim`; empty for every other platform.
-    pub script: SimScript,
+    /// The settings of this platform, or [`Settings::Default`].
+    pub settings: Settings,
 }
 
 /// The platforms that a launch host has.
@@ -38,7 +39,7 @@ pub trait Platforms {
     fn create(&self, spec: PlatformSpec<'_>) -> Result<Box<dyn Platform>, Refusal>;
 }
 
-/// The platforms of this library: `sim` and `kvm`.
+/// The platforms of this library.
 #[derive(Debug, Clone)]
 pub struct Builtin {
     /// Where the simulated firmware's time line is, which all hosts of a machine share.
@@ -60,18 +61,15 @@ impl Platforms for Builtin {
     }
 
     fn create(&self, spec: PlatformSpec<'_>) -> Result<Box<dyn Platform>, Refusal> {
-        let no_room = |error: stagepages_kvm::KvmError| {
-            Refusal::new(
-                Reason::NoCapacity,
-                format!(
-                    "the kernel cannot make this launch: {error}; ask for less memory, or free some"
-                ),
-            )
-            .kernel(&error)
-        };
         Ok(match spec.kind {
             PlatformKind::Sim => {
-                let firmware = if spec.script.page_latency.is_zero() {
+                let script = match spec.settings {
+                    Settings::Sim(script) => script,
+                    Settings::Default | Settings::SevSnp(_) | Settings::Tdx(_) => {
+                        SimScript::default()
+                    }
+                };
+                let firmware = if script.page_latency.is_zero() {
                     Ok(Firmware::instant())
                 } else {
                     Firmware::open(&self.runtime_dir.join(FIRMWARE))
@@ -85,14 +83,26 @@ impl Platforms for Builtin {
                         ),
                     )
                 })?;
-                Box::new(SimPlatform::new(spec.memory, spec.script, firmware).map_err(no_room)?)
+                Box::new(SimPlatform::new(spec.memory, script, firmware).map_err(no_room)?)
             }
             PlatformKind::Kvm => Box::new(KvmPlatform::new(spec.memory).map_err(no_room)?),
-            kind @ (PlatformKind::SevSnp | PlatformKind::Tdx) => {
-                return Err(Refusal::new(
-                    Reason::PlatformUnavailable,
-                    format!("this version cannot stage on {kind}"),
-                ));
+            PlatformKind::SevSnp => {
+                let settings = match spec.settings {
+                    Settings::SevSnp(settings) => settings,
+                    Settings::Default | Settings::Sim(_) | Settings::Tdx(_) => {
+                        SnpSettings::default()
+                    }
+                };
+                Box::new(SnpPlatform::new(spec.memory, &settings)?)
+            }
+            PlatformKind::Tdx => {
+                let settings = match spec.settings {
+                    Settings::Tdx(settings) => settings,
+                    Settings::Default | Settings::Sim(_) | Settings::SevSnp(_) => {
+                        TdxSettings::default()
+                    }
+                };
+                Box::new(TdxPlatform::new(spec.memory, spec.vcpus, &settings)?)
             }
         })
     }

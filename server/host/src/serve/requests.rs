@@ -19,6 +19,7 @@ use crate::{
         self, Done, Finish, GetResult, ListRuns, MAX_PAGE_RUNS, Outcome, Run, RunsPage, Stage,
         Staged,
     },
+    settings::FinishArgs,
 };
 
 /// Progress inside an extent is told this often at most.
@@ -93,11 +94,8 @@ impl Worker {
     }
 
     pub(super) fn finish(&mut self, finish: &Finish) -> Result<Outcome, Refusal> {
-        let (launch, result) = self
-            .launch
-            .take()
-            .ok_or_else(no_launch)?
-            .finish(&finish.expected_digest);
+        let args = FinishArgs::new(finish)?;
+        let (launch, result) = self.launch.take().ok_or_else(no_launch)?.finish(&args);
         self.launch = Some(launch);
         result.map(|()| Outcome::Done(Done {}))
     }

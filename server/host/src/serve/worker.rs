@@ -251,6 +251,9 @@ impl Worker {
                 Outcome::Verified((&self.launch()?.verify(&|| self.pulse.beat())?).into())
             }
             Some(Command::Finish(finish)) => self.finish(&finish)?,
+            Some(Command::GetRejectedCpuid(_)) => {
+                Outcome::RejectedCpuid(self.launch()?.rejected_cpuid()?.into())
+            }
             Some(Command::SetVcpu(vcpu)) => {
                 self.launch
                     .as_mut()

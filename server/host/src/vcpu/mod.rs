@@ -28,10 +28,14 @@ pub use registers::Registers;
 
 use crate::{
     launch::{Reason, Refusal},
-    platform::Memory,
+    platform::{Memory, PlatformKind},
     protocol::{self, VcpuStart},
 };
 use wrong::Wrong;
+
+/// What is said of another state on `tdx`.
+const TDX_ONLY: &str =
+    "is not for platform tdx, whose module sets the registers; give tdx with rcx, or reset";
 
 /// How one vCPU begins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,6 +49,11 @@ pub enum VcpuState {
     LongMode(Box<LongMode>),
     /// With these registers.
     Registers(Box<Registers>),
+    /// As the TDX module resets it, with this in RCX.
+    Tdx {
+        /// RCX.
+        rcx: u64,
+    },
 }
 
 /// What states are held against.
@@ -66,7 +75,7 @@ impl VcpuState {
         let state = match &vcpu.start {
             None => {
                 let message = format!(
-                    "vCPU {index}: state is unset; give reset, real_mode, long_mode or registers"
+                    "vCPU {index}: state is unset; give reset, real_mode, long_mode, registers or tdx"
                 );
                 return Err(Refusal::new(Reason::MalformedRequest, message));
             }
@@ -80,15 +89,42 @@ impl VcpuState {
             Some(VcpuStart::Registers(given)) => {
                 Registers::new(given, rules).map(|state| Self::Registers(Box::new(state)))
             }
+            Some(VcpuStart::Tdx(given)) => Ok(Self::Tdx { rcx: given.rcx }),
         };
         state.map_err(|wrong: Wrong| wrong.refusal(index))
     }
 
-    /// Every register; `None` for a reset, which is what a new vCPU is.
+    /// Whether vCPUs of this platform begin like this: those of `tdx` as the module resets them, no other's do.
+    ///
+    /// # Errors
+    /// `InvalidVcpuState` with the field.
+    pub(crate) fn suits(&self, kind: PlatformKind) -> Result<(), Refusal> {
+        let (field, text) = match (self, kind) {
+            (Self::Reset, _)
+            | (Self::Tdx { .. }, PlatformKind::Tdx)
+            | (
+                Self::RealMode(_) | Self::LongMode(_) | Self::Registers(_),
+                PlatformKind::Sim | PlatformKind::Kvm | PlatformKind::SevSnp,
+            ) => return Ok(()),
+            (Self::Tdx { .. }, PlatformKind::Sim | PlatformKind::Kvm | PlatformKind::SevSnp) => (
+                "tdx",
+                "is only for platform tdx; give reset, real_mode, long_mode or registers",
+            ),
+            (Self::RealMode(_), PlatformKind::Tdx) => ("real_mode", TDX_ONLY),
+            (Self::LongMode(_), PlatformKind::Tdx) => ("long_mode", TDX_ONLY),
+            (Self::Registers(_), PlatformKind::Tdx) => ("registers", TDX_ONLY),
+        };
+        Err(Refusal {
+            field: field.to_owned(),
+            ..Refusal::new(Reason::InvalidVcpuState, format!("{field} {text}"))
+        })
+    }
+
+    /// Every register; `None` for a reset, which is what a new vCPU is, and on `tdx`, where the registers are the module's.
     #[must_use]
     pub fn registers(&self) -> Option<Registers> {
         match self {
-            Self::Reset => None,
+            Self::Reset | Self::Tdx { .. } => None,
             Self::RealMode(state) => Some(state.registers()),
             Self::LongMode(state) => Some(state.registers()),
             Self::Registers(state) => Some(Registers::clone(state)),

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Sender, channel};
 use stagepages_host::{
     guest::{ConsolePort, Guest, GuestIo, GuestStop, StopReason},
     launch::{Reason, Refusal, State},
-    platform::{Chunk, Contents, Installed, Platform, PlatformKind, Report, Stop},
+    platform::{Chunk, Contents, Facts, Finish, Installed, Platform, PlatformKind, Report, Stop},
     protocol::{Command, Outcome, Probe},
     serve::{PlatformSpec, Platforms},
     vcpu::{CpuModel, VcpuState},
@@ -30,6 +30,7 @@ impl Platforms for OwnPlatforms {
             platform: PlatformKind::Kvm,
             checks: Vec::new(),
             runs_guests: true,
+            facts: Facts::default(),
         }]
     }
 
@@ -61,14 +62,18 @@ impl Platform for Own {
     fn set_vcpu(&mut self, _index: u32, state: &VcpuState) -> Result<(), Refusal> {
         match state {
             VcpuState::RealMode(_) => Ok(()),
-            VcpuState::Reset | VcpuState::LongMode(_) | VcpuState::Registers(_) => Err(
-                Refusal::new(Reason::InvalidVcpuState, "real mode is all there is"),
-            ),
+            VcpuState::Reset
+            | VcpuState::LongMode(_)
+            | VcpuState::Registers(_)
+            | VcpuState::Tdx { .. } => Err(Refusal::new(
+                Reason::InvalidVcpuState,
+                "real mode is all there is",
+            )),
         }
     }
 
-    fn finish(&mut self, vcpus: &[VcpuState]) -> Result<(), Stop> {
-        assert!(matches!(vcpus, [VcpuState::RealMode(_)]));
+    fn finish(&mut self, finish: &Finish<'_>) -> Result<(), Stop> {
+        assert!(matches!(finish.vcpus, [VcpuState::RealMode(_)]));
         Ok(())
     }
 

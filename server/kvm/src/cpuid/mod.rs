@@ -1,10 +1,13 @@
 //! What a vCPU says of itself: its CPUID table.
 //!
-//! **Invariant:** a table is made from the kernel's answer; leaves are read and adapted, never invented.
+//! **Invariant:** leaves are read and adapted, never invented.
 
 mod control;
+mod edit;
 
 use kvm_bindings::{CpuId, kvm_cpuid_entry2};
+
+pub use self::edit::CpuidEntry;
 
 use crate::KvmError;
 
@@ -30,6 +33,17 @@ pub struct CpuidLeaf {
     pub edx: u32,
 }
 
+impl CpuidLeaf {
+    fn from_abi(entry: &kvm_cpuid_entry2) -> Self {
+        Self {
+            eax: entry.eax,
+            ebx: entry.ebx,
+            ecx: entry.ecx,
+            edx: entry.edx,
+        }
+    }
+}
+
 /// Everything that CPUID says on a vCPU.
 #[derive(Clone, Debug)]
 pub struct CpuidTable(Vec<kvm_cpuid_entry2>);
@@ -44,6 +58,11 @@ impl CpuidTable {
         CpuId::from_entries(&self.0).or(Err(KvmError::from_errno(op, libc::E2BIG)))
     }
 
+    /// The entries as the kernel has them.
+    pub(crate) fn as_abi(&self) -> &[kvm_cpuid_entry2] {
+        &self.0
+    }
+
     /// A leaf; `None` if the table has none, which a guest reads as zeros or, on Intel's processors, as another leaf. Where the function
     /// has no index, `index` does not matter.
     pub fn leaf(&self, function: u32, index: u32) -> Option<CpuidLeaf> {
@@ -55,12 +74,7 @@ impl CpuidTable {
             .find(|entry| {
                 entry.function == function && (!significant(entry) || entry.index == index)
             })
-            .map(|entry| CpuidLeaf {
-                eax: entry.eax,
-                ebx: entry.ebx,
-                ecx: entry.ecx,
-                edx: entry.edx,
-            })
+            .map(CpuidLeaf::from_abi)
     }
 
     /// The table of the vCPU with this index: the same processor with the index as its APIC id, where leaves 1 (its low 8 bits), 0xb,
@@ -83,6 +97,13 @@ impl CpuidTable {
     pub fn physical_address_bits(&self) -> u32 {
         self.leaf(ADDRESS_SIZES, 0)
             .map_or(36, |leaf| leaf.eax & 0xff)
+    }
+
+    /// How many bits a guest-physical address has where that is fewer or more than the processor has (leaf 0x80000008, EAX bits 23 to 16):
+    /// 0 where it is the same, `None` if the table lacks the leaf. On TDX the width that the launch chose.
+    pub fn guest_physical_bits(&self) -> Option<u8> {
+        let [_, _, bits, _] = self.leaf(ADDRESS_SIZES, 0)?.eax.to_le_bytes();
+        Some(bits)
     }
 
     /// How many bits a linear address can have: 57 with five-level paging, which CR4.LA57 has to turn on; 48 where the processor does
@@ -142,7 +163,9 @@ mod tests {
     fn addresses_are_as_wide_as_the_processor_says() {
         assert_eq!(table().physical_address_bits(), 0x30);
         assert_eq!(table().linear_address_bits(), 0x39);
+        assert_eq!(table().guest_physical_bits(), Some(0x30));
         let silent = CpuidTable::from_abi(&[]);
+        assert_eq!(silent.guest_physical_bits(), None);
         assert_eq!(
             (silent.physical_address_bits(), silent.linear_address_bits()),
             (36, 48)

@@ -58,10 +58,12 @@ fn the_descriptor_is_close_on_exec() {
     let Some(vm) = vm("the_descriptor_is_close_on_exec") else {
         return;
     };
-    let memory = memory(&vm, 1);
-    // SAFETY: touches no memory.
-    let flags = unsafe { libc::fcntl(fd(&memory), libc::F_GETFD) };
-    assert_eq!(flags, libc::FD_CLOEXEC);
+    for flags in [SHARED, GuestMemfdFlags::NONE] {
+        let memory = vm.create_guest_memfd(PAGE_SIZE, flags).unwrap();
+        // SAFETY: touches no memory.
+        let close_on_exec = unsafe { libc::fcntl(fd(&memory), libc::F_GETFD) };
+        assert_eq!(close_on_exec, libc::FD_CLOEXEC, "{flags:?}");
+    }
 }
 
 #[test]

@@ -5,9 +5,11 @@
 //!
 //! **Invariant:** no test touches memory that it did not make.
 
+mod confidential;
 mod guest_memfd;
 mod mapping;
 mod memslot;
+mod private;
 mod vcpu;
 
 use std::io::{self, Write};

@@ -171,6 +171,11 @@ impl Vcpu {
         }
     }
 
+    /// The descriptor.
+    pub(crate) fn fd(&self) -> &VcpuFd {
+        &self.fd
+    }
+
     /// The descriptor's number, for tests of what another process may do with it.
     #[cfg(test)]
     pub(crate) fn fd_number(&self) -> libc::c_int {

@@ -14,10 +14,17 @@ pub enum Effect {
     Errno(i32),
     /// Firmware refuses the command or the page with this status: `{"firmware": 26}`.
     Firmware {
-        /// Firmware's status; what the TDX module answers, on TDX.
+        /// Firmware's status.
         status: u64,
         /// The page cannot be taken back either, so KVM declares the VM dead: `{"firmware": 26, "reclaim_fails": true}`.
         reclaim_fails: bool,
+    },
+    /// The TDX module refuses the command, or to add the page, with this status: `{"module": 13835058055282163712}`.
+    Module {
+        /// What the module answers.
+        status: u64,
+        /// It adds the page, and then refuses to measure it: `{"module": 13835058055282163712, "in_extend": true}`.
+        in_extend: bool,
     },
     /// The command, or each page of it, takes this many microseconds: `{"latency_us": 1000}`.
     Latency(u64),
@@ -41,8 +48,14 @@ pub enum Effect {
     PspGone,
     /// KVM declares the VM dead.
     Dead,
-    /// There is no free ASID, or HKID.
+    /// There is no free ASID.
     NoAsid,
+    /// There is no free HKID.
+    NoHkid,
+    /// The TDX module is busy with what it is asked about.
+    Busy,
+    /// A vCPU is being created at the same time. Nothing, where the kernel does not mind.
+    VcpuCreationRace,
     /// The guest context cannot be made.
     ContextCreation,
     /// What was done cannot be written back.
@@ -55,6 +68,7 @@ pub enum Effect {
 enum Wire {
     Errno(ErrnoWire),
     Firmware(FirmwareWire),
+    Module(ModuleWire),
     Latency(LatencyWire),
     Named(Named),
 }
@@ -71,6 +85,14 @@ struct FirmwareWire {
     firmware: u64,
     #[serde(default)]
     reclaim_fails: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModuleWire {
+    module: u64,
+    #[serde(default)]
+    in_extend: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -102,6 +124,7 @@ macro_rules! named {
                     Effect::Firmware { status, reclaim_fails } => {
                         Self::Firmware(FirmwareWire { firmware: status, reclaim_fails })
                     }
+                    Effect::Module { status, in_extend } => Self::Module(ModuleWire { module: status, in_extend }),
                     Effect::Latency(latency_us) => Self::Latency(LatencyWire { latency_us }),
                     $(Effect::$name => Self::Named(Named::$name),)+
                 }
@@ -111,7 +134,8 @@ macro_rules! named {
 }
 
 named! {
-    Duplicate Poisoned NotPrivate SourceFault Signal NoMemory StopShort PspDead PspGone Dead NoAsid ContextCreation CopyBackFault
+    Duplicate Poisoned NotPrivate SourceFault Signal NoMemory StopShort PspDead PspGone Dead NoAsid NoHkid Busy VcpuCreationRace ContextCreation
+    CopyBackFault
 }
 
 impl TryFrom<Wire> for Effect {
@@ -130,11 +154,21 @@ impl TryFrom<Wire> for Effect {
                 status: wire.firmware,
                 reclaim_fails: wire.reclaim_fails,
             }),
+            Wire::Module(ModuleWire { module: 0, .. }) => {
+                Err("a module status of 0 is success".into())
+            }
+            Wire::Module(wire) => Ok(Self::Module {
+                status: wire.module,
+                in_extend: wire.in_extend,
+            }),
             Wire::Latency(LatencyWire { latency_us }) => Ok(Self::Latency(latency_us)),
             Wire::Named(named) => Ok(named.into()),
         }
     }
 }
+
+/// The commands of a TD, those of pages apart, that the module can refuse.
+const TD_STEPS: [Call; 3] = [Call::TdxInitVm, Call::TdxInitVcpu, Call::TdxFinalizeVm];
 
 impl Effect {
     /// The effect can happen in this call.
@@ -142,7 +176,13 @@ impl Effect {
         match self {
             Self::Errno(_) => true,
             Self::Firmware { reclaim_fails, .. } => {
-                call.is_tdx() || call.is_sev() && (call.installs_pages() || !reclaim_fails)
+                call.is_sev() && (call.installs_pages() || !reclaim_fails)
+            }
+            Self::Module { in_extend, .. } => {
+                call == Call::TdxInitMemRegion || !in_extend && TD_STEPS.contains(&call)
+            }
+            Self::Busy | Self::VcpuCreationRace => {
+                matches!(call, Call::TdxInitMemRegion | Call::TdxFinalizeVm)
             }
             Self::Latency(_) | Self::Dead => call.is_sev() || call.is_tdx(),
             Self::Duplicate
@@ -153,9 +193,14 @@ impl Effect {
             | Self::NoMemory
             | Self::StopShort => call.installs_pages(),
             Self::PspDead | Self::PspGone => call.is_sev() && call != Call::SevInit2,
-            Self::NoAsid => matches!(call, Call::SevInit2 | Call::TdxInitVm),
+            Self::NoAsid => call == Call::SevInit2,
+            Self::NoHkid => call == Call::TdxInitVm,
             Self::ContextCreation => call == Call::SnpLaunchStart,
-            Self::CopyBackFault => call.is_sev() || call.is_tdx(),
+            // A vCPU's command is not written back, its region is.
+            Self::CopyBackFault => {
+                call.is_sev()
+                    || call.is_tdx() && !matches!(call, Call::TdxInitVcpu | Call::TdxGetCpuid)
+            }
         }
     }
 
@@ -163,8 +208,10 @@ impl Effect {
     pub(super) fn strikes_pages(self, call: Call) -> bool {
         call.installs_pages()
             && match self {
-                Self::Errno(_) | Self::CopyBackFault => false,
+                Self::Errno(_) | Self::CopyBackFault | Self::VcpuCreationRace => false,
                 Self::Firmware { .. }
+                | Self::Module { .. }
+                | Self::Busy
                 | Self::Latency(_)
                 | Self::Dead
                 | Self::Duplicate
@@ -177,6 +224,7 @@ impl Effect {
                 | Self::PspDead
                 | Self::PspGone
                 | Self::NoAsid
+                | Self::NoHkid
                 | Self::ContextCreation => true,
             }
     }

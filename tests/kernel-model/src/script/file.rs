@@ -53,7 +53,7 @@ pub(super) fn by_default(script: &Script, path: &str) -> Option<File> {
         "/dev/kvm" => if_there(true, ""),
         "/dev/sev" => if_there(script.snp, ""),
         "/sys/module/kvm_amd/parameters/sev_snp" => if_there(script.snp, "Y\n"),
-        "/sys/module/kvm_intel/parameters/tdx" => if_there(script.tdx, "Y\n"),
+        "/sys/module/kvm_intel/parameters/tdx" => if_there(script.has_tdx(), "Y\n"),
         "/sys/fs/cgroup/misc.capacity" => if_there(true, &misc(script, 99, 31)),
         "/sys/fs/cgroup/misc.current" => if_there(true, &misc(script, 0, 0)),
         _ => None,
@@ -66,7 +66,7 @@ fn misc(script: &Script, asids: u32, hkids: u32) -> String {
     if script.snp {
         lines += &format!("sev 410\nsev_es {asids}\n");
     }
-    if script.tdx {
+    if script.has_tdx() {
         lines += &format!("tdx {hkids}\n");
     }
     lines

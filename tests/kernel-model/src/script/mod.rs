@@ -30,7 +30,7 @@ pub struct Script {
     pub profile: Profile,
     /// SEV-SNP is there.
     pub snp: bool,
-    /// TDX is there.
+    /// TDX is there, if the profile's kernel has it.
     pub tdx: bool,
     /// What a violation does to the process.
     pub violations: Violations,
@@ -46,6 +46,10 @@ pub struct Script {
     pub snp_policy_bits: u64,
     /// Firmware compares an ID block's digest and policy with the launch's, as it does; a test that cannot know the digest leaves it.
     pub checks_id_block: bool,
+    /// The attributes that a TD may have.
+    pub tdx_attributes: u64,
+    /// The extended features that a TD may have.
+    pub tdx_xfam: u64,
     /// How many vCPUs a VM can have.
     pub max_vcpus: u32,
 }
@@ -97,6 +101,10 @@ impl Default for Script {
             // ABI minor and major, SMT, the reserved bit that must be one, DEBUG, SINGLE_SOCKET.
             snp_policy_bits: 0x1b_ffff,
             checks_id_block: false,
+            // SEPT_VE_DISABLE.
+            tdx_attributes: 1 << 28,
+            // x87, SSE, AVX, AVX-512, PKRU, AMX.
+            tdx_xfam: 0x6_02e7,
             max_vcpus: 1024,
         }
     }
@@ -156,6 +164,12 @@ impl Script {
             Some(file) => Some(file.clone()),
             None => file::by_default(self, path),
         }
+    }
+
+    /// There can be TDs.
+    #[must_use]
+    pub fn has_tdx(&self) -> bool {
+        self.tdx && self.profile.has_tdx()
     }
 
     /// The features that a VMSA may have: DEBUG_SWAP, and from 6.18 SECURE_TSC.

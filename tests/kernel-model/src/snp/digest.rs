@@ -51,7 +51,7 @@ impl LaunchDigest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snp::finish::hex;
+    use crate::wire::hex;
 
     fn of(pages: &[(u8, u64)]) -> String {
         let mut digest = LaunchDigest::default();

@@ -8,8 +8,8 @@ use super::{Command, Context, Snp, vmsa};
 use crate::cx::Cx;
 use crate::trace::What;
 use crate::vm::Common;
-use crate::wire::Fields;
-use crate::{Answer, Errno};
+use crate::wire::{Fields, hex};
+use crate::{Answer, Errno, strict};
 
 /// Where KVM measures every VMSA.
 const VMSA_GPA: u64 = 0xffff_ffff_f000;
@@ -44,7 +44,7 @@ pub(super) fn launch_finish(
         guest.sev_fd.is_none_or(|started| started == command.sev_fd),
         "/dev/sev has another number than at LAUNCH_START",
     );
-    cx.require_blocked_signals();
+    strict::blocked_signals(cx);
     let (block_addr, auth_addr, has_block) = (args.u64(0), args.u64(8), args.u8(16) != 0);
     cx.note.detail = Some(format!(
         "id_block={has_block} auth_key={} vcek_disabled={} host_data={}",
@@ -121,8 +121,4 @@ fn check_block(cx: &Cx<'_>, guest: &Snp, block: Option<Box<[u8; 96]>>) -> Result
         return Err(Refusal::status(POLICY_FAILURE));
     }
     Ok(())
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

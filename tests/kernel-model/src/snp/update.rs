@@ -7,6 +7,7 @@ use super::{Command, Context, Snp};
 use crate::cx::Cx;
 use crate::memory::{Memory, PAGE};
 use crate::populate::{Request, populate};
+use crate::strict;
 use crate::vm::Common;
 use crate::wire::Fields;
 use crate::{Answer, Effect, Errno};
@@ -73,6 +74,7 @@ pub(super) fn launch_update(
         pages: params.bytes / PAGE,
         source: Some(params.uaddr).filter(|addr| has_source && *addr != 0),
         writes_back: params.page_type == CPUID,
+        begins_call: true,
     };
     cx.note.pages_done = Some(0);
     let Common { memory, dead, .. } = vm;
@@ -112,7 +114,7 @@ impl Params {
             "the padding of kvm_sev_snp_launch_update is not zero",
         );
         cx.require(self.bytes != 0, "an update of no bytes");
-        let is_sound = self.page_type != ZERO && cx.require_sound_source(self.uaddr, self.bytes);
+        let is_sound = self.page_type != ZERO && strict::sound_source(cx, self.uaddr, self.bytes);
         cx.require(
             self.bytes <= PAGE || !matches!(self.page_type, CPUID | SECRETS),
             "more than one CPUID or SECRETS page in one call",
@@ -125,9 +127,9 @@ impl Params {
             !matches!(guest.context, Context::Measured | Context::Finished),
             "an update after LAUNCH_FINISH",
         );
-        cx.require_blocked_signals();
-        cx.require_new_pages(memory, self.gfn, self.bytes / PAGE);
-        cx.require_cloexec(memory, self.gfn);
+        strict::blocked_signals(cx);
+        strict::new_pages(cx, memory, self.gfn, self.bytes / PAGE);
+        strict::descriptor(cx, memory, self.gfn);
         if self.page_type == CPUID && is_sound {
             self.compare_with_rejected(cx, guest);
         }

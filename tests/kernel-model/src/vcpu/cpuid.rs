@@ -131,7 +131,7 @@ pub(crate) fn supported(snp: bool) -> Vec<CpuidEntry> {
     let mut table = vec![
         leaf(0, 0xd, ebx, ecx, edx),
         // x2APIC and XSAVE among the rest.
-        leaf(1, 0x00a0_0f11, 0x0000_0800, 0xfed8_3203, 0x178b_fbff),
+        leaf(1, 0x00a0_0f11, 0x0000_0800, 0xfef8_3203, 0x178b_fbff),
         subleaf(7, 0, 0, 0x219c_95a9, 0x0040_069c, 0x0000_0010),
         subleaf(0xd, 0, 7, 0x240, 0x340, 0),
         subleaf(0xd, 1, 0xf, 0x240, 0, 0),

@@ -11,7 +11,7 @@ use crate::{Answer, Errno};
 
 /// The types of VM that there are on this machine.
 pub(crate) fn types(cx: &Cx<'_>) -> impl Iterator<Item = VmType> {
-    let (snp, tdx) = (cx.script.snp, cx.script.tdx);
+    let (snp, tdx) = (cx.script.snp, cx.script.has_tdx());
     [
         (VmType::Plain, true),
         (VmType::Snp, snp),

@@ -101,7 +101,10 @@ fn dispatch(cx: &mut Cx<'_>, vm: &mut Vm, arg: u64, made: &mut Option<Made>) -> 
         Call::EnableCap => enable_cap(cx, vm, arg),
         Call::CreateIrqchip => match vm.arch {
             // A TD has the split one only (kernel.md section 13).
-            Arch::Tdx(_) => Err(Errno::ENOTTY),
+            Arch::Tdx(_) => {
+                cx.violation("a TD has no interrupt controller in the kernel");
+                Err(Errno::ENOTTY)
+            }
             Arch::Plain | Arch::Snp(_) => Ok(0),
         },
         call => {

@@ -9,7 +9,6 @@
 
 #[cfg(test)]
 mod tests;
-mod vcpus;
 
 use std::{io, sync::Arc};
 
@@ -18,14 +17,14 @@ use stagepages_kvm::{
 };
 
 use super::{
-    Chunk, Contents, Installed, Memory, Platform, PlatformKind, Stop,
+    Chunk, Contents, Finish, Installed, Memory, Platform, PlatformKind, Stop,
     fill::{absent_prefix, contents, fill},
+    vcpus::{Prepared, prepare},
 };
 use crate::{
     guest::{self, Crew, Guest, GuestIo},
-    vcpu::{CpuModel, VcpuState},
+    vcpu::CpuModel,
 };
-use vcpus::{Prepared, prepare};
 
 /// A VM with memory, and from the end of staging on with vCPUs, of which none runs.
 #[derive(Debug)]
@@ -76,12 +75,12 @@ impl Platform for KvmPlatform {
             stop: Some(stop),
         };
         let Some((mapping, index)) = self.memory.backing_mut(start) else {
-            return refused(Stop::Stray(start));
+            return refused(Stop::stray(start));
         };
         let pages = match absent_prefix(mapping, index, chunk.range.pages()) {
-            Ok(0) => return refused(Stop::Stray(start)),
+            Ok(0) => return refused(Stop::stray(start)),
             Ok(pages) => pages,
-            Err(error) => return refused(Stop::Kernel(error)),
+            Err(error) => return refused(error.into()),
         };
         match fill(mapping, index, pages, chunk.source) {
             // Hashed from here, the guest's own memory, so that the ledger tells what was installed and not what was sent.
@@ -98,8 +97,8 @@ impl Platform for KvmPlatform {
         (&self.cpuid).into()
     }
 
-    fn finish(&mut self, vcpus: &[VcpuState]) -> Result<(), Stop> {
-        self.vcpus = prepare(&self.vm, &self.cpuid, vcpus).map_err(Stop::Kernel)?;
+    fn finish(&mut self, finish: &Finish<'_>) -> Result<(), Stop> {
+        self.vcpus = prepare(&self.vm, &self.cpuid, finish.vcpus)?;
         Ok(())
     }
 

@@ -9,9 +9,9 @@ use stagepages_kvm::{Gfn, GfnRange};
 
 use super::*;
 use crate::{
-    platform::kvm::vcpus::set,
+    platform::vcpus::set,
     protocol::{self, LongMode, RealMode, Registers, Segment, Table, VcpuStart},
-    vcpu::Rules,
+    vcpu::{Rules, VcpuState},
 };
 
 /// The top page table of every state that has one.
