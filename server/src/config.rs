@@ -6,7 +6,7 @@
 //! **Invariant:** a `Config` that exists is valid; nothing but [`Config::load`] looks at the process or the machine.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env,
     ffi::OsString,
     fs, io,
@@ -16,6 +16,7 @@ use std::{
 
 mod defaults;
 mod file;
+pub mod host_env;
 pub mod host_programs;
 mod machine;
 mod settings;
@@ -69,6 +70,8 @@ pub struct Config {
     pub chunk_pages: u32,
     /// Programs that hosts run instead of the built-in one, by the name of their platform. The supervisor alone starts them.
     pub host_programs: BTreeMap<String, PathBuf>,
+    /// Environment variables that hosts get from the supervisor, by name; they get no others.
+    pub host_env: BTreeSet<String>,
 }
 
 /// Why there is no configuration.
@@ -203,6 +206,7 @@ impl Config {
             max_pending_calls: set.max_pending_calls.map_or(32, |count| count.get()),
             chunk_pages: set.chunk_pages.map_or(64, |count| count.get()),
             host_programs: host_programs::by_platform(set.host_program.unwrap_or_default()),
+            host_env: host_env::names(set.host_env.unwrap_or_default()),
         };
         Shares::of(&config.limits())?;
         Ok(config)

@@ -62,6 +62,7 @@ fn supervisor_config(args: &ServeArgs, config: Config) -> SupervisorConfig {
     SupervisorConfig {
         program: supervisor::own_program(),
         host_programs: config.host_programs,
+        host_env: config.host_env,
         daemon_args: args.to_args(),
         serve_args: args.to_args(),
         runtime_dir: config.runtime_dir,

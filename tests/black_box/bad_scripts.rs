@@ -1,4 +1,4 @@
-//! Scripts that `sim` cannot follow, and scripts on a platform that follows none.
+//! Scripts that `sim` cannot follow.
 use prost_types::Duration;
 use stagepages_proto::v1::sim_fault::Effect;
 use stagepages_proto::v1::{LaunchSpec, Platform, SimFault, SimSettings};
@@ -63,20 +63,6 @@ async fn bad_scripts_are_refused() {
                 )
                 .blames("spec.sim");
             }
-            bench.assert_no_launch().await;
-        },
-    )
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_script_is_for_sim_only() {
-    on_platform(
-        &DaemonOptions::new(),
-        Platform::Kvm,
-        async |bench: &Bench| {
-            let scripted = with_script(Platform::Kvm, SimSettings::default());
-            refused(bench.api.create("bad", scripted).await, "INVALID_LAUNCH").blames("spec.sim");
             bench.assert_no_launch().await;
         },
     )

@@ -1,9 +1,6 @@
-//! Bounds that an operator sets: launches, memory, waiting calls. Each is advertised, and each refusal says which it was.
-use stagepages_proto::v1::{PageType, Platform};
-use stagepages_tests::{
-    Bench, DaemonOptions, Extent, PAGE, Refusal, Slow, on_platform, page, refused, region,
-    snapshot, spec,
-};
+//! Bounds that an operator sets: launches and memory. Each is advertised, and each refusal says which it was.
+use stagepages_proto::v1::Platform;
+use stagepages_tests::{Bench, DaemonOptions, PAGE, on_platform, page, refused, region, spec};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_launches_than_the_limit_are_refused_until_one_is_deleted() {
@@ -78,60 +75,4 @@ async fn the_caps_on_a_launch_are_the_configured_ones() {
             .unwrap();
     })
     .await;
-}
-
-async fn too_many_calls(platform: Platform) {
-    let options = DaemonOptions::new().config("max_pending_calls = 2");
-    on_platform(&options, platform, async |bench: &Bench| {
-        assert_eq!(
-            bench
-                .api
-                .node_info()
-                .await
-                .limits
-                .unwrap()
-                .max_pending_calls,
-            2
-        );
-        let slow = Slow::launch(bench, "vm").await;
-        let part = slow.pages / 8;
-        let mut calls = tokio::task::JoinSet::new();
-        for number in 0..8 {
-            let extent = Extent::length(page(number * part), PageType::Normal, part * PAGE);
-            let (api, name) = (bench.api.clone(), slow.launch.name.clone());
-            calls.spawn(async move { api.stage(&name, extent).await });
-        }
-        let mut installed = 0;
-        let mut turned_away = 0;
-        while let Some(answer) = calls.join_next().await {
-            match answer.unwrap() {
-                Ok(answer) => installed += answer.installed_pages,
-                Err(status) => {
-                    let refusal = Refusal::of(&status);
-                    assert_eq!(refusal.reason, "QUEUE_FULL", "{refusal:?}");
-                    refusal.has_retry().installed(0);
-                    turned_away += 1;
-                }
-            }
-        }
-        assert!(turned_away > 0, "two at a time, of eight that come at once");
-        assert_eq!(installed, (8 - turned_away) * part);
-        snapshot(&bench.api, &slow.launch.name).await;
-        assert_eq!(
-            bench
-                .api
-                .get(&slow.launch.name)
-                .await
-                .unwrap()
-                .installed_pages,
-            installed
-        );
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn more_calls_than_may_wait_are_turned_away_untouched() {
-    too_many_calls(Platform::Sim).await;
-    too_many_calls(Platform::Kvm).await;
 }

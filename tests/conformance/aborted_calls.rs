@@ -1,5 +1,5 @@
 //! AbortLaunch while an extent is being installed: it stops between two chunks, and both sides say the same count.
-use crate::on_every_platform;
+use super::on_every_platform;
 use stagepages_proto::v1::{AbortReason, LaunchState, PageType};
 use stagepages_tests::{Bench, Extent, PAGE, page, refused};
 

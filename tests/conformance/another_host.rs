@@ -1,6 +1,6 @@
 //! A program of somebody else's is a launch host like the built-in one; what it cannot do is said beforehand.
 use stagepages_proto::v1::{LaunchState, Platform, StartLaunchRequest};
-use stagepages_tests::{Bench, on_platform, refused};
+use stagepages_tests::{Bench, Subjects, refused};
 
 use crate::subjects::hosted_by_another;
 
@@ -30,5 +30,5 @@ async fn it_is_told_from_the_built_in_one_and_runs_no_guest() {
         let now = bench.api.get(&launch.name).await.unwrap();
         assert_eq!(now.state(), LaunchState::Finished);
     };
-    on_platform(&hosted_by_another(), Platform::Kvm, case).await;
+    Subjects::new([hosted_by_another()]).run(case).await;
 }

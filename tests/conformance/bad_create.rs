@@ -1,7 +1,7 @@
 //! CreateLaunch with everything that a launch cannot be: each is refused by name, and nothing is left of it.
 use std::collections::HashMap;
 
-use crate::on_every_platform;
+use super::on_every_platform;
 use stagepages_kvm::Gpa;
 use stagepages_proto::v1::{CreateLaunchRequest, LaunchSpec, MemoryRegion};
 use stagepages_tests::{Bench, PAGE, page, refused, region, spec};
@@ -41,7 +41,12 @@ async fn bad_regions_are_refused() {
         ),
     ];
     on_every_platform(async |bench: &Bench| {
-        for (what, regions) in &bad {
+        let end = bench.abilities().memory_end;
+        let beyond = [
+            ("at the end", far(end, PAGE)),
+            ("across the end", far(end - PAGE, 2 * PAGE)),
+        ];
+        for (what, regions) in bad.iter().chain(&beyond) {
             let refusal = refused(
                 bench
                     .api

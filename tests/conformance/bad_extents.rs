@@ -1,5 +1,5 @@
 //! StagePages with everything that an extent cannot be: validated before the first page is touched, so nothing changes.
-use crate::on_every_platform;
+use super::on_every_platform;
 use bytes::Bytes;
 use stagepages_kvm::Gpa;
 use stagepages_proto::v1::{PageType, StagePagesRequest};

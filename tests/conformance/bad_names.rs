@@ -1,5 +1,5 @@
 //! Launches that do not exist, names that are none, and uids of others: on every RPC that takes them.
-use crate::on_every_platform;
+use super::on_every_platform;
 use stagepages_proto::v1::{
     AbortLaunchRequest, DeleteLaunchRequest, FinishLaunchRequest, GetLaunchRequest,
     ListInstalledPagesRequest, StagePagesRequest, VerifyLaunchRequest,

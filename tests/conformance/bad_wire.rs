@@ -1,5 +1,5 @@
 //! Bytes that no client library would send: broken messages, broken frames, broken headers, and what is not HTTP/2 at all.
-use crate::on_every_platform;
+use super::on_every_platform;
 use bytes::Bytes;
 use prost::Message as _;
 use stagepages_proto::v1::GetLaunchRequest;

@@ -1,5 +1,5 @@
 //! Cancellation and deadlines in the middle of a call: what was handed to the host is completed, whoever still waits for it.
-use crate::on_every_platform;
+use super::on_every_platform;
 use prost::Message as _;
 use stagepages_proto::v1::{GetLaunchRequest, LaunchState};
 use stagepages_tests::{Api, Bench, Raw, frame, page, refused, snapshot};

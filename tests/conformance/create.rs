@@ -1,7 +1,7 @@
 //! CreateLaunch and GetLaunch: what a launch is when it is born, and what a repeat means.
 use std::collections::HashMap;
 
-use crate::on_every_platform;
+use super::on_every_platform;
 use stagepages_proto::v1::{
     CreateLaunchRequest, GetLaunchRequest, LaunchSpec, LaunchState, OrderingMode, Platform,
     VerifyLaunchRequest,
@@ -45,20 +45,21 @@ async fn a_new_launch_is_what_was_asked_for_and_holds_nothing() {
             "{}",
             launch.uid
         );
-        assert!(!launch.confidential && launch.abort.is_none() && !launch.resources_released);
+        let abilities = bench.abilities();
+        assert_eq!(launch.confidential, abilities.confidential);
+        assert!(launch.abort.is_none() && !launch.resources_released);
         assert!(launch.installed_pages == 0 && launch.end_time.is_none() && launch.host_pid > 0);
         assert!(
             launch
                 .create_time
                 .is_some_and(|time| time.seconds > 1_700_000_000)
         );
-        // SNP's digest starts from zeros; kvm has none.
-        let digest = if bench.platform == Platform::Sim {
-            vec![0; 48]
-        } else {
-            vec![]
-        };
-        assert_eq!(launch.launch_digest, digest);
+        let digest = &launch.launch_digest;
+        let bytes = bench.info().await.launch_digest_bytes;
+        assert_eq!(u32::try_from(digest.len()), Ok(bytes));
+        if abilities.snp_digest {
+            assert_eq!(*digest, vec![0; 48], "SNP's starts from zeros");
+        }
         assert_eq!(bench.api.get("launches/Vm-1.a_b").await.unwrap(), launch);
 
         let verified = bench.api.verify(&launch.name).await.unwrap();

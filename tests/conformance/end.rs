@@ -1,5 +1,5 @@
 //! AbortLaunch and DeleteLaunch: memory goes, the record stays, then the record goes too.
-use crate::on_every_platform;
+use super::on_every_platform;
 use stagepages_proto::v1::{AbortReason, LaunchState};
 use stagepages_tests::{Bench, Contents, Extent, eventually, page, refused};
 

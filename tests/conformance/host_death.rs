@@ -1,5 +1,5 @@
 //! A launch host that is killed: its launch is over and says why; every other launch goes on.
-use crate::on_every_platform;
+use super::on_every_platform;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use stagepages_proto::v1::{AbortReason, Launch, LaunchState};

@@ -1,5 +1,5 @@
 //! A launch host that hangs: nobody else waits for it, and its launch can still be ended.
-use crate::on_every_platform;
+use super::on_every_platform;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use stagepages_proto::v1::{Launch, LaunchState};

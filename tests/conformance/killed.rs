@@ -1,26 +1,17 @@
 //! A client that is killed in the middle of staging a file: whole calls are installed, with the right bytes, and the launch goes on.
 use std::process::Stdio;
 
-use crate::on_every_platform;
+use super::on_every_platform;
 use stagepages_proto::v1::Platform;
 use stagepages_tests::{
-    Bench, Contents, Extent, GuestMemory, PAGE, SimScript, binaries, eventually, page, refused,
-    region, snapshot, spec,
+    Bench, Contents, Extent, PAGE, SimScript, binaries, eventually, page, refused, region,
+    snapshot, spec,
 };
-
-/// Pages of the file: several calls' worth on `kvm`, one slow call's on `sim`.
-fn pages(platform: Platform) -> u64 {
-    if platform == Platform::Sim {
-        256
-    } else {
-        64 * 1024
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_client_leaves_whole_calls_behind() {
     on_every_platform(async |bench: &Bench| {
-        let pages = pages(bench.platform);
+        let pages = bench.file_pages();
         let regions = [region(page(0), pages * PAGE)];
         let spec = if bench.platform == Platform::Sim {
             SimScript::new()
@@ -57,20 +48,17 @@ async fn a_killed_client_leaves_whole_calls_behind() {
         // A call that was handed to the host completes, and then the count rests on a boundary between calls.
         let per_call = bench.api.node_info().await.limits.unwrap().max_data_bytes / PAGE;
         let installed = eventually("the end of the killed client's last call", async || {
+            let before = bench.api.get(&launch.name).await.unwrap().installed_pages;
             // Waits for what the host is at.
-            let checked = bench.api.verify(&launch.name).await.unwrap().pages_checked;
+            bench.api.verify(&launch.name).await.unwrap();
             let now = bench.api.get(&launch.name).await.unwrap().installed_pages;
             Some(now)
-                .filter(|now| *now == checked && (now.is_multiple_of(per_call) || *now == pages))
+                .filter(|now| *now == before && (now.is_multiple_of(per_call) || *now == pages))
         })
         .await;
         snapshot(&bench.api, &launch.name).await;
-        let memory = GuestMemory::open(launch.host_pid, pages * PAGE);
         let length = usize::try_from(installed * PAGE).unwrap();
-        assert!(
-            memory.read(page(0), length) == data[..length],
-            "other bytes than the client's"
-        );
+        bench.assert_holds(&launch, page(0), &data[..length]);
 
         // Whoever comes next finds its predecessor's pages, and no others.
         let again = Extent::normal(page(0), data.slice(..4096));

@@ -1,5 +1,5 @@
 //! ListInstalledPages: runs, orders, pages of the listing, and hashes that somebody else can compute.
-use crate::on_every_platform;
+use super::on_every_platform;
 use stagepages_proto::v1::{InstalledRun, LedgerOrder, ListInstalledPagesRequest, PageType};
 use stagepages_tests::{
     Bench, Contents, Extent, PAGE, ledger, page, page_hashes, refused, region, spec,

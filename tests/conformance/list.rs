@@ -1,5 +1,5 @@
 //! ListLaunches: order, paging, filter.
-use crate::on_every_platform;
+use super::on_every_platform;
 use stagepages_proto::v1::{LaunchState, ListLaunchesRequest, ListLaunchesResponse};
 use stagepages_tests::{Bench, Contents, Extent, page, refused};
 

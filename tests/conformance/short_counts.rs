@@ -1,7 +1,7 @@
 //! Short counts and ALREADY_INSTALLED: how many, what stopped it, and whether that is what the caller wanted anyway.
-use crate::on_every_platform;
+use super::on_every_platform;
 use bytes::Bytes;
-use stagepages_proto::v1::{PageType, Platform, StagePagesResponse, StageStop};
+use stagepages_proto::v1::{PageType, StagePagesResponse, StageStop};
 use stagepages_tests::{Bench, Contents, Extent, PAGE, page, refused, snapshot};
 
 fn short(
@@ -115,7 +115,7 @@ async fn nothing_installed_is_already_installed() {
             );
         }
         assert_eq!(snapshot(&bench.api, &launch.name).await, before);
-        assert_eq!(bench.memory(&launch).read(page(10), data.len()), data);
+        bench.assert_holds(&launch, page(10), &data);
     })
     .await;
 }
@@ -204,7 +204,7 @@ async fn contents_that_are_nobodys_business_are_not_compared() {
             ("UNMEASURED", "false")
         );
 
-        if bench.platform == Platform::Sim {
+        if bench.abilities().page_types.contains(&PageType::Secrets) {
             bench
                 .api
                 .stage(&name, Extent::length(page(8), PageType::Secrets, PAGE))

@@ -1,10 +1,7 @@
 //! StagePages that goes well: counts, states, contents, and the digest that they add up to.
-use crate::on_every_platform;
-use stagepages_proto::v1::{LaunchState, PageType, Platform};
-use stagepages_tests::{
-    Api, Bench, Contents, DaemonOptions, Extent, PAGE, on_platform, page, refused, region,
-    snapshot, spec,
-};
+use super::{on_every_platform, subjects};
+use stagepages_proto::v1::{LaunchState, PageType};
+use stagepages_tests::{Api, Bench, Contents, Extent, PAGE, page, refused, region, snapshot, spec};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_arrive_as_they_were_sent() {
@@ -37,13 +34,8 @@ async fn pages_arrive_as_they_were_sent() {
             sent.push((first, data));
         }
         snapshot(&bench.api, &launch.name).await;
-        let memory = bench.memory(&launch);
         for (first, data) in sent {
-            assert_eq!(
-                memory.read(page(first), data.len()),
-                data,
-                "pages from {first}"
-            );
+            bench.assert_holds(&launch, page(first), &data);
         }
     })
     .await;
@@ -182,10 +174,10 @@ const KNOWN_DIGESTS: [(&[(u64, PageType)], &str); 7] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_launch_digest_covers_pages_in_their_order() {
-    on_platform(
-        &DaemonOptions::new(),
-        Platform::Sim,
-        async |bench: &Bench| {
+    let case = "the_launch_digest_covers_pages_in_their_order";
+    subjects()
+        .that_can(case)
+        .run(async |bench: &Bench| {
             for (pages, digest) in KNOWN_DIGESTS {
                 let launch = bench.launch("").await;
                 for (number, page_type) in pages {
@@ -203,9 +195,8 @@ async fn the_launch_digest_covers_pages_in_their_order() {
                 let now = bench.api.get(&launch.name).await.unwrap();
                 assert_eq!(hex(&now.launch_digest), digest, "{pages:?}");
             }
-        },
-    )
-    .await;
+        })
+        .await;
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,6 +1,6 @@
-//! VerifyLaunch: agrees with what was staged, and notices what somebody else did to the memory.
-use crate::on_every_platform;
-use stagepages_proto::v1::{FindingKind, PageType, Platform};
+//! VerifyLaunch: agrees with what was staged, as far as the host can see.
+use super::on_every_platform;
+use stagepages_proto::v1::PageType;
 use stagepages_tests::{Bench, Contents, Extent, PAGE, page, snapshot};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,7 +29,8 @@ async fn every_installed_page_is_looked_at() {
             )
             .await
             .unwrap();
-        if bench.platform == Platform::Sim {
+        let secrets = bench.abilities().page_types.contains(&PageType::Secrets);
+        if secrets {
             bench
                 .api
                 .stage(
@@ -41,93 +42,19 @@ async fn every_installed_page_is_looked_at() {
         }
         snapshot(&bench.api, &launch.name).await;
         let verified = bench.api.verify(&launch.name).await.unwrap();
+        let seen = bench.verified(142 + u64::from(secrets));
         assert_eq!(
-            verified.contents_checked, verified.pages_checked,
-            "both platforms let the host read: {verified:?}"
+            (verified.pages_checked, verified.contents_checked),
+            (seen, seen),
+            "{verified:?}"
         );
+        assert_eq!(bench.info().await.verifies_contents, seen > 0);
         bench.api.finish(&launch.name, vec![]).await.unwrap();
         assert_eq!(
             bench.api.verify(&launch.name).await.unwrap(),
             verified,
             "also when finished"
         );
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_was_changed_is_found() {
-    on_every_platform(async |bench: &Bench| {
-        let launch = bench.launch("vm").await;
-        bench
-            .api
-            .stage(
-                &launch.name,
-                Extent::normal(page(8), Contents::new(92).pages(8)),
-            )
-            .await
-            .unwrap();
-        bench
-            .api
-            .stage(
-                &launch.name,
-                Extent::length(page(32), PageType::Zero, 4 * PAGE),
-            )
-            .await
-            .unwrap();
-        snapshot(&bench.api, &launch.name).await;
-
-        let memory = bench.memory(&launch);
-        for number in [11, 34] {
-            memory.write(page(number), b"!");
-        }
-        let verified = bench.api.verify(&launch.name).await.unwrap();
-        assert!(!verified.consistent);
-        let found: Vec<_> = verified
-            .findings
-            .iter()
-            .map(|finding| (finding.gpa, finding.kind()))
-            .collect();
-        assert_eq!(
-            found,
-            [
-                (page(11).get(), FindingKind::Contents),
-                (page(34).get(), FindingKind::Contents)
-            ]
-        );
-        assert_eq!((verified.findings_total, verified.pages_checked), (2, 12));
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_was_slipped_in_is_found() {
-    on_every_platform(async |bench: &Bench| {
-        let launch = bench.launch("vm").await;
-        bench
-            .api
-            .stage(
-                &launch.name,
-                Extent::normal(page(8), Contents::new(93).pages(8)),
-            )
-            .await
-            .unwrap();
-        let memory = bench.memory(&launch);
-        for number in 200..350 {
-            memory.write(page(number), b"smuggled");
-        }
-        let verified = bench.api.verify(&launch.name).await.unwrap();
-        assert!(!verified.consistent);
-        let found: Vec<_> = verified
-            .findings
-            .iter()
-            .map(|finding| (finding.gpa, finding.kind()))
-            .collect();
-        let expected: Vec<_> = (200..300)
-            .map(|number| (page(number).get(), FindingKind::Stray))
-            .collect();
-        assert_eq!(found, expected, "the first hundred");
-        assert_eq!((verified.findings_total, verified.pages_checked), (150, 8));
     })
     .await;
 }

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** nothing is asked twice here; a test that wants a repeat says so.
 use stagepages_proto::v1::{Launch, OrderingMode, StagePagesResponse};
-use stagepages_tests::{Bench, PAGE, page, region, spec};
+use stagepages_tests::{Bench, Contents, Extent, PAGE, page, region, spec};
 
 /// Pages of the launches that [`sequenced`] makes.
 const PAGES: u64 = 1024;
@@ -23,4 +23,9 @@ pub(crate) fn assert_complete(answer: &StagePagesResponse, first: u64, pages: u6
         stop: None,
     };
     assert_eq!(*answer, whole);
+}
+
+/// Extents of four pages each, from these pages on.
+pub(crate) fn extents<const N: usize>(random: &mut Contents, firsts: [u64; N]) -> [Extent; N] {
+    firsts.map(|first| Extent::normal(page(first), random.pages(4)))
 }

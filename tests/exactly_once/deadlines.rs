@@ -7,13 +7,14 @@ use stagepages_proto::v1::{
     Launch, LaunchSpec, OrderingMode, Platform, StagePagesRequest, StagePagesStreamRequest,
 };
 use stagepages_tests::{
-    Bench, Contents, Extent, Key, PAGE, Raw, Refusal, SimScript, frame, on_every_platform, page,
-    refused, region, say, snapshot, spec,
+    Bench, Contents, Extent, Key, PAGE, Raw, Refusal, SimScript, frame, page, refused, region, say,
+    snapshot, spec,
 };
 use tonic::Request;
 
-use crate::calls::assert_complete;
-use crate::rounds::rounds;
+use super::calls::assert_complete;
+use super::on_every_platform;
+use super::rounds::rounds;
 
 /// Calls of one round.
 const CALLS: u64 = 16;

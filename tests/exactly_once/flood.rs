@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use stagepages_proto::v1::PageType;
-use stagepages_tests::{Api, Bench, Extent, Key, PAGE, Refusal, on_every_platform, page, refused};
+use stagepages_tests::{Api, Bench, Extent, Key, PAGE, Refusal, page, refused};
 
-use crate::calls::assert_complete;
-use crate::talk::exchange;
+use super::calls::assert_complete;
+use super::on_every_platform;
+use super::talk::exchange;
 
 /// Pages to be staged, one a request.
 const EXTENTS: u64 = 200;

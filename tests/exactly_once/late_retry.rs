@@ -3,11 +3,10 @@ use stagepages_proto::v1::{
     AbortLaunchRequest, DeleteLaunchRequest, FinishLaunchRequest, LaunchState, PageType,
     RenewLeaseRequest, WatchLaunchRequest,
 };
-use stagepages_tests::{
-    Bench, Contents, Extent, Key, PAGE, on_every_platform, page, refused, region, snapshot, spec,
-};
+use stagepages_tests::{Bench, Contents, Extent, Key, PAGE, page, refused, region, snapshot, spec};
 
-use crate::talk::Talk;
+use super::on_every_platform;
+use super::talk::Talk;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn yesterdays_requests_never_hit_a_later_launch_of_the_same_name() {

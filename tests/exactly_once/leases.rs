@@ -2,15 +2,12 @@
 use std::time::{Duration, SystemTime};
 
 use stagepages_proto::v1::{
-    AbortReason, Launch, LaunchSpec, LaunchState, PageType, Platform, RenewLeaseRequest,
+    AbortReason, Launch, LaunchSpec, LaunchState, PageType, RenewLeaseRequest,
 };
-use stagepages_tests::{
-    Bench, DaemonOptions, Extent, Key, PAGE, Refusal, SimScript, Watcher, on_every_platform,
-    on_platform, page, refused, region, spec,
-};
+use stagepages_tests::{Bench, Extent, Key, PAGE, Refusal, Watcher, page, refused, region, spec};
 use tonic::Status;
 
-use crate::calls::assert_complete;
+use super::on_every_platform;
 
 fn leased(bench: &Bench, seconds: i64, nanos: i32) -> LaunchSpec {
     LaunchSpec {
@@ -67,7 +64,7 @@ async fn an_untouched_launch_is_aborted_and_its_calls_say_why() {
         .state("ABORTED");
         refused(renew(bench, &launch.name).await, "LEASE_EXPIRED").state("ABORTED");
         refused(bench.api.finish(&launch.name, "").await, "LEASE_EXPIRED").state("ABORTED");
-        let mut talk = crate::talk::Talk::open(&bench.api).await;
+        let mut talk = super::talk::Talk::open(&bench.api).await;
         talk.say(page_of(1).request(&launch.name));
         refused(talk.answer().await, "LEASE_EXPIRED").state("ABORTED");
         // What was counted is known still.
@@ -125,23 +122,6 @@ async fn renewing_and_every_change_begin_the_lease_anew() {
         bench.api.abort(&launch.name).await.unwrap();
         refused(renew(bench, &launch.name).await, "WRONG_STATE").has_precondition();
         refused(renew(bench, "launches/none").await, "LAUNCH_NOT_FOUND");
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_takes_longer_than_the_lease_keeps_it() {
-    on_platform(&DaemonOptions::new(), Platform::Sim, async |bench| {
-        let script = SimScript::new().latency(Duration::from_millis(25));
-        let mut spec = script.spec([region(page(0), 100 * PAGE)]);
-        spec.lease = Some(prost_types::Duration {
-            seconds: 1,
-            nanos: 0,
-        });
-        let launch = bench.api.create("vm", spec).await.unwrap();
-        let extent = Extent::length(page(0), PageType::Normal, 100 * PAGE);
-        let answer = bench.api.stage(&launch.name, extent).await;
-        assert_complete(&answer.unwrap(), 0, 100);
     })
     .await;
 }

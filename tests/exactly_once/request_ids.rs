@@ -1,10 +1,11 @@
 //! `request_id`: repeats, reuse, and names that belong to one launch.
 use stagepages_proto::v1::PageType;
 use stagepages_tests::{
-    Bench, Contents, Extent, Key, PAGE, Refusal, Slow, on_every_platform, page, refused, snapshot,
+    Bench, Contents, Extent, Key, PAGE, Refusal, Slow, page, refused, snapshot,
 };
 
-use crate::calls::{assert_complete, sequenced};
+use super::calls::{assert_complete, sequenced};
+use super::on_every_platform;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeat_waits_for_the_first_and_has_its_answer() {

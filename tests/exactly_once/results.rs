@@ -1,13 +1,13 @@
 //! GetStageResult: in every state of a launch, while a call runs, and for the calls whose own answer never arrived.
 use prost::Message as _;
-use stagepages_proto::v1::sim_fault::Effect;
-use stagepages_proto::v1::{GetStageResultRequest, PageType, Platform};
+use stagepages_proto::v1::{GetStageResultRequest, PageType};
 use stagepages_tests::{
-    Bench, Contents, DaemonOptions, Extent, Key, PAGE, Raw, Refusal, SimScript, Slow, call_result,
-    eventually, frame, on_every_platform, on_platform, page, refused, region, snapshot,
+    Bench, Contents, Extent, Key, PAGE, Raw, Refusal, Slow, call_result, eventually, frame, page,
+    refused, snapshot,
 };
 
-use crate::calls::{assert_complete, sequenced};
+use super::calls::{assert_complete, sequenced};
+use super::on_every_platform;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_state_but_that_of_a_dead_host_knows_the_answers() {
@@ -59,45 +59,6 @@ async fn exactly_one_key_is_asked_for() {
         refused(ask(Some(0), "a", "").await, "MALFORMED_REQUEST");
         refused(ask(Some(0), "", &launch.uid).await, "RESULT_NOT_FOUND");
         refused(ask(Some(0), "", &"0".repeat(32)).await, "LAUNCH_NOT_FOUND");
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_call_that_ended_the_launch_is_told_with_its_count() {
-    on_platform(&DaemonOptions::new(), Platform::Sim, async |bench| {
-        let faults = [
-            (Effect::FirmwareStatus(5), "FIRMWARE_REFUSED"),
-            (Effect::KernelErrno(5), "KERNEL_REFUSED"),
-            (Effect::StrayPage(true), "KERNEL_REFUSED"),
-        ];
-        for (index, (effect, reason)) in faults.into_iter().enumerate() {
-            let script = SimScript::new().fault(page(5), 1, effect);
-            let spec = script.spec([region(page(0), 64 * PAGE)]);
-            let launch = bench
-                .api
-                .create(&format!("vm-{index}"), spec)
-                .await
-                .unwrap();
-            let mut random = Contents::new(42);
-            let before =
-                Key::name("before").request(&launch.name, Extent::normal(page(0), random.pages(2)));
-            let before = bench.api.stage_request(before).await.unwrap();
-            let last = Key::name("last");
-            let request = last.request(&launch.name, Extent::normal(page(2), random.pages(6)));
-            let own = refused(bench.api.stage_request(request.clone()).await, reason);
-            own.at(page(5)).installed(3).state("ABORTED");
-            for told in [
-                last.result(&bench.api, &launch.name).await,
-                bench.api.stage_request(request).await,
-            ] {
-                let told = refused(told, reason);
-                told.at(page(5)).installed(3).state("ABORTED");
-                assert_eq!(told.message, own.message, "the first answer, word for word");
-            }
-            let told = Key::name("before").result(&bench.api, &launch.name).await;
-            assert_eq!(told.unwrap(), before);
-        }
     })
     .await;
 }

@@ -1,10 +1,11 @@
 //! `sequence`: gaps, repeats, conflicts, the window of answers, and what consumes a number.
 use stagepages_proto::v1::{LedgerOrder, PageType};
 use stagepages_tests::{
-    Bench, Contents, Extent, Key, PAGE, Refusal, ledger, on_every_platform, page, refused, snapshot,
+    Bench, Contents, Extent, Key, PAGE, Refusal, ledger, page, refused, snapshot,
 };
 
-use crate::calls::{assert_complete, sequenced};
+use super::calls::{assert_complete, sequenced};
+use super::on_every_platform;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gap_is_refused_and_names_the_next_number() {

@@ -1,36 +1,18 @@
 //! The stop rule of StagePagesStream: behind the first answer that is not a complete install nothing of that stream is applied.
-use stagepages_proto::v1::sim_fault::Effect;
-use stagepages_proto::v1::{LaunchState, LedgerOrder, PageType, Platform};
+use stagepages_proto::v1::{LedgerOrder, PageType};
 use stagepages_tests::{
-    Bench, Contents, DaemonOptions, Extent, Key, PAGE, SimScript, ledger, on_every_platform,
-    on_platform, page, page_hashes, refused, region, snapshot,
+    Bench, Contents, Extent, Key, PAGE, ledger, page, page_hashes, refused, snapshot,
 };
 
-use crate::calls::{assert_complete, sequenced};
-use crate::talk::{Said, Talk, exchange};
-
-/// Asserts that `behind`, which may be fewer than were sent, were all left alone.
-#[track_caller]
-fn not_applied(behind: Vec<Said>, sent: usize) {
-    assert!(
-        behind.len() <= sent,
-        "{} answers to {sent} requests",
-        behind.len()
-    );
-    for said in behind {
-        refused(said, "NOT_APPLIED").installed(0);
-    }
-}
+use super::calls::{assert_complete, extents, sequenced};
+use super::on_every_platform;
+use super::talk::{Talk, exchange, not_applied};
 
 /// The numbers of all pages in the ledger.
 async fn installed(bench: &Bench, name: &str) -> Vec<u64> {
     let runs = ledger(&bench.api, name, LedgerOrder::Gpa, 0).await;
     let pages = page_hashes(&runs);
     pages.keys().map(|gpa| gpa.get() / PAGE).collect()
-}
-
-fn extents<const N: usize>(random: &mut Contents, firsts: [u64; N]) -> [Extent; N] {
-    firsts.map(|first| Extent::normal(page(first), random.pages(4)))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,35 +127,6 @@ async fn a_repeat_of_a_short_count_stops_its_stream_too() {
             not_applied(answers.collect(), 2);
         }
         assert_eq!(bench.api.get(&launch.name).await.unwrap().next_sequence, 2);
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn behind_the_refusal_that_ends_the_launch_nothing_is_said_to_be_applied() {
-    on_platform(&DaemonOptions::new(), Platform::Sim, async |bench| {
-        // Often: what is behind reaches the launch host before, while and after it ends.
-        for round in 0..10 {
-            let name = format!("vm-{round}");
-            let script = SimScript::new().fault(page(6), 1, Effect::FirmwareStatus(5));
-            let spec = script.spec([region(page(0), 1024 * PAGE)]);
-            let launch = bench.api.create(&name, spec).await.unwrap();
-            let mut random = Contents::new(5);
-            let all = extents(&mut random, [0, 4, 8, 12, 16, 20, 24, 28]);
-            let requests = all.map(|extent| extent.request(&launch.name));
-            let mut answers = exchange(&bench.api, requests).await.into_iter();
-            assert_complete(&answers.next().unwrap().unwrap(), 0, 4);
-            refused(answers.next().unwrap(), "FIRMWARE_REFUSED")
-                .at(page(6))
-                .installed(2)
-                .state("ABORTED");
-            not_applied(answers.collect(), 6);
-            let now = bench.api.get(&launch.name).await.unwrap();
-            assert_eq!(
-                (now.state(), now.installed_pages),
-                (LaunchState::Aborted, 6)
-            );
-        }
     })
     .await;
 }

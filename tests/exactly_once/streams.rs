@@ -1,11 +1,12 @@
 //! StagePagesStream beside its stop rule: order of answers, many streams at once, and streams that go wrong or vanish.
 use stagepages_proto::v1::{LaunchState, PageType, StagePagesStreamRequest};
 use stagepages_tests::{
-    Api, Bench, Contents, Extent, Key, PAGE, eventually, on_every_platform, page, refused, snapshot,
+    Api, Bench, Contents, Extent, Key, PAGE, eventually, page, refused, snapshot,
 };
 
-use crate::calls::{assert_complete, sequenced};
-use crate::talk::{Talk, exchange};
+use super::calls::{assert_complete, sequenced};
+use super::on_every_platform;
+use super::talk::{Talk, exchange};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_come_in_the_order_of_the_requests() {

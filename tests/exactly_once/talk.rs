@@ -5,7 +5,7 @@ use stagepages_proto::v1::stage_pages_stream_response::Answer;
 use stagepages_proto::v1::{
     StagePagesRequest, StagePagesResponse, StagePagesStreamRequest, StagePagesStreamResponse,
 };
-use stagepages_tests::{Api, call_status};
+use stagepages_tests::{Api, call_status, refused};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
@@ -101,4 +101,17 @@ pub(crate) async fn exchange(
     }
     talk.hang_up();
     talk.rest().await
+}
+
+/// Asserts that `behind`, which may be fewer than were sent, were all left alone.
+#[track_caller]
+pub(crate) fn not_applied(behind: Vec<Said>, sent: usize) {
+    assert!(
+        behind.len() <= sent,
+        "{} answers to {sent} requests",
+        behind.len()
+    );
+    for said in behind {
+        refused(said, "NOT_APPLIED").installed(0);
+    }
 }

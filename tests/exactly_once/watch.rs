@@ -1,12 +1,10 @@
 //! WatchLaunch: the present first, then every state in order, the terminal one last; and watchers that hold back nobody.
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use stagepages_proto::v1::sim_fault::Effect;
-use stagepages_proto::v1::{AbortReason, Launch, LaunchState, PageType, Platform};
-use stagepages_tests::{
-    Bench, DaemonOptions, Extent, PAGE, SimScript, Watcher, on_every_platform, on_platform, page,
-    refused, region, states,
-};
+use stagepages_proto::v1::{AbortReason, Launch, LaunchState, PageType};
+use stagepages_tests::{Bench, Extent, PAGE, Watcher, page, refused, states};
+
+use super::on_every_platform;
 
 fn page_of(number: u64) -> Extent {
     Extent::length(page(number), PageType::Zero, PAGE)
@@ -80,32 +78,6 @@ async fn every_state_is_told_in_order_and_the_terminal_one_last() {
         let told = Watcher::of(bench, &launch.name).await.unwrap().rest().await;
         assert_eq!(states(&told), [LaunchState::Aborted]);
         assert_eq!(told.len(), 1);
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_that_ends_the_launch_is_told_with_its_cause() {
-    on_platform(&DaemonOptions::new(), Platform::Sim, async |bench| {
-        let script = SimScript::new().fault(page(3), 1, Effect::KernelErrno(5));
-        let spec = script.spec([region(page(0), 16 * PAGE)]);
-        let launch = bench.api.create("vm", spec).await.unwrap();
-        let watcher = Watcher::of(bench, &launch.name).await.unwrap();
-        let extent = Extent::length(page(0), PageType::Zero, 8 * PAGE);
-        refused(
-            bench.api.stage(&launch.name, extent).await,
-            "KERNEL_REFUSED",
-        );
-        let told = watcher.rest().await;
-        let last = told.last().unwrap();
-        assert_eq!(
-            (last.state(), last.installed_pages),
-            (LaunchState::Aborted, 3)
-        );
-        assert_eq!(
-            last.abort.as_ref().unwrap().reason(),
-            AbortReason::PlatformRefused
-        );
     })
     .await;
 }

@@ -6,7 +6,7 @@ use stagepages_kvm::Gpa;
 use stagepages_proto::v1::{PageType, StageStop};
 use stagepages_tests::{Api, Contents, Extent, PAGE, Refusal, page};
 
-use crate::tally::Tally;
+use super::tally::Tally;
 
 /// Extents that a client stages in one round.
 const EXTENTS: u64 = 3;

@@ -1,6 +1,6 @@
 //! A daemon and a connection to it, for one platform: what most tests start from.
 //!
-//! **Invariant:** a platform that works here is never left out; one that is missing is named in one visible line.
+//! **Invariant:** a platform that works here is never left out.
 use std::time::Duration;
 
 use stagepages_proto::v1::{Launch, Platform, PlatformInfo};
@@ -29,7 +29,8 @@ pub struct Bench {
     pub platform: Platform,
 }
 
-/// Runs `test` on `sim` and, where this machine has it, on `kvm`; each with a daemon of its own, which must end cleanly.
+/// Runs `test` on `sim` and, where this machine has it, on `kvm`; each with a daemon of its own, which must end cleanly. For suites that are about
+/// something else than platforms; the others have [`Subjects`](crate::Subjects).
 ///
 /// # Panics
 /// If the test fails on any.
@@ -50,34 +51,57 @@ pub async fn on_platform(options: &DaemonOptions, platform: Platform, test: impl
 }
 
 impl Bench {
-    /// Starts a daemon, if this machine has the platform.
+    /// Starts a daemon, if this machine has the platform; if not, that is told in one visible line.
     ///
     /// # Panics
     /// If the daemon does not start.
     pub async fn start(options: &DaemonOptions, platform: Platform) -> Option<Self> {
-        let daemon = Daemon::start(options);
-        let api = Api::unix(daemon.socket()).await;
-        let info = api.node_info().await;
-        let found = info
-            .platforms
-            .iter()
-            .find(|info| info.platform() == platform)
-            .expect("every platform is listed");
-        if found.available {
-            return Some(Self {
-                daemon,
-                api,
-                platform,
-            });
+        match Self::try_start(options, platform).await {
+            Ok(bench) => Some(bench),
+            Err(missing) => {
+                assert_ne!(
+                    platform,
+                    Platform::Sim,
+                    "sim needs nothing and is available everywhere: {missing}"
+                );
+                say(&format!(
+                    "not tested here: {}; {missing}",
+                    platform.as_str_name()
+                ));
+                None
+            }
         }
-        assert_ne!(
+    }
+
+    /// Starts a daemon; the error is everything that this machine lacks for the platform.
+    pub(crate) async fn try_start(
+        options: &DaemonOptions,
+        platform: Platform,
+    ) -> Result<Self, String> {
+        let daemon = Daemon::start(options);
+        let bench = Self {
+            api: Api::unix(daemon.socket()).await,
+            daemon,
             platform,
-            Platform::Sim,
-            "sim needs nothing and is available everywhere: {found:?}"
-        );
-        say_missing(found);
-        daemon.stop();
-        None
+        };
+        let info = bench.info().await;
+        if info.available {
+            return Ok(bench);
+        }
+        bench.daemon.stop();
+        Err(missing(&info))
+    }
+
+    /// What the daemon says of the platform.
+    ///
+    /// # Panics
+    /// If it does not name it.
+    pub async fn info(&self) -> PlatformInfo {
+        let platforms = self.api.node_info().await.platforms;
+        platforms
+            .into_iter()
+            .find(|info| info.platform() == self.platform)
+            .expect("every platform is listed")
     }
 
     /// Ends the daemon, which has to serve still, and to end cleanly.
@@ -122,10 +146,11 @@ impl Bench {
     /// The memory of a launch that [`Self::launch`] made, read behind the product's back.
     ///
     /// # Panics
-    /// If the launch host does not have it mapped.
+    /// If it cannot be read.
     #[must_use]
     pub fn memory(&self, launch: &Launch) -> GuestMemory {
-        GuestMemory::open(launch.host_pid, PAGES * PAGE)
+        self.memory_of(launch, PAGES * PAGE)
+            .expect("memory that is not encrypted")
     }
 
     /// Asserts that there is no launch, dead or alive.
@@ -170,16 +195,13 @@ impl Bench {
     }
 }
 
-fn say_missing(info: &PlatformInfo) {
+/// All that is missing, in one line.
+fn missing(info: &PlatformInfo) -> String {
     let missing: Vec<_> = info
         .checks
         .iter()
         .filter(|check| !check.ok)
-        .map(|check| format!("{}: {}", check.subject, check.found))
+        .map(|check| format!("{}: {} ({})", check.subject, check.found, check.remedy))
         .collect();
-    say(&format!(
-        "not tested here: {}; {}",
-        info.platform().as_str_name(),
-        missing.join("; ")
-    ));
+    missing.join("; ")
 }

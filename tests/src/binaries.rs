@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::say::say;
 
-/// Names a directory that holds `stagepagesd` and `stagectl` already, so that nothing is built.
+/// Names a directory that holds `stagepagesd` and `stagectl` already, and the model's library, so that nothing is built.
 const BIN_DIR: &str = "STAGEPAGES_BIN_DIR";
 
 /// Where the binaries are.
@@ -24,6 +24,26 @@ pub struct Binaries {
     pub stagectl: PathBuf,
 }
 
+/// The package of the library that puts a model of the kernel beneath a program, and the library's name.
+const MODEL: (&str, &str) = (
+    "stagepages-kernel-preload",
+    "libstagepages_kernel_preload.so",
+);
+
+/// The library that puts a model of the kernel beneath a program, built by the first call.
+///
+/// # Panics
+/// As [`binaries`].
+pub(crate) fn model_library() -> &'static Path {
+    static LIBRARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let (package, file) = MODEL;
+    let found = LIBRARY.get_or_init(|| match std::env::var_os(BIN_DIR) {
+        Some(dir) => Ok(Path::new(&dir).join(file)),
+        None => library(&build(&[package], "--lib")?, file),
+    });
+    found.as_ref().unwrap_or_else(|error| panic!("{error}"))
+}
+
 /// The binaries, built by the first call.
 ///
 /// # Panics
@@ -32,7 +52,7 @@ pub fn binaries() -> &'static Binaries {
     static BINARIES: OnceLock<Result<Binaries, String>> = OnceLock::new();
     let found = BINARIES.get_or_init(|| match std::env::var_os(BIN_DIR) {
         Some(dir) => in_directory(Path::new(&dir)),
-        None => build(),
+        None => build_binaries(),
     });
     found.as_ref().unwrap_or_else(|error| panic!("{error}"))
 }
@@ -54,7 +74,16 @@ fn in_directory(dir: &Path) -> Result<Binaries, String> {
     Ok(found)
 }
 
-fn build() -> Result<Binaries, String> {
+fn build_binaries() -> Result<Binaries, String> {
+    let messages = build(&["stagepages-server", "stagepages-client"], "--bins")?;
+    Ok(Binaries {
+        stagepagesd: executable(&messages, "stagepagesd")?,
+        stagectl: executable(&messages, "stagectl")?,
+    })
+}
+
+/// Builds `what` of these packages, and returns what cargo says.
+fn build(packages: &[&str], what: &str) -> Result<String, String> {
     // <target directory>/<profile's directory>/deps/<this test>
     let test = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
     let profile_dir = test
@@ -70,19 +99,14 @@ fn build() -> Result<Binaries, String> {
         None => return Err("this test is in a directory that names no profile".to_owned()),
     };
     say(&format!(
-        "building stagepagesd and stagectl, profile {profile}, into {}",
+        "building {}, profile {profile}, into {}",
+        packages.join(" and "),
         target_dir.display()
     ));
 
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args([
-            "build",
-            "--package",
-            "stagepages-server",
-            "--package",
-            "stagepages-client",
-            "--bins",
-        ])
+        .args(["build", what])
+        .args(packages.iter().flat_map(|package| ["--package", package]))
         .args([
             "--message-format",
             "json-render-diagnostics",
@@ -97,22 +121,32 @@ fn build() -> Result<Binaries, String> {
         .map_err(|error| format!("cargo does not start: {error}"))?;
     if !output.status.success() {
         return Err(format!(
-            "cargo could not build the binaries: {}",
+            "cargo could not build {}: {}",
+            packages.join(" and "),
             output.status
         ));
     }
-    let messages = String::from_utf8_lossy(&output.stdout);
-    Ok(Binaries {
-        stagepagesd: executable(&messages, "stagepagesd")?,
-        stagectl: executable(&messages, "stagectl")?,
-    })
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Where cargo says that it put a library.
+fn library(messages: &str, file: &str) -> Result<PathBuf, String> {
+    parsed(messages)
+        .filter_map(|message| message["filenames"].as_array().cloned())
+        .flatten()
+        .filter_map(|path| path.as_str().map(PathBuf::from))
+        .find(|path| path.ends_with(file))
+        .ok_or_else(|| format!("cargo built no {file}"))
+}
+
+fn parsed(messages: &str) -> impl Iterator<Item = Value> {
+    let lines = messages.lines();
+    lines.filter_map(|line| serde_json::from_str(line).ok())
 }
 
 /// Where cargo says that it put a binary; guessing would be wrong where a target triple is configured.
 fn executable(messages: &str, name: &str) -> Result<PathBuf, String> {
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+    parsed(messages)
         .filter(|message| message["target"]["name"] == name)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
         .ok_or_else(|| format!("cargo built no {name}"))

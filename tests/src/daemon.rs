@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::leavings::SharedMemory;
+use crate::model::Trace;
 use crate::notify::{NotifySocket, Ready};
 use crate::options::{DaemonOptions, command, log_path};
 use crate::process_tree::{Member, members};
@@ -182,6 +183,22 @@ impl Daemon {
             .unwrap_or_default()
     }
 
+    /// Whether it runs on the model of the kernel.
+    #[must_use]
+    pub fn is_modelled(&self) -> bool {
+        self.options.model.is_some()
+    }
+
+    /// What the model of the kernel has seen so far.
+    ///
+    /// # Panics
+    /// If it does not run on the model.
+    #[must_use]
+    pub fn trace(&self) -> Trace {
+        assert!(self.is_modelled(), "nobody writes a trace");
+        Trace::read(self.dir())
+    }
+
     /// The supervisor's process id.
     ///
     /// # Panics
@@ -238,6 +255,9 @@ impl Daemon {
         });
         let left = self.members();
         assert!(left.is_empty(), "the supervisor is gone, but not {left:?}");
+        if self.is_modelled() {
+            self.trace().assert_clean();
+        }
         status
     }
 

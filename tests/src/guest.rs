@@ -1,17 +1,20 @@
 //! The memory of a launch, read through /proc: an opinion that owes nothing to the ledger.
 //!
-//! **Invariant:** nothing is read or written but mappings of guest memory, and only in processes of the daemon under test.
+//! Plain memory is read through the mappings of the launch host. Encrypted memory is nobody's to read; that of the model is a file which the host
+//! holds, and which is found among its descriptors.
+//!
+//! **Invariant:** nothing is read or written but guest memory, and only in processes of the daemon under test.
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use stagepages_kvm::Gpa;
 
-/// The mapping of one region in a launch host.
+/// One region in a launch host.
 #[derive(Debug)]
 pub struct GuestMemory {
     memory: File,
-    /// Parts of the mapping, by offset in the region: address and length, all in bytes.
+    /// Where it lies in the file, by offset in the region: place and length, all in bytes.
     parts: BTreeMap<u64, (u64, u64)>,
 }
 
@@ -49,6 +52,39 @@ impl GuestMemory {
             .open(format!("/proc/{host_pid}/mem"))
             .expect("the host's memory opens");
         Self { memory, parts }
+    }
+
+    /// The region of `region_bytes` bytes in the host with process id `host_pid`, which runs on the model of the kernel.
+    ///
+    /// # Panics
+    /// If that host has no such region, or several.
+    #[must_use]
+    pub(crate) fn of_model(host_pid: u32, region_bytes: u64) -> Self {
+        assert_ne!(host_pid, 0, "the launch host is gone");
+        let descriptors = std::fs::read_dir(format!("/proc/{host_pid}/fd"));
+        let descriptors = descriptors.expect("the launch host lives");
+        let mut files = BTreeMap::new();
+        for descriptor in descriptors.filter_map(|entry| Some(entry.ok()?.path())) {
+            let is_memory = std::fs::read_link(&descriptor)
+                .is_ok_and(|name| name.to_string_lossy().contains("stagepages-model-gmem"));
+            if is_memory {
+                let file = File::open(&descriptor).expect("a file of the model opens again");
+                let about = file.metadata().expect("an open file");
+                if about.len() == region_bytes {
+                    files.insert(about.ino(), file);
+                }
+            }
+        }
+        assert_eq!(
+            files.len(),
+            1,
+            "regions of 0x{region_bytes:x} bytes in host {host_pid}"
+        );
+        let (_, memory) = files.pop_first().expect("is one");
+        Self {
+            memory,
+            parts: BTreeMap::from([(0, (0, region_bytes))]),
+        }
     }
 
     /// `length` bytes from `offset`, a distance from the start of the region. Reading a page that does not exist creates it.

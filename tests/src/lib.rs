@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Bench ──▶ Daemon ──▶ stagepagesd serve ──▶ daemon, launch hosts     (ended, and proven gone, when the Bench ends)
-//!   │
+//!   │       a Subject says on which platform, and on what kernel: this machine's, or a model of one
 //!   ├─────▶ Api          StagePages and its neighbours over a Unix socket or TCP, as any client would call them
 //!   ├─────▶ Raw          HTTP/2 by hand, for what no well-behaved client sends
 //!   └─────▶ GuestMemory  the bytes of a launch, read behind the product's back
@@ -23,6 +23,7 @@
     reason = "libtest shows the output of failing tests, and --nocapture the rest"
 )]
 
+mod abilities;
 mod api;
 mod bench;
 mod binaries;
@@ -33,8 +34,10 @@ mod deaths;
 mod guest;
 mod leavings;
 mod ledger;
+mod model;
 mod notify;
 mod options;
+mod platform;
 mod process_tree;
 mod raw;
 mod refusal;
@@ -42,9 +45,11 @@ mod rounds;
 mod say;
 mod slow;
 mod spec;
+mod subject;
 mod wait;
 mod watcher;
 
+pub use abilities::{Abilities, EXCEPTIONS, Need, abilities};
 pub use api::{Api, Extent, lease_aside};
 pub use bench::{Bench, on_every_platform, on_platform};
 pub use binaries::{Binaries, binaries};
@@ -53,6 +58,7 @@ pub use contents::{Contents, PAGE, page};
 pub use daemon::{Daemon, FailedStart};
 pub use guest::GuestMemory;
 pub use ledger::{Snapshot, ledger, page_hashes, snapshot};
+pub use model::Trace;
 pub use options::DaemonOptions;
 pub use raw::{Raw, RawAnswer, frame};
 pub use refusal::{Refusal, refused};
@@ -60,5 +66,6 @@ pub use rounds::{Book, Client, Faults, Image, Proxy, Task, World, numbered, plan
 pub use say::say;
 pub use slow::{Call, Slow};
 pub use spec::{SimScript, region, spec};
+pub use subject::{Subject, Subjects};
 pub use wait::{LONG, eventually};
 pub use watcher::{Watcher, states};

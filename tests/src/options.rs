@@ -6,7 +6,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 use crate::binaries::binaries;
+use crate::model::Model;
 
 /// What a test wants different from the defaults.
 #[derive(Debug, Clone, Default)]
@@ -14,8 +17,10 @@ pub struct DaemonOptions {
     config: String,
     environment: Vec<(String, String)>,
     listen: Vec<String>,
+    flags: Vec<String>,
     runtime_dir: Option<PathBuf>,
     state_dir: Option<PathBuf>,
+    pub(crate) model: Option<Model>,
     pub(crate) pid_namespace: bool,
 }
 
@@ -39,6 +44,37 @@ impl DaemonOptions {
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Adds a flag of `serve`, with its value in the same word.
+    #[must_use]
+    pub fn flag(mut self, flag: &str) -> Self {
+        self.flags.push(flag.to_owned());
+        self
+    }
+
+    /// Runs on a model of the kernel that goes by `profile`, such as `6.18`, with SNP and TDX, and not on this machine's.
+    #[must_use]
+    pub fn model(mut self, profile: &str) -> Self {
+        self.model = Some(Model::new(profile));
+        self
+    }
+
+    /// Sets a key of the model's script, such as `faults`.
+    ///
+    /// # Panics
+    /// If it does not run on the model.
+    #[must_use]
+    pub fn scripted(mut self, key: &str, value: Value) -> Self {
+        let model = self.model.as_mut().expect("a model to script");
+        model.set(key, value);
+        self
+    }
+
+    /// The profile of the model that it runs on.
+    #[must_use]
+    pub fn profile(&self) -> Option<&str> {
+        self.model.as_ref().map(|model| model.profile.as_str())
     }
 
     /// Also listens there, in the words of `--listen`.
@@ -100,6 +136,7 @@ pub(crate) fn command(dir: &Path, options: &DaemonOptions) -> Command {
     for place in &options.listen {
         command.arg("--listen").arg(place);
     }
+    command.args(&options.flags);
     command
         .arg("--state-dir")
         .arg(
@@ -128,6 +165,9 @@ pub(crate) fn command(dir: &Path, options: &DaemonOptions) -> Command {
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a second handle of the log"))
         .stderr(log);
+    if let Some(model) = &options.model {
+        model.put_beneath(&mut command, dir);
+    }
     // A group of its own: the mark by which the whole tree is found again.
     command.process_group(0);
     command

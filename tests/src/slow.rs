@@ -1,6 +1,6 @@
-//! An extent that takes long enough to be interrupted, on either platform, and the progress that can be seen meanwhile.
+//! An extent that takes long enough to be interrupted, on any platform, and the progress that can be seen meanwhile.
 //!
-//! `sim` is slow by script. `kvm` is as fast as memory, so it gets a run of zeros of a few gigabytes, which needs no message of that size.
+//! `sim` is slow by script. The others get a run of zeros of as many pages as that takes, which needs no message of that size.
 //!
 //! **Invariant:** nothing is asserted by how long it takes.
 use std::time::Duration;
@@ -28,17 +28,18 @@ pub struct Slow {
 }
 
 impl Slow {
-    /// A launch whose one extent takes seconds on `sim`, and gigabytes on `kvm`.
+    /// A launch whose one extent takes a second or two.
     ///
     /// # Panics
     /// If it is refused.
     pub async fn launch(bench: &Bench, id: &str) -> Self {
-        let (pages, spec) = if bench.platform == Platform::Sim {
+        let pages = bench.pace().slow_pages;
+        let regions = [region(page(0), pages * PAGE)];
+        let spec = if bench.platform == Platform::Sim {
             let script = SimScript::new().latency(Duration::from_millis(4));
-            (512, script.spec([region(page(0), 512 * PAGE)]))
+            script.spec(regions)
         } else {
-            let pages = (2 << 30) / PAGE;
-            (pages, spec(bench.platform, [region(page(0), pages * PAGE)]))
+            spec(bench.platform, regions)
         };
         Self {
             launch: bench.api.create(id, spec).await.unwrap(),

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::{
     ConfigError,
+    host_env::VariableName,
     host_programs::{self, HostProgram},
     values::{AbsoluteDir, Count, Grace, LogFilter, MemoryBytes, Timeout, ValueError},
 };
@@ -70,6 +71,9 @@ pub struct Settings {
     #[arg(long, value_name = "PROGRAM")]
     #[serde(rename = "host", deserialize_with = "host_programs::from_table")]
     pub host_program: Option<Vec<HostProgram>>,
+    /// Environment variables that hosts get from this process, NAME,…; they get no others [default: none]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub host_env: Option<Vec<VariableName>>,
 }
 
 impl Settings {
@@ -96,6 +100,7 @@ impl Settings {
             max_pending_calls: self.max_pending_calls.or(weaker.max_pending_calls),
             chunk_pages: self.chunk_pages.or(weaker.chunk_pages),
             host_program: self.host_program.or(weaker.host_program),
+            host_env: self.host_env.or(weaker.host_env),
         }
     }
 
@@ -123,6 +128,7 @@ impl Settings {
             max_pending_calls: one(variable, "STAGEPAGES_MAX_PENDING_CALLS")?,
             chunk_pages: one(variable, "STAGEPAGES_CHUNK_PAGES")?,
             host_program: list(variable, "STAGEPAGES_HOST_PROGRAM")?,
+            host_env: list(variable, "STAGEPAGES_HOST_ENV")?,
         })
     }
 
@@ -148,6 +154,7 @@ impl Settings {
             max_pending_calls,
             chunk_pages,
             host_program,
+            host_env,
         } = self;
         let mut args: Vec<OsString> = Vec::new();
         // One argument each, so that no value can be taken for a flag.
@@ -156,6 +163,9 @@ impl Settings {
         }
         for program in host_program.iter().flatten() {
             args.push(format!("--host-program={program}").into());
+        }
+        for name in host_env.iter().flatten() {
+            args.push(format!("--host-env={name}").into());
         }
         let others = [
             ("state-dir", text(state_dir.as_ref())),

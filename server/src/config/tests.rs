@@ -53,9 +53,10 @@ fn the_example_file_shows_every_key_with_its_default() {
     assert_eq!(file(EXAMPLE).expect("parses"), Settings::default());
     let shown = file(&uncommented()).expect("parses");
     let keys = Settings::augment_args(clap::Command::new("x"));
-    // The programs of hosts have no default to show.
+    // The programs of hosts have no default to show, and no names are no flags.
     assert!(EXAMPLE.contains("[host.kvm]"));
-    assert_eq!(shown.to_args().len() + 1, keys.get_arguments().count());
+    assert!(EXAMPLE.contains("\n#host_env = []\n"));
+    assert_eq!(shown.to_args().len() + 2, keys.get_arguments().count());
     assert_eq!(
         Config::resolve(shown, nothing, ROOT).expect("resolves"),
         defaults
@@ -82,6 +83,7 @@ fn every_key_can_be_set_by_each_source() {
         idle_timeout = "9m"
         max_pending_calls = 6
         chunk_pages = 7
+        host_env = ["LD_PRELOAD", "_9"]
         [host.kvm]
         program = "/opt/vmm"
         [host.sev-snp]
@@ -107,6 +109,7 @@ fn every_key_can_be_set_by_each_source() {
         ("STAGEPAGES_MAX_PENDING_CALLS", "6"),
         ("STAGEPAGES_CHUNK_PAGES", "7"),
         ("STAGEPAGES_HOST_PROGRAM", "kvm=/opt/vmm, sev-snp=/opt/b"),
+        ("STAGEPAGES_HOST_ENV", "LD_PRELOAD, _9"),
     ]))
     .expect("is valid");
     let args = from_file.to_args();
@@ -114,7 +117,7 @@ fn every_key_can_be_set_by_each_source() {
         .iter()
         .map(|arg| arg.to_str().expect("is text"))
         .collect();
-    assert_eq!(args.len(), 19);
+    assert_eq!(args.len(), 21);
     assert_eq!(from_env, from_file);
     assert_eq!(flags(&args), from_file);
 }
@@ -153,6 +156,26 @@ fn programs_of_hosts_are_named_by_platform() {
         error.to_string().contains("STAGEPAGES_HOST_PROGRAM"),
         "{error}"
     );
+}
+
+#[test]
+fn variables_of_hosts_are_names_and_nothing_else() {
+    let set = flags(&["--host-env", "B,A", "--host-env=A"]);
+    let config = Config::resolve(set, nothing, ROOT).expect("resolves");
+    assert!(config.host_env.iter().eq(["A", "B"]));
+    let none = Config::resolve(Settings::default(), nothing, ROOT).expect("resolves");
+    assert!(none.host_env.is_empty());
+    for bad in ["A=b", "1A", "A-B", "", "Ä", "A B", "*"] {
+        let error = file(&format!("host_env = [{bad:?}]\n")).expect_err("is refused");
+        let told = format!(
+            "x.toml:1: {:?}: {bad:?} is no name",
+            format!("host_env = [{bad:?}]")
+        );
+        assert!(error.to_string().starts_with(&told), "{error}");
+        let env = format!("A,{bad}");
+        let variable = |name: &str| (name == "STAGEPAGES_HOST_ENV").then(|| env.clone().into());
+        Settings::from_env(variable).expect_err("is refused");
+    }
 }
 
 #[test]

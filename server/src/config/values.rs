@@ -51,6 +51,11 @@ pub enum ValueError {
         /// What was given.
         value: String,
     },
+    /// Not a variable's name.
+    #[error(
+        "{0:?} is no name of an environment variable; write letters, digits and _, for example LD_PRELOAD"
+    )]
+    Variable(String),
     /// Not a log filter.
     #[error("{value:?} is no log filter ({cause}); write a level such as info, or TARGET=LEVEL,…")]
     Filter {

@@ -173,7 +173,7 @@ fn with_value(flag: &str, value: &Path) -> OsString {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
 
@@ -182,6 +182,7 @@ mod tests {
         let mut config = SupervisorConfig {
             program: PathBuf::from("/bin/true"),
             host_programs: BTreeMap::new(),
+            host_env: BTreeSet::new(),
             daemon_args: Vec::new(),
             serve_args: Vec::new(),
             runtime_dir: PathBuf::from("/run/a"),

@@ -93,7 +93,11 @@ pub(super) enum Outcome {
 impl Supervisor {
     pub(super) fn new(config: SupervisorConfig, dir: RuntimeDir, signals: Signals) -> Self {
         Self {
-            launcher: Launcher::new(config.program.clone(), config.host_programs.clone()),
+            launcher: Launcher::new(
+                config.program.clone(),
+                config.host_programs.clone(),
+                &config.host_env,
+            ),
             hosts: HostTable::new(config.max_hosts),
             config,
             dir,

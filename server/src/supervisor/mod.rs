@@ -43,7 +43,7 @@ mod signals;
 mod spawn;
 mod upgrade;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
@@ -75,6 +75,8 @@ pub struct SupervisorConfig {
     pub program: PathBuf,
     /// Programs for the hosts of some platforms, absolute; the others' is `program`. Both are started as `PROGRAM host ARGS…`.
     pub host_programs: BTreeMap<String, PathBuf>,
+    /// Variables of the supervisor's environment that hosts get. They get no others.
+    pub host_env: BTreeSet<String>,
     /// Arguments behind `daemon`.
     pub daemon_args: Vec<OsString>,
     /// Arguments behind `serve`, with which an upgrade goes on.

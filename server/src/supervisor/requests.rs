@@ -136,7 +136,7 @@ fn invalid(message: String) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
     use std::fs::File;
     use std::path::PathBuf;
 
@@ -153,7 +153,7 @@ mod tests {
     fn refusal(request: &SpawnHost, limit: usize, program: &str) -> Errno {
         let base = tempfile::tempdir().unwrap();
         let dir = RuntimeDir::claim(&base.path().join("run")).unwrap();
-        let launcher = Launcher::new(PathBuf::from(program), BTreeMap::new());
+        let launcher = Launcher::new(PathBuf::from(program), BTreeMap::new(), &BTreeSet::new());
         let mut hosts = HostTable::new(limit);
         let refusal = spawn_host(request, &mut hosts, &dir, &launcher).unwrap_err();
         assert_eq!(hosts.living(), 0);

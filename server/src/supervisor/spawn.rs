@@ -4,9 +4,10 @@
 //! The child shares the supervisor's memory until it execs, so starting one costs the same whatever the supervisor has mapped.
 //!
 //! **Invariant:** a child starts with an empty signal mask, default dispositions, a process group of its own (Ctrl-C in a terminal reaches
-//! only the supervisor), its private socket as standard input, and no other descriptor that the supervisor opened.
+//! only the supervisor), its private socket as standard input, and no other descriptor that the supervisor opened. A host's environment holds the
+//! variables that the configuration names and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs;
@@ -30,6 +31,7 @@ pub(super) struct Launcher {
     is_self: bool,
     host_programs: BTreeMap<String, PathBuf>,
     environment: Vec<CString>,
+    host_environment: Vec<CString>,
 }
 
 /// What a child runs.
@@ -44,22 +46,21 @@ pub(super) enum Program<'a> {
 }
 
 impl Launcher {
-    /// Children run `program`, or for some platforms others, with the environment that this process has now.
-    pub(super) fn new(program: PathBuf, host_programs: BTreeMap<String, PathBuf>) -> Self {
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| {
-                let mut pair = name.into_vec();
-                pair.push(b'=');
-                pair.extend(value.into_vec());
-                // The kernel has no variable with a zero byte, so none is dropped.
-                CString::new(pair).ok()
-            })
-            .collect();
+    /// Children run `program`, or for some platforms others, with the environment that this process has now; hosts with what `host_env` names
+    /// of it.
+    pub(super) fn new(
+        program: PathBuf,
+        host_programs: BTreeMap<String, PathBuf>,
+        host_env: &BTreeSet<String>,
+    ) -> Self {
         Self {
             is_self: is_running_binary(&program),
             program,
             host_programs,
-            environment,
+            environment: environment(|_| true),
+            host_environment: environment(|name| {
+                name.to_str().is_some_and(|name| host_env.contains(name))
+            }),
         }
     }
 
@@ -76,6 +77,10 @@ impl Launcher {
     ) -> io::Result<Pid> {
         let (name, file) = self.find(program);
         let argv = argv(name, role, args)?;
+        let environment = match program {
+            Program::Host(_) => &self.host_environment,
+            Program::Own | Program::Successor => &self.environment,
+        };
         let mut actions = PosixSpawnFileActions::init()?;
         actions.add_dup2(stdin.as_raw_fd(), 0)?;
         let mut attributes = PosixSpawnAttr::init()?;
@@ -92,7 +97,7 @@ impl Launcher {
             &actions,
             &attributes,
             &argv,
-            &self.environment,
+            environment,
         )?)
     }
 
@@ -145,6 +150,19 @@ pub fn own_program() -> PathBuf {
         .unwrap_or_else(|| OsString::from(RUNNING_BINARY).into())
 }
 
+/// The variables that this process has now and whose names are `chosen`, as `NAME=value`.
+fn environment(chosen: impl Fn(&OsStr) -> bool) -> Vec<CString> {
+    let pair = |(name, value): (OsString, OsString)| {
+        let mut pair = name.into_vec();
+        pair.push(b'=');
+        pair.extend(value.into_vec());
+        // The kernel has no variable with a zero byte, so none is dropped.
+        CString::new(pair).ok()
+    };
+    let all = std::env::vars_os().filter(|(name, _)| chosen(name));
+    all.filter_map(pair).collect()
+}
+
 fn argv<A: AsRef<OsStr>>(name: &Path, role: &str, args: &[A]) -> io::Result<Vec<CString>> {
     let words = [name.as_os_str(), OsStr::new(role)];
     let words = words.into_iter().chain(args.iter().map(AsRef::as_ref));
@@ -165,13 +183,13 @@ mod tests {
     use super::*;
 
     fn launcher(program: PathBuf) -> Launcher {
-        Launcher::new(program, BTreeMap::new())
+        Launcher::new(program, BTreeMap::new(), &BTreeSet::new())
     }
 
     #[test]
     fn a_platform_has_its_own_program_only_where_one_is_named() {
         let programs = BTreeMap::from([("kvm".to_owned(), PathBuf::from("/opt/vmm"))]);
-        let launcher = Launcher::new(PathBuf::from("/bin/true"), programs);
+        let launcher = Launcher::new(PathBuf::from("/bin/true"), programs, &BTreeSet::new());
         let file = |program| launcher.find(program).1;
         assert_eq!(file(Program::Host("kvm")), Path::new("/opt/vmm"));
         for builtin in [Program::Host("sim"), Program::Host(""), Program::Own] {

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod cases;
+mod environment;
 mod orphans;
 mod programs;
 mod rig;
@@ -38,6 +39,7 @@ fn run_cases(filter: &[&str]) -> Result<ExitCode> {
     std::thread::scope(|scope| -> Result<()> {
         let all = [
             cases::ALL.as_slice(),
+            environment::ALL.as_slice(),
             orphans::ALL.as_slice(),
             programs::ALL.as_slice(),
             upgrade::ALL.as_slice(),

@@ -30,6 +30,10 @@ pub(crate) struct Setup {
     pub(crate) max_hosts: usize,
     /// `PLATFORM=PATH`, for other hosts than this binary.
     pub(crate) host_programs: Vec<String>,
+    /// Variables that it has besides this process's.
+    pub(crate) environment: Vec<(&'static str, &'static str)>,
+    /// Names of variables that its hosts get.
+    pub(crate) host_env: Vec<String>,
     /// Whether it runs a copy of this binary, [`Rig::program`], which can be replaced.
     pub(crate) own_copy: bool,
     /// Whether it is PID 1 of a pid namespace.
@@ -258,5 +262,7 @@ fn start(dir: &Path, setup: &Setup) -> Result<Child> {
         .arg(dir.join("control"))
         .arg(max_hosts.to_string())
         .args(&setup.host_programs)
+        .args(&setup.host_env)
+        .envs(setup.environment.iter().copied())
         .spawn()?)
 }

@@ -25,7 +25,7 @@ use tokio::signal::unix::{Signal as Sig, SignalKind, signal};
 
 use crate::rig::Talk;
 
-/// `serve [--take-over] RUNTIME_DIR CONTROL MAX_HOSTS [PLATFORM=PROGRAM…]`
+/// `serve [--take-over] RUNTIME_DIR CONTROL MAX_HOSTS [PLATFORM=PROGRAM…] [VARIABLE…]`
 pub(crate) fn serve(args: &[&str]) -> Result<ExitCode> {
     let ended = match args {
         ["--take-over", rest @ ..] => take_over(config(rest)?),
@@ -52,16 +52,18 @@ pub(crate) fn check_upgrade(args: &[&str]) -> Result<ExitCode> {
 }
 
 fn config(args: &[&str]) -> Result<SupervisorConfig> {
-    let [runtime_dir, control, max_hosts, programs @ ..] = args else {
+    let [runtime_dir, control, max_hosts, rest @ ..] = args else {
         bail!("serve with {args:?}");
     };
-    let programs = programs.iter().map(|entry| {
-        let (platform, path) = entry.split_once('=').context("no program")?;
-        Ok((platform.to_owned(), PathBuf::from(path)))
+    let programs = rest.iter().filter_map(|entry| {
+        let (platform, path) = entry.split_once('=')?;
+        Some((platform.to_owned(), PathBuf::from(path)))
     });
+    let variables = rest.iter().filter(|entry| !entry.contains('='));
     Ok(SupervisorConfig {
         program: own_program(),
-        host_programs: programs.collect::<Result<_>>()?,
+        host_programs: programs.collect(),
+        host_env: variables.map(|&name| name.to_owned()).collect(),
         daemon_args: vec![control.into()],
         serve_args: args.iter().map(Into::into).collect(),
         runtime_dir: PathBuf::from(runtime_dir),
@@ -241,8 +243,11 @@ impl Daemon {
         match command.as_slice() {
             ["ready"] => link.ready().await?,
             ["state"] => self.say(&self.state).await?,
-            ["spawn", id, args @ ..] => self.spawn(id, "", args).await?,
-            ["spawn-on", platform, id, args @ ..] => self.spawn(id, platform, args).await?,
+            ["spawn", id, args @ ..] => self.spawn(HostKind::Launch, id, "", args).await?,
+            ["probe", id, args @ ..] => self.spawn(HostKind::Probe, id, "", args).await?,
+            ["spawn-on", platform, id, args @ ..] => {
+                self.spawn(HostKind::Launch, id, platform, args).await?;
+            }
             ["spawn-and-leave", id, args @ ..] => {
                 let args = args.iter().map(|&arg| arg.to_owned()).collect();
                 tokio::select! {
@@ -268,6 +273,7 @@ impl Daemon {
                 let pid = link.supervisor_pid();
                 self.say(&format!("{pid} {}", getppid())).await?;
             }
+            ["pid"] => self.say(&getpid().to_string()).await?,
             ["kill", id] => link.kill_host(id, Signal::SIGKILL).await?,
             ["die"] => kill(getpid(), Signal::SIGKILL)?,
             ["exit", code] => return Ok(Some(code.parse()?)),
@@ -276,9 +282,9 @@ impl Daemon {
         Ok(None)
     }
 
-    async fn spawn(&self, id: &str, platform: &str, args: &[&str]) -> Result<()> {
+    async fn spawn(&self, kind: HostKind, id: &str, platform: &str, args: &[&str]) -> Result<()> {
         let args = args.iter().map(|&arg| arg.replace('_', " ")).collect();
-        let spawned = self.link.spawn_host(id, HostKind::Launch, platform, args);
+        let spawned = self.link.spawn_host(id, kind, platform, args);
         self.tell("spawned", id, spawned.await).await
     }
 

@@ -14,12 +14,13 @@ mod tally;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use stagepages_proto::v1::{OrderingMode, Platform, StagePagesResponse};
+use stagepages_proto::v1::{OrderingMode, StagePagesResponse};
 use stagepages_tests::{
-    Bench, Book, Client, Contents, DaemonOptions, Faults, Image, Key, PAGE, Proxy, Refusal, World,
-    numbered, on_platform, plan, say, stagectl_stage,
+    Bench, Book, Client, Contents, Faults, Image, Key, PAGE, Proxy, Refusal, World, numbered, plan,
+    say, stagectl_stage,
 };
 
+use super::on_every_platform;
 use tally::Tally;
 
 const MODES: [OrderingMode; 2] = [OrderingMode::Sequenced, OrderingMode::Unordered];
@@ -44,27 +45,8 @@ fn image_pages() -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_are_cut_off_stage_the_image_once_on_sim() {
-    cut_off(Platform::Sim).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn clients_that_are_cut_off_stage_the_image_once_on_kvm() {
-    cut_off(Platform::Kvm).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn stagectl_that_is_killed_goes_on_where_it_was_on_sim() {
-    killed(Platform::Sim).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn stagectl_that_is_killed_goes_on_where_it_was_on_kvm() {
-    killed(Platform::Kvm).await;
-}
-
-async fn cut_off(platform: Platform) {
-    on_platform(&DaemonOptions::new(), platform, async |bench: &Bench| {
+async fn clients_that_are_cut_off_stage_the_image_once() {
+    on_every_platform(async |bench: &Bench| {
         let image = Arc::new(Image::new(bench, image_pages()).await);
         for mode in MODES {
             let mut tally = Tally::default();
@@ -78,8 +60,9 @@ async fn cut_off(platform: Platform) {
     .await;
 }
 
-async fn killed(platform: Platform) {
-    on_platform(&DaemonOptions::new(), platform, async |bench: &Bench| {
+#[tokio::test(flavor = "multi_thread")]
+async fn stagectl_that_is_killed_goes_on_where_it_was() {
+    on_every_platform(async |bench: &Bench| {
         let image = Image::new(bench, image_pages()).await;
         let file = bench.daemon.dir().join("image");
         std::fs::write(&file, &image.bytes).unwrap();

@@ -29,6 +29,8 @@ mod fault_tests;
 mod finish;
 mod install;
 mod judge;
+#[cfg(test)]
+mod judge_tests;
 mod once;
 #[cfg(test)]
 mod once_tests;

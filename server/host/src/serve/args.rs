@@ -1,5 +1,5 @@
 //! How a launch host is started: `PROGRAM host --id=… --chunk-pages=… --runtime-dir=… --log=… --log-format=…`, with its listening socket as
-//! standard input ([`take_stdin`](crate::wire::take_stdin)).
+//! standard input ([`take_stdin`](crate::wire::take_stdin)) and, in its environment, only the variables that `host_env` of the configuration names.
 
 use std::{
     ffi::{OsStr, OsString},

@@ -1,4 +1,12 @@
 //! What a TDX launch is made with.
+//!
+//! **Invariant:** what was given is never changed to fit a machine; it is refused there.
+
+mod choose;
+#[cfg(test)]
+mod tests;
+
+use stagepages_kvm::{CpuidLeaf, TdxCapabilities};
 
 use super::exactly;
 use crate::{launch::Refusal, protocol};
@@ -75,6 +83,54 @@ impl TdxSettings {
             mrownerconfig: exactly("tdx.mrownerconfig", &given.mrownerconfig)?,
             cpuid: given.cpuid.iter().map(CpuidEntry::from).collect(),
         })
+    }
+}
+
+impl From<&TdxCapabilities> for TdxInfo {
+    fn from(capabilities: &TdxCapabilities) -> Self {
+        let TdxCapabilities {
+            supported_attributes,
+            supported_xfam,
+            cpuid,
+        } = capabilities;
+        Self {
+            attributes: *supported_attributes,
+            xfam: *supported_xfam,
+            cpuid: cpuid.entries().map(CpuidEntry::from).collect(),
+        }
+    }
+}
+
+impl From<stagepages_kvm::CpuidEntry> for CpuidEntry {
+    fn from(entry: stagepages_kvm::CpuidEntry) -> Self {
+        let CpuidLeaf { eax, ebx, ecx, edx } = entry.leaf;
+        Self {
+            function: entry.function,
+            index: entry.index.unwrap_or(0),
+            eax,
+            ebx,
+            ecx,
+            edx,
+        }
+    }
+}
+
+impl From<CpuidEntry> for stagepages_kvm::CpuidEntry {
+    /// Every index counts, as in [`TdxCapabilities::cpuid`].
+    fn from(entry: CpuidEntry) -> Self {
+        let CpuidEntry {
+            function,
+            index,
+            eax,
+            ebx,
+            ecx,
+            edx,
+        } = entry;
+        Self {
+            function,
+            index: Some(index),
+            leaf: CpuidLeaf { eax, ebx, ecx, edx },
+        }
     }
 }
 

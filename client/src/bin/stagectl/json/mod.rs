@@ -11,7 +11,7 @@
 //! | `launch console`                           | in the command's file           |
 //! | `launch watch`                             | [`LaunchDocument`], one a line  |
 //! | `launch list`                              | `{"launches": [LaunchDocument]}`|
-//! | `launch pages`, `result`, `verify`, `delete` | in the command's file         |
+//! | `launch pages`, `result`, `verify`, `delete`, `rejected-cpuid` | in the command's file |
 //! | `node`                                     | in the command's file           |
 //! | `stage`                                    | in `cmd/stage/report.rs`        |
 //! | a failure                                  | [`ErrorDocument`]               |
@@ -22,6 +22,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use stagepages_client::{StagepagesError, addr::Gpa, v1, vcpu::Vcpu, words};
+
+mod settings;
+
+use settings::{SevSnpDocument, TdxDocument};
 
 /// `{"error": {…}}`.
 #[derive(Clone, Debug, Serialize)]
@@ -38,6 +42,9 @@ pub(crate) struct ErrorDetails {
     pub(crate) code: Option<String>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) violations: Vec<Violation>,
+    /// More lines for people of what the metadata says.
+    #[serde(skip)]
+    pub(crate) more: Vec<String>,
 }
 
 /// A field, precondition or quota that is wrong.
@@ -57,6 +64,7 @@ impl ErrorDocument {
             code: None,
             metadata: BTreeMap::new(),
             violations: Vec::new(),
+            more: Vec::new(),
         };
         Self { error }
     }
@@ -80,6 +88,10 @@ impl From<&StagepagesError> for ErrorDocument {
                 code: Some(code_word(error.code())),
                 metadata: error.metadata().clone(),
                 violations: violations.collect(),
+                more: error
+                    .cpuid_differences()
+                    .map(|words| words.trim_end_matches(';').to_owned())
+                    .collect(),
             },
         }
     }
@@ -98,6 +110,8 @@ pub(crate) struct LaunchDocument {
     ordering: String,
     vcpus: u32,
     vcpu_states: Vec<String>,
+    sev_snp: Option<SevSnpDocument>,
+    tdx: Option<TdxDocument>,
     installed_pages: u64,
     next_sequence: Option<u64>,
     launch_digest: Option<String>,
@@ -165,6 +179,12 @@ impl From<&v1::Launch> for LaunchDocument {
                 .flat_map(|spec| &spec.vcpu_states)
                 .map(|state| Vcpu::from(state).to_string())
                 .collect(),
+            sev_snp: spec
+                .and_then(|spec| spec.sev_snp.as_ref())
+                .map(SevSnpDocument::from),
+            tdx: spec
+                .and_then(|spec| spec.tdx.as_ref())
+                .map(TdxDocument::from),
             installed_pages: launch.installed_pages,
             next_sequence: sequenced.then_some(launch.next_sequence),
             launch_digest: (!launch.launch_digest.is_empty()).then(|| hex(&launch.launch_digest)),

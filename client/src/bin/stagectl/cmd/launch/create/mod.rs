@@ -9,6 +9,9 @@ use stagepages_client::{addr::Region, v1, vcpu::Vcpu};
 use super::show::Shown;
 use crate::{args, cli::Context, failure::Failure};
 
+mod sev_snp;
+mod tdx;
+
 /// The command line.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Create {
@@ -33,14 +36,18 @@ pub(crate) struct Create {
     /// How many vCPUs the guest has; 1 if not given.
     #[arg(long, value_name = "N")]
     vcpus: Option<u32>,
-    /// How a vCPU begins: `0=reset`, `0=real:CS:IP[:SP]` or `0=long:RIP:CR3[:RSP]`; repeat for more. One that is not named is reset.
+    /// How a vCPU begins: `0=reset`, `0=tdx:RCX`, `0=real:CS:IP[:SP]` or `0=long:RIP:CR3[:RSP]`; repeat for more. One that is not named is reset.
     ///
-    /// The last two take other general registers behind a comma: 0=long:0x100000:0x1000,rsi=0x7000. Numbers are hex with 0x, or decimal.
+    /// tdx takes the first two alone. The last two take other general registers behind a comma: 0=long:0x100000:0x1000,rsi=0x7000. Numbers are hex with 0x, or decimal.
     #[arg(long = "vcpu", value_name = "INDEX=STATE")]
     vcpu_states: Vec<Vcpu>,
     /// sim only: the time that simulated firmware takes for one page, for example 1ms.
     #[arg(long, value_name = "TIME", value_parser = args::duration)]
     page_latency: Option<Duration>,
+    #[command(flatten)]
+    sev_snp: sev_snp::SevSnp,
+    #[command(flatten)]
+    tdx: tdx::Tdx,
 }
 
 impl Create {
@@ -100,8 +107,8 @@ impl Create {
                 page_latency: Some(latency),
                 faults: Vec::new(),
             }),
-            sev_snp: None,
-            tdx: None,
+            sev_snp: self.sev_snp.settings(),
+            tdx: self.tdx.settings(),
         })
     }
 }

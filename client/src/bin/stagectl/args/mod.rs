@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use clap::ValueEnum;
 use stagepages_client::{LaunchRef, addr::ParseError, v1};
+
+pub(crate) mod hex;
 
 /// A launch, on the command line of every command that is about one.
 #[derive(Debug, clap::Args)]
@@ -140,29 +141,6 @@ pub(crate) fn duration(text: &str) -> Result<Duration, ParseError> {
     .ok_or_else(wrong)
 }
 
-/// A digest in hex.
-pub(crate) fn hex(text: &str) -> Result<Bytes, ParseError> {
-    let wrong = || {
-        ParseError::new(
-            text,
-            "a digest",
-            "an even number of hex digits without 0x, for example as `stagectl launch get` shows it",
-        )
-    };
-    let digits: Vec<u8> = text
-        .chars()
-        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect::<Option<_>>()
-        .ok_or_else(wrong)?;
-    if digits.is_empty() || !digits.len().is_multiple_of(2) {
-        return Err(wrong());
-    }
-    Ok(digits
-        .chunks_exact(2)
-        .map(|pair| pair[0] << 4 | pair[1])
-        .collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,17 +175,6 @@ mod tests {
                     .to_string()
                     .contains(&format!("`{text}`"))
             );
-        }
-    }
-
-    #[test]
-    fn digests_are_whole_bytes_of_hex() {
-        assert_eq!(
-            hex("00fFa0").unwrap(),
-            Bytes::from_static(&[0x00, 0xff, 0xa0])
-        );
-        for text in ["", "0", "0x00", "0g", "00 ", "é0"] {
-            assert!(hex(text).is_err(), "{text}");
         }
     }
 }

@@ -18,6 +18,8 @@ use crate::{
     table::Table,
 };
 
+mod settings;
+
 /// One launch, in full.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
@@ -62,6 +64,9 @@ impl fmt::Display for Shown<'_> {
             fact("vcpus", spec.vcpus.max(1).to_string());
             for state in &spec.vcpu_states {
                 fact("vcpu", Vcpu::from(state).to_string());
+            }
+            for (name, value) in settings::facts(spec) {
+                fact(name, value);
             }
         }
         let mut labels: Vec<_> = launch.spec.iter().flat_map(|spec| &spec.labels).collect();

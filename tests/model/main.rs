@@ -1,0 +1,34 @@
+//! The shipped binaries on `sev-snp` and `tdx`, where the kernel beneath them is a model of 6.11, 6.18, 6.19 or 7.1 that has both.
+//!
+//! ```text
+//! conformance   the cases of the suite of that name, on each platform and profile
+//! black_box     likewise, those that are about a platform
+//! race          likewise
+//! exactly_once  likewise; on each platform, the profiles taking turns
+//! snp_finish    what SNP's firmware alone is given at the end
+//! ```
+//!
+//! With `STAGEPAGES_MODEL_PROFILES=all` nobody takes turns; with `turns` everybody does, which is enough while something is being changed.
+//!
+//! After each run the model's trace is searched for what no launch host must ever do. **A model is one reading of kernel.md**, made without a look at the product: what
+//! passes here has yet to be run on the hardware, which is what `--test conformance --features hw` is for.
+//!
+//! **Invariant:** no case is written for the model that another platform could have.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests: a panic is a failing assertion"
+)]
+#![expect(
+    clippy::print_stdout,
+    reason = "libtest shows the output of failing tests: the round that failed"
+)]
+
+mod black_box;
+mod conformance;
+mod exactly_once;
+mod race;
+mod snp_finish;
+mod subjects;
