@@ -7,33 +7,43 @@
 //!
 //! A [`Script`] is JSON. What it does not say is as on a machine without faults:
 //!
-//! ```json
-//! { "profile": "6.11" | "6.18" | "6.19" | "7.1",
-//!   "snp": true, "tdx": false,
-//!   "violations": "abort" | "record",
+//! ```
+//! # use stagepages_kernel_model::{Fault, Script};
+//! # let script = Script::parse(r#"
+//! { "profile": "6.18", "snp": true, "tdx": false, "violations": "abort",
 //!   "faults": [{ "at": "KVM_SEV_SNP_LAUNCH_UPDATE", "gfn": 7, "after": 0, "times": 1, "effect": "duplicate" }],
 //!   "files": { "/dev/sev": { "errno": 13 }, "/sys/module/kvm_amd/parameters/sev_snp": "N\n", "/sys/fs/cgroup/misc.current": null },
 //!   "cpuid_wants": [{ "eax_in": 7, "ecx_in": 0, "ebx": 0 }],
-//!   "vmsa_features": 32, "snp_policy_bits": 1835007, "checks_id_block": false, "max_vcpus": 1024 }
+//!   "vmsa_features": 32, "snp_policy_bits": 1835007, "checks_id_block": false,
+//!   "tdx_attributes": 268435456, "tdx_xfam": 393959, "max_vcpus": 1024 }
+//! # "#).expect("the script above is one");
+//! # assert_eq!(script.faults.len(), 1);
 //! ```
 //!
-//! `at` is any [`Call`] by the kernel's name. With a `gfn` a fault strikes where an install comes to that frame; without one, the call,
-//! or the first page of an install. `after` lets so many such calls (visits of that frame) pass. The effects:
+//! `profile` is 6.11, 6.18, 6.19 or 7.1; `violations` is `abort` or `record`. `at` is any [`Call`] by the kernel's name. With a `gfn` a
+//! fault strikes where an install comes to that frame; without one, the call, or the first page of an install. `after` lets so many such
+//! calls (visits of that frame) pass. The effects:
 //!
 //! | effect | at | what happens |
 //! |---|---|---|
 //! | `{"errno": 11}` | any call | it fails before anything happens |
-//! | `{"firmware": 26}` | commands | firmware, or the TDX module, refuses the command or the page; the page is taken back |
-//! | `{"firmware": 26, "reclaim_fails": true}` | installs | the page cannot be taken back: the VM is dead, and everything after it EIO |
+//! | `{"firmware": 26}` | SNP's commands | firmware refuses the command or the page; the page is taken back |
+//! | `{"firmware": 26, "reclaim_fails": true}` | SNP's install | the page cannot be taken back: the VM is dead, and everything after it EIO |
+//! | `{"module": 13835058055282163712}` | TDX's commands | the TDX module refuses the command, or to add the page |
+//! | `{"module": 13835058055282163712, "in_extend": true}` | TDX's install | it adds the page, and refuses to measure it |
 //! | `{"latency_us": 1000}` | commands | the command, or each page, takes so long; always, unless `times` says how often |
 //! | `"duplicate"`, `"poisoned"` | installs | the page exists, or its memory failed: now, and whenever it is visited again |
 //! | `"not_private"`, `"source_fault"`, `"signal"`, `"no_memory"` | installs | that stops the loop, for once |
 //! | `"stop_short"` | installs | the loop ends before the page, as where a memslot ends |
 //! | `"dead"` | commands | KVM declares the VM dead |
 //! | `"psp_dead"`, `"psp_gone"` | SNP's, but INIT2 | the security processor stops answering, or is none; an install then ends in a dead VM |
-//! | `"no_asid"` | INIT2, TDX INIT_VM | none is free |
+//! | `"no_asid"`, `"no_hkid"` | INIT2, INIT_VM | none is free |
+//! | `"busy"`, `"vcpu_creation_race"` | TDX's install, FINALIZE_VM | the module is busy, or a vCPU is created meanwhile |
 //! | `"context_creation"` | START | ENOTTY, with a status |
 //! | `"copy_back_fault"` | commands | EFAULT, although the command was done |
+//!
+//! A file is its contents, `null` where there is none, or an errno, which opening it gives; a path is shown to `stat` unless the errno
+//! says that there is nothing.
 //!
 //! # Traces
 //!

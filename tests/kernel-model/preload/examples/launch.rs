@@ -1,6 +1,7 @@
 //! An SNP launch by system calls alone, for the tests of the preloaded library: says what each step gave, one `name value` a line.
 //!
 //! `launch` goes through all of it, waits until its standard input ends, and leaves. `launch null` hands the kernel a source of NULL.
+//! `launch look PATH` only says what there is at a path.
 //!
 //! **Invariant:** shares nothing with the model but the numbers of the kernel's headers.
 
@@ -27,6 +28,13 @@ const SNP_VM: u64 = 4;
 
 fn main() -> io::Result<()> {
     let mut out = io::stdout().lock();
+    let mut args = std::env::args().skip(1);
+    if let (Some("look"), Some(path)) = (args.next().as_deref(), args.next()) {
+        let kind = fs::metadata(&path).map(|status| status.file_type().is_char_device());
+        let opened = fs::read_to_string(&path).map_err(|error| error.raw_os_error());
+        let kind = kind.map_err(|error| error.raw_os_error());
+        return writeln!(out, "look {kind:?} {opened:?}");
+    }
     let kvm = OpenOptions::new().read(true).write(true).open("/dev/kvm")?;
     let sev = OpenOptions::new().read(true).write(true).open("/dev/sev")?;
     look(&mut out, &kvm)?;
