@@ -5,6 +5,7 @@
     reason = "a rig that is not as it should be is a failed test"
 )]
 
+mod causes;
 mod faults;
 mod init;
 mod launch;
