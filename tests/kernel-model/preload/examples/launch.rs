@@ -16,6 +16,7 @@ use std::ffi::c_ulong;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileTypeExt;
 
 use self::system::{
     CREATE_VCPU, CREATE_VM, ENCRYPT_OP, FIRST_GFN, PAGE, Source, block_signals, descriptor,
