@@ -9,29 +9,6 @@ use crate::trace::{Note, What};
 use crate::world::World;
 use crate::{Answer, Call, Effect, Errno, Machine, Object, Profile, Script};
 
-/// Not SIGKILL and SIGSTOP, which cannot be, nor the two that glibc keeps for itself, nor what a thread's own fault sends it.
-const MUST_BLOCK: u64 = {
-    let mut mask = u64::MAX;
-    let exempt = [
-        libc::SIGKILL,
-        libc::SIGSTOP,
-        32,
-        33,
-        libc::SIGSEGV,
-        libc::SIGBUS,
-        libc::SIGFPE,
-        libc::SIGILL,
-        libc::SIGTRAP,
-        libc::SIGSYS,
-    ];
-    let mut at = 0;
-    while at < exempt.len() {
-        mask &= !(1 << (exempt[at] - 1));
-        at += 1;
-    }
-    mask
-};
-
 /// What a call has at hand.
 pub struct Cx<'a> {
     /// The caller.
@@ -109,14 +86,6 @@ impl Cx<'_> {
     pub fn is_sev(&self, fd: i32) -> bool {
         let file = self.world.identify(fd);
         file.and_then(|file| self.machine.object(file)) == Some(Object::Sev)
-    }
-
-    /// All signals are blocked that somebody else can send: a pending one ends an install (kernel.md section 10).
-    pub fn require_blocked_signals(&self) {
-        let open = !self.world.blocked_signals() & MUST_BLOCK;
-        if open != 0 {
-            self.violation(&format!("the thread does not block the signals {open:#x}"));
-        }
     }
 
     /// `copy_from_user()` of an array.

@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 pub(crate) use self::file::Punch;
 pub use self::gmem::{Gmem, Page};
 pub(crate) use self::ioctls::{
-    create_guest_memfd, guest_memfd_flags, set_attributes, set_region, supported_attributes,
+    create_guest_memfd, guest_memfd_flags, has_guest_memfd, set_attributes, set_region,
+    supported_attributes,
 };
 pub use self::ranges::Ranges;
 

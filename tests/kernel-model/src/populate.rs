@@ -133,7 +133,8 @@ pub fn populate(
             return Ok(done);
         }
         let source = request.source.map(|addr| Source {
-            addr: addr + done * PAGE,
+            // An address that wraps is one where nothing can be read.
+            addr: addr.wrapping_add(done * PAGE),
             pinned: None,
             faults: target.effect == Some(Effect::SourceFault),
         });

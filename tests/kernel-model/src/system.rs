@@ -56,8 +56,11 @@ fn extension(cx: &mut Cx<'_>, vm_type: Option<VmType>, cap: u64) -> i32 {
     let value = match cap {
         9 | 66 => u64::from(cx.script.max_vcpus), // NR_VCPUS, MAX_VCPUS
         10 => 0x7fff,                             // NR_MEMSLOTS
-        // IRQCHIP, USER_MEMORY, IMMEDIATE_EXIT, SPLIT_IRQCHIP, USER_MEMORY2, GUEST_MEMFD
-        0 | 3 | 136 | 121 | 231 | 234 => 1,
+        // IRQCHIP, USER_MEMORY, IMMEDIATE_EXIT, SPLIT_IRQCHIP, USER_MEMORY2
+        0 | 3 | 136 | 121 | 231 => 1,
+        234 => vm_type
+            .is_none_or(|vm_type| memory::has_guest_memfd(cx, vm_type))
+            .into(),
         233 => match vm_type {
             Some(vm_type) => memory::supported_attributes(vm_type),
             None if confidential() => memory::supported_attributes(VmType::Snp),

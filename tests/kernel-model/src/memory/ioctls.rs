@@ -9,6 +9,9 @@ use crate::world::{FileId, Kind};
 use crate::{Answer, Errno, VmType};
 
 const KVM_MEM_GUEST_MEMFD: u32 = 4;
+/// `KVM_USER_MEM_SLOTS` and `KVM_MEM_MAX_NR_PAGES`.
+const MAX_SLOTS: u32 = 0x7fff;
+const MAX_PAGES: u64 = (1 << 31) - 1;
 const ATTRIBUTE_PRIVATE: u64 = 8;
 pub(crate) const MMAP: u64 = 1;
 const INIT_SHARED: u64 = 2;
@@ -21,6 +24,11 @@ pub(crate) fn guest_memfd_flags(cx: &Cx<'_>, vm_type: VmType) -> u64 {
         // INIT_SHARED is not offered where memory is private by nature.
         (true, VmType::Snp | VmType::Tdx) => MMAP,
     }
+}
+
+/// Such a VM can have a guest_memfd: until 6.16 only where memory is private by nature.
+pub(crate) fn has_guest_memfd(cx: &Cx<'_>, vm_type: VmType) -> bool {
+    cx.profile().has_guest_memfd_flags() || vm_type != VmType::Plain
 }
 
 /// `KVM_CREATE_GUEST_MEMFD`.
@@ -41,7 +49,7 @@ pub(crate) fn create_guest_memfd(
         flags == 0 || vm_type == VmType::Plain,
         "a guest_memfd of a confidential VM has flags (kernel.md 5.1: use 0)",
     );
-    if flags & !guest_memfd_flags(cx, vm_type) != 0 {
+    if !has_guest_memfd(cx, vm_type) || flags & !guest_memfd_flags(cx, vm_type) != 0 {
         return Err(Errno::EINVAL);
     }
     if bytes == 0 || !bytes.is_multiple_of(PAGE) || i64::try_from(bytes).is_err() {
@@ -81,7 +89,7 @@ pub(crate) fn set_region(cx: &mut Cx<'_>, memory: &mut Memory, arg: u64, long: b
     {
         return Err(Errno::EINVAL);
     }
-    if gpa.checked_add(bytes).is_none() || number >= 0x7fff {
+    if gpa.checked_add(bytes).is_none() || bytes / PAGE > MAX_PAGES || number >= MAX_SLOTS {
         return Err(Errno::EINVAL);
     }
     if bytes == 0 {

@@ -52,6 +52,9 @@ pub(super) fn by_default(script: &Script, path: &str) -> Option<File> {
     match path {
         "/dev/kvm" => if_there(true, ""),
         "/dev/sev" => if_there(script.snp, ""),
+        // A directory for real; here something that is there.
+        "/sys/module/kvm_amd" => if_there(script.snp, ""),
+        "/sys/module/kvm_intel" => if_there(script.has_tdx(), ""),
         "/sys/module/kvm_amd/parameters/sev_snp" => if_there(script.snp, "Y\n"),
         "/sys/module/kvm_intel/parameters/tdx" => if_there(script.has_tdx(), "Y\n"),
         "/sys/fs/cgroup/misc.capacity" => if_there(true, &misc(script, 99, 31)),

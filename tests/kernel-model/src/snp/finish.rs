@@ -9,7 +9,7 @@ use crate::cx::Cx;
 use crate::trace::What;
 use crate::vm::Common;
 use crate::wire::{Fields, hex};
-use crate::{Answer, Errno};
+use crate::{Answer, Errno, strict};
 
 /// Where KVM measures every VMSA.
 const VMSA_GPA: u64 = 0xffff_ffff_f000;
@@ -44,7 +44,7 @@ pub(super) fn launch_finish(
         guest.sev_fd.is_none_or(|started| started == command.sev_fd),
         "/dev/sev has another number than at LAUNCH_START",
     );
-    cx.require_blocked_signals();
+    strict::blocked_signals(cx);
     let (block_addr, auth_addr, has_block) = (args.u64(0), args.u64(8), args.u8(16) != 0);
     cx.note.detail = Some(format!(
         "id_block={has_block} auth_key={} vcek_disabled={} host_data={}",

@@ -108,21 +108,13 @@ impl Params {
 
     /// What the kernel would take, or not notice, and a correct launch host never does (kernel.md sections 1.4, 2.5 and 10).
     fn be_strict(&self, cx: &Cx<'_>, memory: &mut Memory, guest: &Snp, sev_fd: i32) {
-        let has_source = self.page_type != ZERO;
         let is_padded = self.fields.is_zero(25, 1) && self.fields.is_zero(28, 36);
         cx.require(
             is_padded,
             "the padding of kvm_sev_snp_launch_update is not zero",
         );
         cx.require(self.bytes != 0, "an update of no bytes");
-        cx.require(
-            !has_source || self.uaddr != 0,
-            "a source of NULL reaches a WARN_ON_ONCE in sev_gmem_post_populate()",
-        );
-        cx.require(
-            !has_source || self.uaddr.is_multiple_of(PAGE),
-            "the source is not page-aligned",
-        );
+        let is_sound = self.page_type != ZERO && strict::sound_source(cx, self.uaddr, self.bytes);
         cx.require(
             self.bytes <= PAGE || !matches!(self.page_type, CPUID | SECRETS),
             "more than one CPUID or SECRETS page in one call",
@@ -135,11 +127,7 @@ impl Params {
             !matches!(guest.context, Context::Measured | Context::Finished),
             "an update after LAUNCH_FINISH",
         );
-        cx.require_blocked_signals();
-        let is_sound = has_source && self.uaddr != 0 && self.uaddr.is_multiple_of(PAGE);
-        if is_sound {
-            strict::locked_source(cx, self.uaddr, self.bytes);
-        }
+        strict::blocked_signals(cx);
         strict::new_pages(cx, memory, self.gfn, self.bytes / PAGE);
         strict::descriptor(cx, memory, self.gfn);
         if self.page_type == CPUID && is_sound {

@@ -138,9 +138,8 @@ mod tests {
         for register in 0..18 {
             let mut vcpu = Vcpu::new(0);
             vcpu.regs[8 * register + 7] ^= 0x80;
-            let changed: Vec<_> = (0..4096)
-                .filter(|at| vmsa(&vcpu, 1)[*at] != plain[*at])
-                .collect();
+            let page = vmsa(&vcpu, 1);
+            let changed: Vec<_> = (0..4096).filter(|at| page[*at] != plain[*at]).collect();
             assert_eq!(changed.len(), 1, "register {register}");
             assert!(seen.insert(changed), "register {register}");
         }

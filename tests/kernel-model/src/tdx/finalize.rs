@@ -7,7 +7,7 @@ use crate::cx::Cx;
 use crate::trace::What;
 use crate::vm::Common;
 use crate::wire::hex;
-use crate::{Answer, Effect, Errno};
+use crate::{Answer, Effect, Errno, strict};
 
 /// Closes the measurement.
 pub(super) fn finalize_vm(
@@ -21,7 +21,7 @@ pub(super) fn finalize_vm(
         td.state != State::Runnable,
         "KVM_TDX_FINALIZE_VM after one that succeeded",
     );
-    cx.require_blocked_signals();
+    strict::blocked_signals(cx);
     if td.state != State::Initialised {
         return Err(Errno::EINVAL);
     }

@@ -112,13 +112,8 @@ impl Region {
     /// What a correct launch host never asks for (kernel.md sections 1.4, 3.3 and 10).
     fn be_strict(&self, cx: &Cx<'_>, vm: &mut Common) {
         cx.require(self.pages != 0, "a region of no pages");
-        cx.require(self.source != 0, "a source of NULL");
-        let is_aligned = self.source.is_multiple_of(PAGE);
-        cx.require(is_aligned, "the source is not page-aligned");
-        cx.require_blocked_signals();
-        if self.source != 0 && is_aligned {
-            strict::locked_source(cx, self.source, self.pages.saturating_mul(PAGE));
-        }
+        strict::blocked_signals(cx);
+        strict::sound_source(cx, self.source, self.pages.saturating_mul(PAGE));
         strict::new_pages(cx, &vm.memory, self.gpa / PAGE, self.pages);
         strict::descriptor(cx, &mut vm.memory, self.gpa / PAGE);
     }

@@ -12,6 +12,8 @@ use crate::world::{FileId, Kind};
 use crate::{Answer, Call, Effect, Errno, snp, tdx};
 
 const KVM_CAP_SPLIT_IRQCHIP: u32 = 121;
+/// `MAX_NR_RESERVED_IOAPIC_PINS`.
+const MAX_RESERVED_PINS: u64 = 4096;
 
 /// A descriptor that a VM's ioctl made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,8 +148,8 @@ fn enable_cap(cx: &mut Cx<'_>, vm: &mut Vm, arg: u64) -> Answer {
         cx.violation(&format!("capability {cap} is none that a launch enables"));
         return Err(Errno::EINVAL);
     }
-    // kvm_vm_ioctl_enable_cap(), arch/x86/kvm/x86.c: 24 pins at most without KVM_CAP_IRQCHIP's own table, once, and before any vCPU.
-    if pins > 4096 {
+    // kvm_vm_ioctl_enable_cap(), arch/x86/kvm/x86.c: once, and before any vCPU.
+    if pins > MAX_RESERVED_PINS {
         return Err(Errno::EINVAL);
     }
     if vm.common.split_irqchip || !vm.common.vcpus.is_empty() {

@@ -2,12 +2,13 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     reason = "a rig that is not as it should be is a failed test"
 )]
 
 mod faults;
 mod launch;
+mod machine;
+mod memory;
 mod process;
 mod rig;
 mod strict;

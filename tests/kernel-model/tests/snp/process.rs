@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use stagepages_kernel_model::world::{FileId, Kind, World};
@@ -27,6 +28,12 @@ pub(crate) struct Process {
     pub(crate) cloexec: Cell<bool>,
     /// Its id.
     pub(crate) pid: Cell<u32>,
+    /// Is done before it waits.
+    pub(crate) on_wait: RefCell<Option<Box<dyn FnOnce()>>>,
+    /// Is told of violations too.
+    pub(crate) heard: RefCell<Option<Sender<String>>>,
+    /// A violation would have ended it.
+    pub(crate) stopped: Cell<bool>,
     /// How long it has waited.
     pub(crate) waited: Cell<Duration>,
 }
@@ -42,6 +49,9 @@ impl Process {
             locks: Cell::new(true),
             cloexec: Cell::new(true),
             pid: Cell::new(1),
+            on_wait: RefCell::default(),
+            heard: RefCell::default(),
+            stopped: Cell::default(),
             waited: Cell::default(),
         }
     }
@@ -137,14 +147,22 @@ impl World for Process {
     }
 
     fn wait(&self, time: Duration) {
+        if let Some(first) = self.on_wait.take() {
+            first();
+        }
         self.waited.set(self.waited.get() + time);
     }
 
     fn tell(&self, what: What) {
+        if let What::Violation { words, .. } = &what
+            && let Some(heard) = &*self.heard.borrow()
+        {
+            heard.send(words.clone()).unwrap();
+        }
         self.told.borrow_mut().push(what);
     }
 
-    fn stop(&self, words: &str) {
-        panic!("stopped: {words}");
+    fn stop(&self, _words: &str) {
+        self.stopped.set(true);
     }
 }

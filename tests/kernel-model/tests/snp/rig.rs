@@ -1,19 +1,21 @@
 //! An SNP launch on a modelled machine.
 
+use std::sync::Arc;
+
 use stagepages_kernel_model::world::{FileId, World};
 use stagepages_kernel_model::{Answer, Machine, Object, Script, Violations};
 
 use crate::process::{BASE, Process};
 
-const CREATE_VM: u64 = 0xae01;
-const CREATE_VCPU: u64 = 0xae41;
-const CREATE_GUEST_MEMFD: u64 = 0xc040_aed4;
-const SET_REGION2: u64 = 0x40a0_ae49;
-const SET_ATTRIBUTES: u64 = 0x4020_aed2;
-const ENCRYPT_OP: u64 = 0xc008_aeba;
+pub(crate) const CREATE_VM: u64 = 0xae01;
+pub(crate) const CREATE_VCPU: u64 = 0xae41;
+pub(crate) const CREATE_GUEST_MEMFD: u64 = 0xc040_aed4;
+pub(crate) const SET_REGION2: u64 = 0x40a0_ae49;
+pub(crate) const SET_ATTRIBUTES: u64 = 0x4020_aed2;
+pub(crate) const ENCRYPT_OP: u64 = 0xc008_aeba;
 
 /// Where arguments and sources lie.
-const ARGS: u64 = BASE;
+pub(crate) const ARGS: u64 = BASE;
 const PARAMS: u64 = BASE + 0x100;
 pub(crate) const SOURCE: u64 = BASE + 0x1000;
 
@@ -23,7 +25,7 @@ pub(crate) const PAGES: u64 = 16;
 
 /// A machine, a process, and a VM of it.
 pub(crate) struct Rig {
-    pub(crate) machine: Machine,
+    pub(crate) machine: Arc<Machine>,
     pub(crate) process: Process,
     pub(crate) vm: Object,
     pub(crate) sev_fd: i32,
@@ -44,7 +46,7 @@ impl Rig {
     /// A VM with memory, where violations are recorded. Not yet a guest.
     pub(crate) fn new(mut script: Script) -> Self {
         script.violations = Violations::Record;
-        let machine = Machine::new(script);
+        let machine = Arc::new(Machine::new(script));
         let process = Process::new();
         let (sev_fd, sev) = process.open();
         machine.register(sev, Object::Sev);
@@ -152,7 +154,7 @@ impl Rig {
     }
 }
 
-fn words(values: &[u64]) -> Vec<u8> {
+pub(crate) fn words(values: &[u64]) -> Vec<u8> {
     values
         .iter()
         .flat_map(|value| value.to_le_bytes())

@@ -4,7 +4,7 @@
 
 use std::ffi::{c_char, c_int, c_uint};
 
-use libc::{S_IFCHR, S_IFREG, mode_t};
+use libc::{S_IFCHR, S_IFMT, S_IFREG, mode_t};
 use stagepages_kernel_model::{Answer, Errno, File, Object};
 
 use super::{Placed, answer, object, placed};
@@ -13,6 +13,9 @@ use crate::{real, state};
 /// 10 is the misc devices' major number; KVM's minor is fixed, SEV's is not.
 const KVM_DEVICE: (c_uint, c_uint) = (10, 232);
 const SEV_DEVICE: (c_uint, c_uint) = (10, 125);
+
+/// The errnos of a path at which there is nothing.
+const NOTHING_THERE: [c_int; 4] = [libc::ENOENT, libc::ENOTDIR, libc::ELOOP, libc::ENAMETOOLONG];
 
 /// What is shown of a file.
 #[derive(Clone, Copy)]
@@ -107,7 +110,7 @@ unsafe extern "C" fn statx(
 #[unsafe(no_mangle)]
 unsafe extern "C" fn access(path: *const c_char, mode: c_int) -> c_int {
     match placed(path) {
-        Some(placed) => answer(look(&placed).map(|_| 0)),
+        Some(placed) => answer(may_open(&placed)),
         // SAFETY: as the caller's call of libc.
         None => unsafe { real::access()(path, mode) },
     }
@@ -116,28 +119,38 @@ unsafe extern "C" fn access(path: *const c_char, mode: c_int) -> c_int {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn faccessat(at: c_int, path: *const c_char, mode: c_int, flags: c_int) -> c_int {
     match placed(path) {
-        Some(placed) => answer(look(&placed).map(|_| 0)),
+        Some(placed) => answer(may_open(&placed)),
         // SAFETY: as the caller's call of libc.
         None => unsafe { real::faccessat()(at, path, mode, flags) },
     }
 }
 
-/// What a path of the model shows. One that cannot be opened is there all the same, unless it is because it is not.
+/// What a path of the model shows. What cannot be opened is there all the same, with no permission for anybody, unless there is nothing.
 fn look(placed: &Placed) -> Answer<Shown> {
-    let device = match placed.path.as_str() {
-        "/dev/kvm" => Some(KVM_DEVICE),
-        "/dev/sev" => Some(SEV_DEVICE),
-        _ => None,
+    let shown = match (&placed.file, placed.path.as_str()) {
+        (File::Absent, _) => return Err(Errno::ENOENT),
+        (File::Errno(refusal), _) if NOTHING_THERE.contains(&refusal.errno) => {
+            return Err(Errno(refusal.errno));
+        }
+        (_, "/dev/kvm") => Shown::device(KVM_DEVICE),
+        (_, "/dev/sev") => Shown::device(SEV_DEVICE),
+        (File::Contents(contents), _) => Shown::file(contents.len()),
+        (File::Errno(_), _) => Shown::file(0),
     };
-    match (&placed.file, device) {
-        (File::Absent, _) => Err(Errno::ENOENT),
-        (File::Errno(refusal), _) => Err(Errno(refusal.errno)),
-        (File::Contents(_), Some(device)) => Ok(Shown::device(device)),
-        (File::Contents(contents), None) => Ok(Shown {
-            mode: S_IFREG | 0o444,
-            device: (0, 0),
-            bytes: i64::try_from(contents.len()).unwrap_or(i64::MAX),
-        }),
+    Ok(match placed.file {
+        File::Errno(_) => Shown {
+            mode: shown.mode & S_IFMT,
+            ..shown
+        },
+        File::Contents(_) | File::Absent => shown,
+    })
+}
+
+/// What `access` says of a path of the model.
+fn may_open(placed: &Placed) -> Answer {
+    match &placed.file {
+        File::Errno(refusal) => Err(Errno(refusal.errno)),
+        File::Contents(_) | File::Absent => look(placed).map(|_| 0),
     }
 }
 
@@ -151,6 +164,14 @@ fn device(fd: c_int) -> Option<Shown> {
 }
 
 impl Shown {
+    fn file(bytes: usize) -> Self {
+        Self {
+            mode: S_IFREG | 0o444,
+            device: (0, 0),
+            bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
+        }
+    }
+
     fn device(device: (c_uint, c_uint)) -> Self {
         Self {
             mode: S_IFCHR | 0o666,

@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 
-use stagepages_kernel_model::{Call, Effect, Fault, Profile, Script, What};
+use stagepages_kernel_model::{Call, Effect, Fault, File, Profile, Script, What};
 
 use crate::program::{Program, page};
 
@@ -162,5 +162,34 @@ fn a_machine_without_snp_has_no_dev_sev() -> io::Result<()> {
     let ended = Program::start(&Script::default(), &[])?.end()?;
     assert_eq!(ended.status.code(), Some(1));
     assert!(ended.stderr.contains("NotFound"), "{}", ended.stderr);
+    Ok(())
+}
+
+#[test]
+fn files_are_as_the_script_says() -> io::Result<()> {
+    let mut script = Script::snp(Profile::V6_18);
+    let (parameter, current) = (
+        "/sys/module/kvm_amd/parameters/sev_snp",
+        "/sys/fs/cgroup/misc.current",
+    );
+    for (path, file) in [
+        ("/dev/sev", File::refused(13)),
+        ("/dev/kvm", File::refused(2)),
+        (parameter, File::Contents("N".into())),
+        (current, File::Absent),
+    ] {
+        script.files.insert(path.into(), file);
+    }
+    for (path, seen) in [
+        ("/dev/sev", "Ok(true) Err(Some(13))"),
+        ("/dev/kvm", "Err(Some(2)) Err(Some(2))"),
+        (parameter, "Ok(false) Ok(\"N\")"),
+        (current, "Err(Some(2)) Err(Some(2))"),
+        ("/dev/null", "Ok(true) Ok(\"\")"),
+    ] {
+        let program = Program::start(&script, &["look", path])?;
+        assert_eq!(program.said("look"), [seen], "{path}");
+        assert!(program.end()?.status.success(), "{path}");
+    }
     Ok(())
 }

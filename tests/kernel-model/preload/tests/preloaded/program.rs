@@ -36,12 +36,21 @@ impl Program {
 
     /// The same with a script as it may be written.
     pub(crate) fn start_with(script: &str, args: &[&str]) -> io::Result<Self> {
+        Self::run("launch", script, args)
+    }
+
+    /// Starts `examples/launch_td.rs`.
+    pub(crate) fn start_td(script: &Script, args: &[&str]) -> io::Result<Self> {
+        Self::run("launch_td", &serde_json::to_string(script)?, args)
+    }
+
+    fn run(example: &str, script: &str, args: &[&str]) -> io::Result<Self> {
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("script.json");
         fs::write(&path, script)?;
         let mut child = Command::new("/bin/sh")
             .args(["-c", WITH_TRACE, "sh"])
-            .arg(profile_directory()?.join("examples/launch"))
+            .arg(profile_directory()?.join("examples").join(example))
             .args(args)
             .env("TRACE", directory.path().join("trace"))
             .env("LIBRARY", library()?)
