@@ -11,6 +11,12 @@ use super::{
     vm,
 };
 
+/// Before Linux 6.18 only types of VM with private memory have it (`kvm_arch_has_private_mem()`, arch/x86/include/asm/kvm_host.h).
+const PLAIN_GUEST_MEMFD: Need = Need {
+    remedy: "run Linux 6.18 or later with CONFIG_KVM_GUEST_MEMFD",
+    ..GUEST_MEMFD
+};
+
 /// Memory that can be mapped and written before the guest runs (`GUEST_MEMFD_FLAG_MMAP`, `GUEST_MEMFD_FLAG_INIT_SHARED`).
 const MAPPABLE: Need = Need {
     cap: Cap::GuestMemfdFlags,
@@ -28,7 +34,7 @@ pub(super) fn look(dev_kvm: &DevKvm) -> Findings {
         let (made, vm) = vm::create(kvm, VmType::Default);
         let asked = vm.as_ref().map_or(Asked::Device(kvm), Asked::Vm);
         checks.push(made);
-        checks.extend([USER_MEMORY2, GUEST_MEMFD, MAPPABLE].map(|need| asked.check(need)));
+        checks.extend([USER_MEMORY2, PLAIN_GUEST_MEMFD, MAPPABLE].map(|need| asked.check(need)));
     }
     checks.into()
 }
