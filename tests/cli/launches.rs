@@ -164,6 +164,24 @@ async fn the_node_says_what_is_missing() {
         assert_eq!(platforms, ["sim", "kvm", "sev-snp", "tdx"]);
         assert!(node["limits"]["max_data_bytes"].as_u64().unwrap() >= PAGE);
         assert_eq!(node["usage"]["draining"], false);
+        let people = stagectl(&bench.daemon, &["node"]).stdout;
+        assert!(
+            people.lines().all(|line| line.chars().count() <= 100),
+            "fits a terminal: {people}"
+        );
+        for it in node["platforms"].as_array().unwrap() {
+            for key in ["sev_snp", "tdx", "capacity"] {
+                assert!(it.get(key).is_some(), "null, never missing: {it}");
+            }
+            let checks = it["checks"].as_array().unwrap();
+            let missing: Vec<_> = checks.iter().filter(|check| check["ok"] == false).collect();
+            assert_eq!(it["available"], missing.is_empty(), "{it}");
+            for check in missing {
+                assert_ne!(check["remedy"], "", "{check}");
+                let subject = check["subject"].as_str().unwrap();
+                assert!(people.contains(&format!("missing  {subject}")), "{people}");
+            }
+        }
     })
     .await;
 }

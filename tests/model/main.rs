@@ -5,6 +5,7 @@
 //! black_box     likewise, those that are about a platform
 //! race          likewise
 //! exactly_once  likewise; on each platform, the profiles taking turns
+//! preflight     GetNodeInfo of machines that lack something
 //! snp_finish    what SNP's firmware alone is given at the end
 //! ```
 //!
@@ -29,6 +30,7 @@
 mod black_box;
 mod conformance;
 mod exactly_once;
+mod preflight;
 mod race;
 mod snp_finish;
 mod subjects;

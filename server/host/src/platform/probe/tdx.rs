@@ -13,7 +13,7 @@ use super::{
     module::{self, Parameter},
     vm::Typed,
 };
-use crate::settings::{CpuidEntry, TdxInfo};
+use crate::settings::TdxInfo;
 
 const ENABLE: &str = "enable TDX in firmware setup, load kvm_intel with tdx=1, and see the kernel's log (tdx) for what it lacks";
 
@@ -77,7 +77,7 @@ fn look_at_kvm(kvm: &Kvm, findings: &mut Findings) {
 fn capabilities(answer: Result<TdxCapabilities, KvmError>) -> (Check, Option<TdxInfo>) {
     match answer {
         Ok(told) => {
-            let info = info(&told);
+            let info = TdxInfo::from(&told);
             let found = format!(
                 "attributes {:#x}, XFAM {:#x}, {} CPUID leaves",
                 info.attributes,
@@ -101,22 +101,6 @@ fn capabilities(answer: Result<TdxCapabilities, KvmError>) -> (Check, Option<Tdx
                 None,
             )
         }
-    }
-}
-
-fn info(told: &TdxCapabilities) -> TdxInfo {
-    let leaf = |entry: stagepages_kvm::CpuidEntry| CpuidEntry {
-        function: entry.function,
-        index: entry.index.unwrap_or(0),
-        eax: entry.leaf.eax,
-        ebx: entry.leaf.ebx,
-        ecx: entry.leaf.ecx,
-        edx: entry.leaf.edx,
-    };
-    TdxInfo {
-        attributes: told.supported_attributes,
-        xfam: told.supported_xfam,
-        cpuid: told.cpuid.entries().map(leaf).collect(),
     }
 }
 
