@@ -50,19 +50,17 @@ fn save(path: &Path, page: &[u8]) -> Result<(), Failure> {
             "compare the versions of client and daemon: `stagectl node`",
         ));
     }
-    let create = || File::create_new(path);
-    create()
+    File::create_new(path)
         .and_then(|mut file| {
             // A file cut short must not be taken for the page.
             file.write_all(page)
                 .inspect_err(|_| drop(fs::remove_file(path)))
         })
         .map_err(|error| {
-            let hint = match error.kind() {
-                io::ErrorKind::AlreadyExists => {
-                    "nothing is overwritten: name a file that does not exist yet"
-                }
-                _ => "name a file in a directory that this user can write to",
+            let hint = if error.kind() == io::ErrorKind::AlreadyExists {
+                "nothing is overwritten: name a file that does not exist yet"
+            } else {
+                "name a file in a directory that this user can write to"
             };
             Failure::new(format!("cannot write {}: {error}", path.display()), hint)
         })
