@@ -61,6 +61,8 @@ async fn a_cpuid_page_that_firmware_would_have_otherwise_is_shown_and_can_be_had
 
             let none = failing_json(bench, &["launch", "rejected-cpuid", "vm"]);
             assert_eq!(none["error"]["reason"], "RESULT_NOT_FOUND");
+            let hint = none["error"]["hint"].as_str().unwrap();
+            assert!(hint.contains("CPUID_REJECTED"), "{hint}");
 
             let refused = stagectl(&bench.daemon, &stage(&submitted));
             assert_eq!(refused.exit, Some(1), "{refused:?}");
