@@ -148,6 +148,15 @@ pub fn parse_size(text: &str) -> Result<u64, ParseError> {
         })
 }
 
+/// A number, decimal or hex with `0x`.
+///
+/// # Errors
+/// Not of that form, or 2^64 and more.
+pub fn parse_number(text: &str) -> Result<u64, ParseError> {
+    number(text)
+        .ok_or_else(|| ParseError::new(text, "a number", "hex (0x30000) or decimal, below 2^64"))
+}
+
 /// Digits only: Rust's own parser would take a sign.
 pub(crate) fn number(text: &str) -> Option<u64> {
     let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
@@ -221,6 +230,15 @@ mod tests {
                 error.contains(&format!("`{text}`")) && error.contains("64M"),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn numbers_are_hex_or_decimal_and_have_no_sign() {
+        assert_eq!(parse_number("0x3_0000"), Ok(0x3_0000));
+        assert_eq!(parse_number("18446744073709551615"), Ok(u64::MAX));
+        for text in ["", "+1", "-1", "30000h", "18446744073709551616"] {
+            assert!(parse_number(text).is_err(), "{text}");
         }
     }
 

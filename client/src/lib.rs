@@ -3,13 +3,16 @@
 //! | module       | one idea                                                                       |
 //! |--------------|--------------------------------------------------------------------------------|
 //! | [`addr`]     | guest-physical addresses, sizes and regions, as people type them                |
+//! | [`cpuid_page`] | what firmware would have otherwise in a CPUID page                            |
 //! | [`endpoint`] | where the daemon listens                                                        |
 //! | [`Client`]   | one method per RPC                                                              |
 //! | [`console`]  | what a guest writes, followed over lost connections                             |
 //! | [`error`]    | a refusal with its stable reason, its metadata, and what to do                  |
 //! | [`reason`]   | the reasons, what each leaves behind, and the way out of each                   |
 //! | [`session`]  | a plan staged however often something is lost on the way, every page counted once |
+//! | [`sev_snp`]  | the guest policy of SEV-SNP, as people type it                                  |
 //! | [`stage`]    | a source of any length, cut into single calls, none of them tried twice           |
+//! | [`tdx`]      | CPUID leaves of TDX, as people type them                                        |
 //! | [`vcpu`]     | how a vCPU begins, as people type it                                            |
 //! | [`words`]    | the API's enum values as words                                                  |
 //!
@@ -34,17 +37,20 @@ pub mod addr;
 mod client;
 mod connect;
 pub mod console;
+pub mod cpuid_page;
 pub mod endpoint;
 pub mod error;
 mod launch_ref;
 mod plain;
 pub mod reason;
 pub mod session;
+pub mod sev_snp;
 pub mod stage;
+pub mod tdx;
 pub mod vcpu;
 pub mod words;
 
-pub use client::{CallName, Client, InstalledPages, Watch};
+pub use client::{CallName, Client, FinishArgs, InstalledPages, Watch};
 pub use connect::ConnectError;
 pub use endpoint::Endpoint;
 pub use error::StagepagesError;

@@ -65,9 +65,9 @@ reasons! {
     /// The platform or this daemon cannot do that.
     UNSUPPORTED_OPERATION => "see what this daemon and its platforms can do with `stagectl node`";
     /// The firmware refused the CPUID page.
-    CPUID_REJECTED => "correct the CPUID page for this machine; if the launch is ABORTED, create a new one";
+    CPUID_REJECTED => "see all of it with `stagectl launch rejected-cpuid LAUNCH`, and stage a page that the guest's owner approves; if the launch is ABORTED, create a new one";
     /// The firmware refused a page or a step.
-    FIRMWARE_REFUSED => "look the firmware status up in the platform's specification; if the launch is ABORTED, create a new one";
+    FIRMWARE_REFUSED => "do what the error says of this firmware status; if the launch is ABORTED, create a new one";
     /// The kernel refused, and the launch is over.
     KERNEL_REFUSED => "the launch is ABORTED: see its cause with `stagectl launch get LAUNCH` and create a new one";
     /// The launch host died, and all its pages are gone.

@@ -4,6 +4,7 @@
 //! INDEX=reset                     as the architecture resets it
 //! INDEX=real:CS:IP[:SP]           16-bit real mode
 //! INDEX=long:RIP:CR3[:RSP]        64-bit mode with the page tables at CR3
+//! INDEX=tdx:RCX                   as the TDX module resets it, with this in RCX
 //! ```
 //!
 //! `real` and `long` may be followed by other general registers: `0=long:0x100000:0x1000,rsi=0x7000`. Numbers are hex with `0x`, or decimal.
@@ -16,7 +17,7 @@ use stagepages_proto::v1::{self, GeneralRegisters, vcpu_state::State};
 
 use crate::addr::{ParseError, number};
 
-const FORM: &str = "INDEX=reset, INDEX=real:CS:IP[:SP] or INDEX=long:RIP:CR3[:RSP], the last two with ,REGISTER=VALUE as wanted; numbers in hex (0x1000) or decimal";
+const FORM: &str = "INDEX=reset, INDEX=tdx:RCX, INDEX=real:CS:IP[:SP] or INDEX=long:RIP:CR3[:RSP], the last two with ,REGISTER=VALUE as wanted; numbers in hex (0x1000) or decimal";
 
 /// One vCPU and how it begins.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +55,10 @@ impl FromStr for Vcpu {
 fn state_of(text: &str) -> Option<State> {
     if text == "reset" {
         return Some(State::Reset(v1::VcpuReset {}));
+    }
+    if let Some(rcx) = text.strip_prefix("tdx:") {
+        let rcx = number(rcx)?;
+        return Some(State::Tdx(v1::TdxVcpuState { rcx }));
     }
     let (place, registers) = text.split_once(',').unwrap_or((text, ""));
     let general = general_of(registers)?;
@@ -173,6 +178,8 @@ mod tests {
             "1=real:0x0:0x1000",
             "2=real:0xf000:0xfff0:0x8000",
             "0=long:0x100000:0x1000",
+            "1=tdx:0x0",
+            "0=tdx:0x809000",
             "63=long:0xffffffff80000000:0x1000:0x9000,rsi=0x7000,r15=0x1",
         ] {
             assert_eq!(text.parse::<Vcpu>().unwrap().to_string(), text);
@@ -222,6 +229,10 @@ mod tests {
             "0=long:0:0,rax=1,rax=2",
             "0=reset,rax=1",
             "0=wide:0:0",
+            "0=tdx",
+            "0=tdx:",
+            "0=tdx:1:2",
+            "0=tdx:1,rcx=2",
         ] {
             let error = text.parse::<Vcpu>().unwrap_err().to_string();
             assert!(

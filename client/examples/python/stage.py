@@ -23,7 +23,7 @@ def stubs():
     """Compiles the project's own protos; google/rpc/status.proto comes with googleapis-common-protos, and must not be made twice."""
     out = tempfile.mkdtemp(prefix="stagepages-")
     well_known = pathlib.Path(grpc_tools.protoc.__file__).parent / "_proto"
-    files = [f"stagepages/v1/{name}.proto" for name in ("guest", "launch", "vcpu")]
+    files = [f"stagepages/v1/{name}.proto" for name in ("guest", "launch", "sev_snp", "tdx", "vcpu")]
     args = ["protoc", f"-I{PROTO}", f"-I{well_known}", f"--python_out={out}", f"--grpc_python_out={out}", *files]
     assert grpc_tools.protoc.main(args) == 0, "protoc failed"
     sys.path.insert(0, out)

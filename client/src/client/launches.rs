@@ -2,7 +2,6 @@
 //!
 //! **Invariant:** a uid in the [`LaunchRef`] is sent with every call, so that none hits a later launch of the same name.
 
-use bytes::Bytes;
 use stagepages_proto::v1;
 
 use super::Client;
@@ -88,31 +87,6 @@ impl Client {
             .verify_launch(request)
             .await?
             .into_inner())
-    }
-
-    /// Ends staging, if the launch digest is the expected one. An empty digest asks for no check.
-    ///
-    /// # Errors
-    /// DIGEST_MISMATCH (nothing changed), INVALID_LAUNCH, LAUNCH_NOT_FOUND, WRONG_STATE; KERNEL_REFUSED and FIRMWARE_REFUSED abort the launch.
-    pub async fn finish_launch(
-        &self,
-        launch: &LaunchRef,
-        expected_launch_digest: Bytes,
-    ) -> Result<v1::Launch, StagepagesError> {
-        let request = self.request(v1::FinishLaunchRequest {
-            name: launch.name().into(),
-            uid: launch.uid().into(),
-            expected_launch_digest,
-            sev_snp: None,
-        });
-        present(
-            self.launches
-                .clone()
-                .finish_launch(request)
-                .await?
-                .into_inner()
-                .launch,
-        )
     }
 
     /// Begins the launch's lease anew.

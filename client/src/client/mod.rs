@@ -12,12 +12,14 @@ use tonic::{Request, transport::Channel};
 
 use crate::{ConnectError, Endpoint, StagepagesError, connect::connect};
 
+mod finish;
 mod guest;
 mod launches;
 mod lists;
 mod results;
 mod watch;
 
+pub use finish::FinishArgs;
 pub use lists::InstalledPages;
 pub use results::CallName;
 pub use watch::Watch;

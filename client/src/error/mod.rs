@@ -133,6 +133,13 @@ impl StagepagesError {
         self.get("identical_pages")?.parse().ok()
     }
 
+    /// CPUID_REJECTED: the first entries that firmware would have otherwise, in the daemon's words; how many differ in all is
+    /// `cpuid_differences` in the metadata.
+    pub fn cpuid_differences(&self) -> impl Iterator<Item = &str> {
+        let keys = (1_u32..).map(|nth| format!("cpuid_difference_{nth}"));
+        keys.map_while(|key| self.get(&key))
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn remedy(&self) -> &'static str {
@@ -310,6 +317,22 @@ mod tests {
                 "{code}"
             );
         }
+    }
+
+    #[test]
+    fn entries_that_firmware_would_have_otherwise_come_in_their_order() {
+        let error = refusal(
+            Code::FailedPrecondition,
+            reason::CPUID_REJECTED,
+            DOMAIN,
+            &[
+                ("cpuid_differences", "12"),
+                ("cpuid_difference_2", "entry 4"),
+                ("cpuid_difference_1", "entry 3"),
+                ("cpuid_difference_4", "behind a gap"),
+            ],
+        );
+        assert!(error.cpuid_differences().eq(["entry 3", "entry 4"]));
     }
 
     #[test]

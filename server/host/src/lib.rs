@@ -10,7 +10,7 @@
 //!                                             └── ledger · digest · vcpu (what states may hold)              └── console
 //! ```
 //!
-//! [`platform`] has the two that are built in, `sim` and `kvm`; [`guest`] what runs a guest on `kvm`. A VMM brings its own.
+//! [`platform`] has those that are built in; [`guest`] what runs a guest on `kvm`, the only one of them that does. A VMM brings its own.
 //!
 //! # How a VMM becomes the launch host of its own VM
 //!

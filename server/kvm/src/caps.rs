@@ -41,6 +41,20 @@ impl Cap {
             Self::GuestMemfdFlags => abi::KVM_CAP_GUEST_MEMFD_FLAGS,
         }
     }
+
+    /// The kernel's name for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NrMemslots => "KVM_CAP_NR_MEMSLOTS",
+            Self::MaxVcpus => "KVM_CAP_MAX_VCPUS",
+            Self::SplitIrqchip => "KVM_CAP_SPLIT_IRQCHIP",
+            Self::UserMemory2 => "KVM_CAP_USER_MEMORY2",
+            Self::MemoryAttributes => "KVM_CAP_MEMORY_ATTRIBUTES",
+            Self::GuestMemfd => "KVM_CAP_GUEST_MEMFD",
+            Self::VmTypes => "KVM_CAP_VM_TYPES",
+            Self::GuestMemfdFlags => "KVM_CAP_GUEST_MEMFD_FLAGS",
+        }
+    }
 }
 
 /// A type of VM on x86. SEV and SEV-ES are missing: they have no guest_memfd.

@@ -64,8 +64,13 @@ impl Failure {
             .iter()
             .map(|it| format!("  {}: {}\n", it.subject, it.description))
             .collect();
+        let more: String = details
+            .more
+            .iter()
+            .map(|it| format!("  {}\n", plain(it)))
+            .collect();
         format!(
-            "error: {}\n{violations}hint: {}\n",
+            "error: {}\n{violations}{more}hint: {}\n",
             plain(&details.what),
             plain(&details.hint)
         )
@@ -160,6 +165,30 @@ mod tests {
         assert_eq!(json["error"]["code"], "INVALID_ARGUMENT");
         assert_eq!(json["error"]["metadata"]["launch"], "launches/vm-1");
         assert_eq!(json["error"]["violations"][0]["subject"], "spec.regions[1]");
+    }
+
+    #[test]
+    fn a_rejected_cpuid_page_shows_the_entries_that_differ_and_where_to_see_them_all() {
+        let entry = "entry 1, leaf 0xd.0x0: ebx 0x988, firmware would have 0x240;";
+        let details = ErrorDetails::with_error_info(
+            reason::CPUID_REJECTED,
+            DOMAIN,
+            [("cpuid_difference_1".to_owned(), entry.to_owned())],
+        );
+        let status = Status::with_error_details(
+            Code::FailedPrecondition,
+            "CPUID_REJECTED: 1 entry differs",
+            details,
+        );
+        let failure = Failure::from(StagepagesError::from(status));
+        let text = failure.text();
+        let line = "\n  entry 1, leaf 0xd.0x0: ebx 0x988, firmware would have 0x240\nhint: ";
+        assert!(
+            text.contains(line) && text.contains("stagectl launch rejected-cpuid"),
+            "{text}"
+        );
+        let json = serde_json::to_value(&failure.document).unwrap();
+        assert_eq!(json["error"]["metadata"]["cpuid_difference_1"], entry);
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod failure;
 mod json;
 mod output;
 mod table;
+mod wrap;
 
 use cli::Cli;
 

@@ -2,9 +2,10 @@
 
 use super::{
     AbortCause, AbortReason, Aborted, Finished, Launch, Open, Reason, Refusal, judge::refused,
+    retry::Retry,
 };
 use crate::{
-    platform::Finish,
+    platform::{Finish, Platform, Stop},
     settings::{FinishArgs, wrong},
 };
 
@@ -22,7 +23,7 @@ impl Open {
         if let Err(refusal) = checked {
             return (Launch::Open(self), Err(refusal));
         }
-        match self.platform.finish(&finish) {
+        match ask(self.platform.as_mut(), &finish) {
             Ok(()) => (
                 Launch::Finished(Finished {
                     open: self,
@@ -83,6 +84,114 @@ impl Open {
     }
 }
 
+/// Has the platform end staging, and asks again as long as the kernel wants that, a bounded number of times.
+fn ask(platform: &mut dyn Platform, finish: &Finish<'_>) -> Result<(), Stop> {
+    let mut retry = Retry::default();
+    loop {
+        let stop = match platform.finish(finish) {
+            Err(stop @ Stop::Again(_)) => stop,
+            ended => return ended,
+        };
+        match retry.next() {
+            Some(pause) => std::thread::sleep(pause),
+            None => return Err(stop),
+        }
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    };
+
+    use stagepages_kvm::{Gfn, GfnRange, KvmError};
+
+    use super::*;
+    use crate::{
+        launch::{State, StopFlag, tests::launch},
+        platform::{Chunk, Contents, Installed, PlatformKind},
+        vcpu::CpuModel,
+    };
+
+    /// A platform whose end is in the way of others so many times.
+    #[derive(Debug)]
+    struct Busy {
+        left: u32,
+        asked: Arc<AtomicU32>,
+    }
+
+    impl Platform for Busy {
+        fn kind(&self) -> PlatformKind {
+            PlatformKind::Tdx
+        }
+
+        fn install(&mut self, chunk: &Chunk<'_>) -> Installed<'_> {
+            Installed {
+                pages: chunk.range.pages(),
+                contents: Contents::Unknown,
+                stop: None,
+            }
+        }
+
+        fn cpu(&self) -> CpuModel {
+            CpuModel::generous()
+        }
+
+        fn finish(&mut self, _finish: &Finish<'_>) -> Result<(), Stop> {
+            self.asked.fetch_add(1, Relaxed);
+            match self.left.checked_sub(1) {
+                None => Ok(()),
+                Some(left) => {
+                    self.left = left;
+                    let errno = nix::errno::Errno::EBUSY as i32;
+                    Err(Stop::Again(KvmError::from_errno(
+                        "KVM_TDX_FINALIZE_VM",
+                        errno,
+                    )))
+                }
+            }
+        }
+
+        fn existing(&self, _range: GfnRange, _out: &mut [u8]) -> Result<(), KvmError> {
+            Ok(())
+        }
+
+        fn page(&self, _gfn: Gfn) -> Option<&[u8]> {
+            None
+        }
+    }
+
+    fn finished(left: u32) -> (Launch, Result<(), Refusal>, u32) {
+        let asked = Arc::new(AtomicU32::new(0));
+        let busy = Busy {
+            left,
+            asked: Arc::clone(&asked),
+        };
+        let launch = launch(|_| Box::new(busy), StopFlag::default());
+        let (launch, answer) = launch.finish(&FinishArgs::default());
+        (launch, answer, asked.load(Relaxed))
+    }
+
+    #[test]
+    fn a_busy_end_is_asked_again() {
+        let (launch, answer, asked) = finished(3);
+        assert_eq!((answer, asked), (Ok(()), 4));
+        assert_eq!(launch.snapshot().state, State::Finished);
+    }
+
+    #[test]
+    fn an_end_that_stays_busy_ends_the_launch_after_a_bounded_number_of_tries() {
+        let (launch, answer, asked) = finished(u32::MAX);
+        let refusal = answer.unwrap_err();
+        assert_eq!((refusal.reason, asked), (Reason::KernelRefused, 11));
+        assert_eq!(refusal.errno, Some(nix::errno::Errno::EBUSY as i32));
+        assert!(refusal.message.contains("every retry"), "{refusal:?}");
+        assert_eq!(launch.snapshot().state, State::Aborted);
+    }
 }

@@ -110,7 +110,11 @@ pub(super) fn refused(stop: Stop) -> Refusal {
             let message = format!("{}; {OVER}", unreported(&error, &known));
             Refusal::new(Reason::KernelRefused, message).kernel(&error)
         }
-        Stop::Again(error) | Stop::CpuidRejected { error, .. } => {
+        Stop::Again(error) => {
+            let message = format!("{error}, again after every retry; {OVER}");
+            Refusal::new(Reason::KernelRefused, message).kernel(&error)
+        }
+        Stop::CpuidRejected { error, .. } => {
             let message = format!("{error}; {OVER}");
             Refusal::new(Reason::KernelRefused, message).kernel(&error)
         }

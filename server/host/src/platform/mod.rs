@@ -15,6 +15,7 @@ mod probe;
 pub(crate) mod refused;
 mod sev_snp;
 mod sim;
+mod tdx;
 mod vcpus;
 
 use std::{fmt, fs::File, io};
@@ -35,6 +36,7 @@ pub use memory::Memory;
 pub use probe::{Capacity, Check, Facts, Report, probe};
 pub use sev_snp::SnpPlatform;
 pub use sim::{Effect, Fault, SimPlatform, SimScript};
+pub use tdx::TdxPlatform;
 
 /// Where the bytes of a chunk come from.
 #[derive(Debug, Clone, Copy)]
@@ -194,10 +196,11 @@ pub trait Platform: fmt::Debug + Send {
         Ok(())
     }
 
-    /// Ends installation, and makes the vCPUs that are not there yet: one for each state. An error leaves the launch unusable.
+    /// Ends installation, and makes the vCPUs that are not there yet: one for each state. An error leaves the launch unusable, unless it is
+    /// [`Stop::Again`]: then it is called again, a bounded number of times.
     ///
     /// # Errors
-    /// [`Stop::Firmware`] or [`Stop::Kernel`].
+    /// [`Stop::Firmware`], [`Stop::Kernel`] or [`Stop::Again`].
     fn finish(&mut self, finish: &Finish<'_>) -> Result<(), Stop>;
 
     /// Whether [`start`](Self::start) is worth a try.

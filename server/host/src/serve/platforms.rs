@@ -6,9 +6,9 @@ use crate::{
     launch::{Reason, Refusal},
     platform::{
         Firmware, KvmPlatform, Memory, Platform, PlatformKind, Report, SimPlatform, SimScript,
-        SnpPlatform, probe, refused::no_room,
+        SnpPlatform, TdxPlatform, probe, refused::no_room,
     },
-    settings::{Settings, SnpSettings},
+    settings::{Settings, SnpSettings, TdxSettings},
 };
 
 /// Name of the simulated firmware's time line in the runtime directory.
@@ -95,11 +95,14 @@ impl Platforms for Builtin {
                 };
                 Box::new(SnpPlatform::new(spec.memory, &settings)?)
             }
-            kind @ PlatformKind::Tdx => {
-                return Err(Refusal::new(
-                    Reason::PlatformUnavailable,
-                    format!("this version cannot stage on {kind}"),
-                ));
+            PlatformKind::Tdx => {
+                let settings = match spec.settings {
+                    Settings::Tdx(settings) => settings,
+                    Settings::Default | Settings::Sim(_) | Settings::SevSnp(_) => {
+                        TdxSettings::default()
+                    }
+                };
+                Box::new(TdxPlatform::new(spec.memory, spec.vcpus, &settings)?)
             }
         })
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  protocol::SevSnp ──SnpSettings::new──▶ SnpSettings ──check(&SnpInfo)──▶ Ok, or InvalidLaunch with the field
-//!  protocol::Tdx    ──TdxSettings::new──▶ TdxSettings ──choose(&TdxInfo)─▶ everything INIT_VM takes, or InvalidLaunch with the field
+//!  protocol::Tdx    ──TdxSettings::new──▶ TdxSettings ──choose(&TdxCapabilities)─▶ everything INIT_VM takes, or InvalidLaunch with the field
 //!  protocol::Finish ──FinishArgs::new───▶ FinishArgs
 //! ```
 //!

@@ -99,6 +99,13 @@ impl CpuidTable {
             .map_or(36, |leaf| leaf.eax & 0xff)
     }
 
+    /// How many bits a guest-physical address has where that is fewer or more than the processor has (leaf 0x80000008, EAX bits 23 to 16):
+    /// 0 where it is the same, `None` if the table lacks the leaf. On TDX the width that the launch chose.
+    pub fn guest_physical_bits(&self) -> Option<u8> {
+        let [_, _, bits, _] = self.leaf(ADDRESS_SIZES, 0)?.eax.to_le_bytes();
+        Some(bits)
+    }
+
     /// How many bits a linear address can have: 57 with five-level paging, which CR4.LA57 has to turn on; 48 where the processor does
     /// not say.
     pub fn linear_address_bits(&self) -> u32 {
@@ -156,7 +163,9 @@ mod tests {
     fn addresses_are_as_wide_as_the_processor_says() {
         assert_eq!(table().physical_address_bits(), 0x30);
         assert_eq!(table().linear_address_bits(), 0x39);
+        assert_eq!(table().guest_physical_bits(), Some(0x30));
         let silent = CpuidTable::from_abi(&[]);
+        assert_eq!(silent.guest_physical_bits(), None);
         assert_eq!(
             (silent.physical_address_bits(), silent.linear_address_bits()),
             (36, 48)

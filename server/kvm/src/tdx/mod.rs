@@ -16,7 +16,7 @@ mod vcpu;
 
 use std::ptr;
 
-use kvm_bindings::kvm_cpuid_entry2;
+use kvm_bindings::{KVM_CPUID_FLAG_SIGNIFCANT_INDEX, kvm_cpuid_entry2};
 
 use crate::abi::tdx::{
     Capabilities, Cpuid2, InitVm, KVM_TDX_CAPABILITIES, KVM_TDX_FINALIZE_VM, KVM_TDX_INIT_VM,
@@ -45,7 +45,7 @@ pub struct TdxCapabilities {
     pub supported_attributes: u64,
     /// The bits that [`TdxInit::xfam`] may have.
     pub supported_xfam: u64,
-    /// The CPUID leaves that [`TdxInit::cpuid`] may have, each with the bits that can be chosen.
+    /// The CPUID leaves that [`TdxInit::cpuid`] may have, each with the bits that can be chosen. All have an index, 0 where the leaf has none.
     pub cpuid: CpuidTable,
 }
 
@@ -100,7 +100,7 @@ impl Vm {
         Ok(TdxCapabilities {
             supported_attributes: data.supported_attrs,
             supported_xfam: data.supported_xfam,
-            cpuid: CpuidTable::from_abi(entries),
+            cpuid: configurable(entries),
         })
     }
 
@@ -142,5 +142,69 @@ impl Vm {
     pub fn tdx_finalize_vm(&self) -> Result<(), KvmError> {
         // SAFETY: this command takes no data and touches none.
         unsafe { encrypt::tdx(self.fd(), FINALIZE_VM, 0, 0) }
+    }
+}
+
+/// The leaves of `KVM_TDX_CAPABILITIES`, each with its index.
+///
+/// KVM fills in no flags, so it does not say of any index whether it matters (`td_init_cpuid_entry2()`, `arch/x86/kvm/vmx/tdx.c`, Linux 6.16).
+/// Taken as it comes, leaf 7.1 would be one without an index, and answer for 7.0. That every index counts is right for both kinds of leaf:
+/// the module's mark for none is made 0 there, and the leaves of `KVM_TDX_INIT_VM` are looked up by function and index
+/// (`setup_tdparams_cpuids()`).
+fn configurable(entries: &[kvm_cpuid_entry2]) -> CpuidTable {
+    let indexed: Vec<_> = entries
+        .iter()
+        .map(|entry| kvm_cpuid_entry2 {
+            flags: KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+            padding: [0; 3],
+            ..*entry
+        })
+        .collect();
+    CpuidTable::from_abi(&indexed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_leaf_that_can_be_chosen_keeps_its_index() {
+        let entry = |function, index, eax| kvm_cpuid_entry2 {
+            function,
+            index,
+            eax,
+            padding: [7; 3],
+            ..Default::default()
+        };
+        let table = configurable(&[
+            entry(7, 0, 0xa),
+            entry(7, 1, 0xb),
+            entry(0x8000_0008, 0, 0xc),
+        ]);
+        let leaves: Vec<_> = table
+            .entries()
+            .map(|entry| (entry.function, entry.index, entry.leaf.eax))
+            .collect();
+        assert_eq!(
+            leaves,
+            [
+                (7, Some(0), 0xa),
+                (7, Some(1), 0xb),
+                (0x8000_0008, Some(0), 0xc)
+            ]
+        );
+        assert!(table.as_abi().iter().all(|entry| entry.padding == [0; 3]));
+        // What KVM supports has no index for the last: it is found all the same.
+        let supported = CpuidTable::from_abi(&[
+            kvm_cpuid_entry2 {
+                flags: KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+                ..entry(7, 1, 0xff)
+            },
+            entry(0x8000_0008, 0, 0xff),
+        ]);
+        let chosen = supported.masked_by(&table);
+        assert_eq!(chosen.leaf(7, 0), None);
+        assert_eq!(chosen.leaf(7, 1).map(|leaf| leaf.eax), Some(0xb));
+        assert_eq!(chosen.leaf(0x8000_0008, 0).map(|leaf| leaf.eax), Some(0xc));
     }
 }

@@ -3,7 +3,7 @@
 //! **Invariant:** the launch digest is checked before the platform's own finish, so a wrong one costs nothing.
 
 use bytes::Bytes;
-use stagepages_client::v1::LaunchState;
+use stagepages_client::{FinishArgs, v1::LaunchState};
 
 use super::ledger::hex;
 use crate::demo::{
@@ -27,7 +27,12 @@ pub(in crate::demo) async fn finish(story: &mut Story<'_, '_>) -> anyhow::Result
     } else {
         NO_DIGEST
     };
-    refusal.promised(story.client.finish_launch(&story.launch, wrong).await)?;
+    refusal.promised(
+        story
+            .client
+            .finish_launch(&story.launch, FinishArgs::expecting(wrong))
+            .await,
+    )?;
     let launch = story.client.get_launch(&story.launch).await?;
     promised(
         "the launch's state after the refusal",
@@ -36,7 +41,7 @@ pub(in crate::demo) async fn finish(story: &mut Story<'_, '_>) -> anyhow::Result
     )?;
     let launch = story
         .client
-        .finish_launch(&story.launch, digest.clone())
+        .finish_launch(&story.launch, FinishArgs::expecting(digest.clone()))
         .await?;
     promised("the launch's state", launch.state(), LaunchState::Finished)?;
     promised("the launch digest", &launch.launch_digest, &digest)?;

@@ -5,7 +5,7 @@
 use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
 use stagepages_client::{
-    LaunchRef,
+    FinishArgs, LaunchRef,
     console::{Console, Event},
     session::RetryPolicy,
     v1::{ConsolePort, Launch, LaunchSpec, LaunchState, StopReason},
@@ -63,7 +63,7 @@ async fn finished(story: &Story<'_, '_>, image: Bytes) -> anyhow::Result<Launch>
     let asked = pages(&image);
     let answer = client.stage_pages(extent(&name, IMAGE, image)).await?;
     promised("the count of the guest", answer.installed_pages, asked)?;
-    Ok(client.finish_launch(&name, Bytes::new()).await?)
+    Ok(client.finish_launch(&name, FinishArgs::default()).await?)
 }
 
 /// StartLaunch, AttachConsole, and WatchLaunch to the end.

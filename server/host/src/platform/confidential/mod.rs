@@ -24,9 +24,13 @@ pub(super) fn is_dead(vm: &Vm) -> bool {
         .is_err_and(|error| error.errno() == Some(libc_eio()))
 }
 
-/// Whether the kernel says that asking again may help.
+/// Whether the kernel says that asking again may help. Never where what it wrote back cannot be, whatever the errno: it is not known then which page
+/// would be the next.
 pub(super) fn asks_again(error: &KvmError) -> bool {
     use std::io::ErrorKind::{Interrupted, ResourceBusy, WouldBlock};
+    if matches!(error, KvmError::WroteBack { .. }) {
+        return false;
+    }
     error.errno().is_some_and(|errno| {
         let kind = std::io::Error::from_raw_os_error(errno).kind();
         matches!(kind, Interrupted | ResourceBusy | WouldBlock)
@@ -44,4 +48,33 @@ pub(super) fn nothing<'a>(stop: Stop) -> Installed<'a> {
 
 fn libc_eio() -> i32 {
     nix::errno::Errno::EIO as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_in_doubt_is_asked_again() {
+        for (errno, again) in [
+            (Errno::EINTR, true),
+            (Errno::EAGAIN, true),
+            (Errno::EBUSY, true),
+            (Errno::EIO, false),
+            (Errno::EEXIST, false),
+            (Errno::ENOMEM, false),
+        ] {
+            let error = KvmError::from_errno("op", errno as i32);
+            assert_eq!(asks_again(&error), again, "{errno}");
+            let in_doubt = KvmError::WroteBack {
+                op: "op",
+                field: "gpa",
+                value: 1,
+                cause: Some(Box::new(error)),
+            };
+            assert!(!asks_again(&in_doubt), "{errno}");
+        }
+    }
 }

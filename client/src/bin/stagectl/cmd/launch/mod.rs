@@ -14,6 +14,7 @@ mod finish;
 mod get;
 mod list;
 mod pages;
+mod rejected_cpuid;
 mod renew;
 mod result;
 mod set_vcpu;
@@ -56,6 +57,8 @@ pub(crate) enum LaunchCommand {
     Delete(delete::Delete),
     /// Show which pages are installed.
     Pages(pages::Pages),
+    /// Show what firmware would have otherwise in the CPUID page that it refused last.
+    RejectedCpuid(rejected_cpuid::RejectedCpuid),
 }
 
 impl LaunchCommand {
@@ -77,6 +80,7 @@ impl LaunchCommand {
             Self::Abort(command) => command.run(context).await,
             Self::Delete(command) => command.run(context).await,
             Self::Pages(command) => command.run(context).await,
+            Self::RejectedCpuid(command) => command.run(context).await,
         }
     }
 }

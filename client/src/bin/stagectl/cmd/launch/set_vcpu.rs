@@ -12,9 +12,9 @@ use crate::{args::Target, cli::Context, failure::Failure};
 pub(crate) struct SetVcpu {
     #[command(flatten)]
     target: Target,
-    /// The vCPU and its state: `0=reset`, `0=real:CS:IP[:SP]` or `0=long:RIP:CR3[:RSP]`.
+    /// The vCPU and its state: `0=reset`, `0=tdx:RCX`, `0=real:CS:IP[:SP]` or `0=long:RIP:CR3[:RSP]`.
     ///
-    /// The last two take other general registers behind a comma: 0=long:0x100000:0x1000,rsi=0x7000. Numbers are hex with 0x, or decimal.
+    /// tdx takes the first two alone, and only before its first page. The last two take other general registers behind a comma: 0=long:0x100000:0x1000,rsi=0x7000. Numbers are hex with 0x, or decimal.
     #[arg(value_name = "INDEX=STATE")]
     state: Vcpu,
 }
