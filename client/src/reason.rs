@@ -75,7 +75,7 @@ reasons! {
     /// AbortLaunch ended the call's extent between two chunks.
     ABORTED_DURING_CALL => "somebody aborted this launch; create a new one";
     /// The machine or the daemon has no room for it.
-    NO_CAPACITY => "free memory by aborting and deleting launches, or ask for less: `stagectl node` shows the limits";
+    NO_CAPACITY => "end launches or guests that hold what is lacking, or ask for less: `stagectl node` shows the limits, and how many confidential guests there is room for";
     /// Too many calls wait for the launch.
     QUEUE_FULL => "try again in a moment; nothing was installed by this call";
     /// The daemon is shutting down.

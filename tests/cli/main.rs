@@ -8,6 +8,7 @@
     reason = "helpers of tests: a panic is a failing assertion"
 )]
 
+mod confidential;
 mod failures;
 mod launches;
 mod stagectl;

@@ -11,10 +11,8 @@ const PROFILES: [&str; 4] = ["6.11", "6.18", "6.19", "7.1"];
 
 /// The profiles that have `platform`: Linux 6.11 knows nothing of TDX yet, and what the product says then is a case of `black_box::node`.
 fn profiles(platform: Platform) -> &'static [&'static str] {
-    match platform {
-        Platform::Tdx => &PROFILES[1..],
-        _ => &PROFILES,
-    }
+    let first = usize::from(platform == Platform::Tdx);
+    &PROFILES[first..]
 }
 
 /// How a case comes to its profiles.

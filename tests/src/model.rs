@@ -63,7 +63,10 @@ pub struct Trace(Vec<Value>);
 
 impl Trace {
     pub(crate) fn read(dir: &Path) -> Self {
-        let text = std::fs::read_to_string(trace_path(dir)).unwrap_or_default();
+        Self::parse(&std::fs::read_to_string(trace_path(dir)).unwrap_or_default())
+    }
+
+    fn parse(text: &str) -> Self {
         // A process that is killed while it writes leaves half a line.
         let event = |line: &str| serde_json::from_str(line).ok();
         Self(text.lines().filter_map(event).collect())
@@ -75,18 +78,19 @@ impl Trace {
         &self.0
     }
 
+    /// What some process did that no launch host must ever do.
+    fn violations(&self) -> Vec<String> {
+        let broken = self.0.iter().filter(|event| event["t"] == "violation");
+        broken.map(ToString::to_string).collect()
+    }
+
     /// Asserts that no process did what no launch host must ever do.
     ///
     /// # Panics
-    /// If one did.
+    /// If one did, or if none did anything.
     pub fn assert_clean(&self) {
-        let broken = self.0.iter().filter(|event| event["t"] == "violation");
-        let broken: Vec<_> = broken.map(ToString::to_string).collect();
-        assert!(
-            broken.is_empty(),
-            "rules of the kernel broken:\n{}",
-            broken.join("\n")
-        );
+        let broken = self.violations().join("\n");
+        assert!(broken.is_empty(), "rules of the kernel broken:\n{broken}");
         assert!(
             !self.0.is_empty(),
             "nobody asked the model anything: it is not beneath the hosts"
@@ -96,4 +100,19 @@ impl Trace {
 
 fn trace_path(dir: &Path) -> PathBuf {
     dir.join("trace")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_violation_is_found_beside_half_a_line() {
+        let text = "{\"t\":\"open\"}\n{\"t\":\"beg\n{\"t\":\"violation\",\"words\":\"a hole\"}\n";
+        let trace = Trace::parse(text);
+        assert_eq!(trace.events().len(), 2);
+        let found = trace.violations();
+        assert!(found.len() == 1 && found[0].contains("a hole"), "{found:?}");
+        assert!(Trace::parse("{\"t\":\"end\"}").violations().is_empty());
+    }
 }

@@ -7,6 +7,7 @@ mod console;
 pub mod convert;
 mod create;
 mod decode;
+mod finish;
 mod guest;
 mod launch_service;
 mod ledger;

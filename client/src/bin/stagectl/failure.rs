@@ -39,6 +39,12 @@ impl Failure {
         }
     }
 
+    /// The same with another hint, where the command knows better than the reason does.
+    pub(crate) fn hinted(mut self, hint: impl Into<String>) -> Self {
+        self.document.error.hint = hint.into();
+        self
+    }
+
     /// The same, after the command has printed its document.
     pub(crate) fn documented(self) -> Self {
         Self {

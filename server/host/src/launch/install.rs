@@ -70,6 +70,8 @@ impl Open {
         };
         let mut done = 0;
         let mut retry = Retry::default();
+        // What the kernel said to the attempt before at the same page.
+        let mut before = None;
         while let Some(rest) = free.skip(done) {
             if self.books.stop.is_set() {
                 return self.stopped(rest, extent, done);
@@ -78,6 +80,7 @@ impl Open {
             done += pages;
             if pages > 0 {
                 retry = Retry::default();
+                before = None;
                 if done < free.pages() {
                     progress(self.snapshot());
                 }
@@ -85,14 +88,17 @@ impl Open {
             match verdict {
                 None => {}
                 Some(Verdict::Again(refusal)) => match retry.next() {
-                    Some(pause) => std::thread::sleep(pause),
+                    Some(pause) => {
+                        before = refusal.errno;
+                        std::thread::sleep(pause);
+                    }
                     None => return self.over(counted(refusal, done)),
                 },
                 Some(Verdict::Clean(refusal)) if extent.range.pages() == 1 => {
                     return AfterInstall::Refused(self, refusal);
                 }
                 Some(Verdict::Clean(refusal) | Verdict::InDoubt(refusal)) => {
-                    return self.over(counted(refusal, done));
+                    return self.over(counted(after(before, refusal), done));
                 }
             }
         }
@@ -192,6 +198,18 @@ impl Open {
         };
         AfterInstall::Aborted(Aborted::bury(self, cause), refusal)
     }
+}
+
+/// Names the errno that the attempt before was answered with: on TDX up to Linux 6.18 a busy module leaves the page behind, and the retry meets it
+/// (kernel.md, section 3.3).
+fn after(before: Option<i32>, mut refusal: Refusal) -> Refusal {
+    if let Some(errno) = before {
+        let said = stagepages_kvm::errno_name(errno);
+        refusal
+            .message
+            .push_str(&format!("; the attempt before was answered {said}"));
+    }
+    refusal
 }
 
 fn counted(mut refusal: Refusal, installed_pages: u64) -> Refusal {

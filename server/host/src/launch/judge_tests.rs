@@ -175,6 +175,28 @@ fn a_page_that_exists_all_the_same_is_never_called_installed() {
 }
 
 #[test]
+fn what_a_retry_meets_is_told_with_what_led_to_it() {
+    let stray = Stop::Stray {
+        gfn: Gfn::new(0).unwrap(),
+        error: Some(errno(Errno::EEXIST)),
+    };
+    let (launch, asked) = scripted([
+        (0, Some(Stop::Again(errno(Errno::EBUSY)))),
+        (0, Some(stray)),
+    ]);
+    let (_launch, answer) = stage(launch, 0, 1, PageType::Normal, Some(1));
+    let refusal = answer.unwrap_err();
+    assert_eq!(refusal.reason, Reason::KernelRefused);
+    assert!(
+        refusal
+            .message
+            .ends_with("the attempt before was answered EBUSY"),
+        "{refusal:?}"
+    );
+    assert_eq!(asked.lock().unwrap().len(), 2);
+}
+
+#[test]
 fn a_corrected_cpuid_page_is_kept_to_be_looked_at() {
     let page = |ebx: u8| {
         let mut page = vec![0; 4096];

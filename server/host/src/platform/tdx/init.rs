@@ -36,7 +36,7 @@ pub(super) fn not_initialised(error: KvmError, init: &TdxInit) -> Refusal {
         Some(Errno::EIO) => (
             Reason::PlatformUnavailable,
             format!(
-                "{error}: the TDX module makes no TD; every processor package needs a processor that is online; see the kernel's log (tdx, SEAMCALL)"
+                "{error}: no TD can be made here; each processor package needs a processor that is online, and what else it is the kernel's log says (tdx, SEAMCALL)"
             ),
         ),
         Some(_) | None => return no_room(error),

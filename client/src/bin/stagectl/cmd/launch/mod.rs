@@ -28,7 +28,7 @@ mod watch;
 #[derive(Debug, Subcommand)]
 pub(crate) enum LaunchCommand {
     /// Create a launch: a VM with its memory, nothing installed.
-    Create(create::Create),
+    Create(Box<create::Create>),
     /// Show a launch.
     Get(get::Get),
     /// List launches, oldest first.

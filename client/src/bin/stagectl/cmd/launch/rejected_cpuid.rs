@@ -13,7 +13,7 @@ use std::{
 };
 
 use serde::Serialize;
-use stagepages_client::{LaunchRef, addr::Gpa, cpuid_page, v1};
+use stagepages_client::{LaunchRef, StagepagesError, addr::Gpa, cpuid_page, reason, v1};
 
 use crate::{args::Target, cli::Context, failure::Failure, table::Table};
 
@@ -34,12 +34,25 @@ impl RejectedCpuid {
     /// Runs it.
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let launch = self.target.launch();
-        let rejected = context.client().await?.rejected_cpuid(&launch).await?;
+        let client = context.client().await?;
+        let rejected = client.rejected_cpuid(&launch).await.map_err(refused)?;
         if let Some(path) = &self.page {
             save(path, &rejected.corrected_page)?;
         }
         let document = Document::new(&launch, &rejected, self.page.as_deref());
         Ok(context.output.document(&document)?)
+    }
+}
+
+fn refused(error: StagepagesError) -> Failure {
+    let none = error.reason() == Some(reason::RESULT_NOT_FOUND);
+    let failure = Failure::from(error);
+    if none {
+        failure.hinted(
+            "ask while the launch lives, after `stagectl stage` was refused with CPUID_REJECTED",
+        )
+    } else {
+        failure
     }
 }
 
@@ -50,19 +63,17 @@ fn save(path: &Path, page: &[u8]) -> Result<(), Failure> {
             "compare the versions of client and daemon: `stagectl node`",
         ));
     }
-    let create = || File::create_new(path);
-    create()
+    File::create_new(path)
         .and_then(|mut file| {
             // A file cut short must not be taken for the page.
             file.write_all(page)
                 .inspect_err(|_| drop(fs::remove_file(path)))
         })
         .map_err(|error| {
-            let hint = match error.kind() {
-                io::ErrorKind::AlreadyExists => {
-                    "nothing is overwritten: name a file that does not exist yet"
-                }
-                _ => "name a file in a directory that this user can write to",
+            let hint = if error.kind() == io::ErrorKind::AlreadyExists {
+                "nothing is overwritten: name a file that does not exist yet"
+            } else {
+                "name a file in a directory that this user can write to"
             };
             Failure::new(format!("cannot write {}: {error}", path.display()), hint)
         })
@@ -126,9 +137,10 @@ impl fmt::Display for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { launch, gpa, .. } = self;
         let entries = self.differences.len();
+        let noun = if entries == 1 { "entry" } else { "entries" };
         writeln!(
             f,
-            "{launch}: firmware would have {entries} entries of the CPUID page at GPA {gpa} otherwise"
+            "{launch}: firmware would have {entries} {noun} of the CPUID page at GPA {gpa} otherwise"
         )?;
         let mut table = Table::new(["ENTRY", "LEAF", "FIELD", "SUBMITTED", "WANTED"]);
         for it in &self.differences {

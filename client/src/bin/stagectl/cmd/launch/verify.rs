@@ -80,6 +80,10 @@ impl fmt::Display for Verified {
             "{verdict}: {} installed pages checked, {} of them hashed anew; {} pages differ",
             self.pages_checked, self.contents_checked, self.findings_total
         )?;
+        if self.pages_checked == 0 && self.findings_total == 0 {
+            let unseen = "there is none, or nobody but the guest can look at them (sev-snp, tdx)";
+            write!(f, "\nno installed page was checked: {unseen}")?;
+        }
         if self.findings.is_empty() {
             return Ok(());
         }

@@ -51,3 +51,46 @@ impl SevSnp {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        snp: SevSnp,
+    }
+
+    fn settings(line: &str) -> Option<v1::SevSnpSettings> {
+        let words = std::iter::once("create").chain(line.split_whitespace());
+        Line::try_parse_from(words).unwrap().snp.settings()
+    }
+
+    #[test]
+    fn every_flag_reaches_its_field() {
+        let gosvw = "0123456789abcdef0123456789abcdef";
+        let line = format!(
+            "--snp-policy 0x30000 --snp-vmsa-features 0x20 --snp-ghcb-version 2 --snp-gosvw {gosvw}"
+        );
+        let settings = settings(&line).unwrap();
+        assert_eq!(
+            settings.guest_policy,
+            Some(v1::sev_snp_settings::GuestPolicy::PolicyNumber(0x3_0000))
+        );
+        assert_eq!((settings.vmsa_features, settings.ghcb_version), (0x20, 2));
+        assert_eq!(settings.gosvw[..3], [0x01, 0x23, 0x45]);
+    }
+
+    #[test]
+    fn what_is_not_given_is_left_to_the_daemon() {
+        assert_eq!(settings(""), None);
+        let only = v1::SevSnpSettings {
+            ghcb_version: 3,
+            ..v1::SevSnpSettings::default()
+        };
+        assert_eq!(settings("--snp-ghcb-version 3"), Some(only));
+    }
+}

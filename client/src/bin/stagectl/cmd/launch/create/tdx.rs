@@ -61,3 +61,58 @@ impl Tdx {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        tdx: Tdx,
+    }
+
+    fn settings(line: &str) -> Option<v1::TdxSettings> {
+        let words = std::iter::once("create").chain(line.split_whitespace());
+        Line::try_parse_from(words).unwrap().tdx.settings()
+    }
+
+    #[test]
+    fn every_flag_reaches_its_field() {
+        let [config, owner, both] = ["01", "02", "03"].map(|byte| byte.repeat(48));
+        let line = format!(
+            "--tdx-attributes 0x10000000 --tdx-xfam 7 --tdx-mrconfigid {config} --tdx-mrowner {owner} --tdx-mrownerconfig {both} \
+             --tdx-cpuid 0x80000008:0x300000:0:0:0 --tdx-cpuid 7.1:1:2:3:4"
+        );
+        let settings = settings(&line).unwrap();
+        assert_eq!(
+            (settings.attributes, settings.xfam),
+            (Some(0x1000_0000), Some(7))
+        );
+        let ids = [
+            &settings.mrconfigid,
+            &settings.mrowner,
+            &settings.mrownerconfig,
+        ];
+        assert_eq!(ids.map(|id| (id.len(), id[0])), [(48, 1), (48, 2), (48, 3)]);
+        let leaves: Vec<_> = settings
+            .cpuid
+            .iter()
+            .map(|it| (it.function, it.index, it.eax))
+            .collect();
+        assert_eq!(leaves, [(0x8000_0008, 0, 0x30_0000), (7, 1, 1)]);
+    }
+
+    #[test]
+    fn what_is_not_given_is_left_to_the_daemon() {
+        assert_eq!(settings(""), None);
+        // Zero attributes are not the same as none given.
+        let none = v1::TdxSettings {
+            attributes: Some(0),
+            ..v1::TdxSettings::default()
+        };
+        assert_eq!(settings("--tdx-attributes 0"), Some(none));
+    }
+}

@@ -83,7 +83,7 @@ fn exactly(path: &Path, what: &str, length: usize) -> Result<Bytes, Failure> {
             "{} has {has} bytes, where {what} has {length}",
             path.display()
         ),
-        "give the file as the tool that signed it wrote it, in binary",
+        "give it in binary, as firmware takes it; what QEMU takes is the same in base64: decode it first (base64 -d)",
     ))
 }
 

@@ -1,0 +1,68 @@
+//! FinishLaunch, and GetRejectedCpuid: what firmware is given, and what it would have had otherwise.
+//!
+//! **Invariant:** a host that does not know an argument is never asked to finish without it.
+
+use stagepages_host::protocol;
+use stagepages_proto::v1;
+
+use super::{LaunchApi, ask, convert::hex, reason::Reason, settings, status::ApiError};
+
+impl LaunchApi {
+    pub(super) async fn finish(
+        &self,
+        request: v1::FinishLaunchRequest,
+    ) -> Result<v1::Launch, ApiError> {
+        let launch = self.find(&request.name, &request.uid)?;
+        let arguments = protocol::Finish {
+            expected_digest: request.expected_launch_digest.to_vec(),
+            sev_snp: request.sev_snp.as_ref().map(settings::finish),
+        };
+        launch.lease.touch();
+        if let Some(first) = launch.first_finish(&arguments) {
+            return Ok(first);
+        }
+        if arguments.sev_snp.is_some() {
+            ask::not_over(&launch, "finish").await?;
+            launch.takes_settings("finish with sev_snp")?;
+        }
+        let command = protocol::Command::Finish(arguments.clone());
+        let answer = self.call(&launch, "finish", command).await?;
+        // The launch as this answer saw it: an abort may have come since.
+        let finished_as = answer
+            .snapshot
+            .clone()
+            .unwrap_or_else(|| launch.status().snapshot);
+        let field = answer.outcome.as_ref().err();
+        let field = field
+            .map(|refusal| refusal.field.clone())
+            .unwrap_or_default();
+        match ask::told(&launch, answer) {
+            Ok(_) => Ok(launch.keep_finish(arguments, &finished_as).await),
+            Err(error) if error.reason() == Reason::DigestMismatch => {
+                Err(error.meta("expected", hex(&arguments.expected_digest)))
+            }
+            Err(error) => Err(settings::blame(error, "", &field)),
+        }
+    }
+
+    pub(super) async fn rejected_cpuid(
+        &self,
+        request: v1::GetRejectedCpuidRequest,
+    ) -> Result<v1::GetRejectedCpuidResponse, ApiError> {
+        const DOING: &str = "tell the CPUID page that firmware refused";
+        let launch = self.find(&request.name, &request.uid)?;
+        if launch.status().ending.is_some() {
+            let text = "the launch is over, and what its host kept is gone with it";
+            return Err(ApiError::new(Reason::ResultNotFound, text).launch(&launch.id));
+        }
+        launch.takes_settings(DOING)?;
+        let command = protocol::Command::GetRejectedCpuid(protocol::GetRejectedCpuid {});
+        let protocol::Outcome::RejectedCpuid(rejected) = self.ask(&launch, DOING, command).await?
+        else {
+            return Err(self.confused(&launch));
+        };
+        Ok(v1::GetRejectedCpuidResponse {
+            rejected: Some(settings::rejected_cpuid(&rejected.into())),
+        })
+    }
+}
