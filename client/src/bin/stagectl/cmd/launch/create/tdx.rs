@@ -34,7 +34,7 @@ pub(super) struct Tdx {
     ///
     /// If any is given, 0x80000008 must be too, with 48 or 52 guest physical address bits in EAX[23:16]. `stagectl node --output json` has the
     /// leaves and bits that can be configured.
-    #[arg(long = "tdx-cpuid", value_name = "LEAF[.SUBLEAF]:EAX:EBX:ECX:EDX")]
+    #[arg(long = "tdx-cpuid", value_name = "FUNCTION[.INDEX]:EAX:EBX:ECX:EDX")]
     cpuid: Vec<CpuidLeaf>,
 }
 
