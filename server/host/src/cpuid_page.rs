@@ -122,7 +122,7 @@ fn read(page: &[u8], entry: usize) -> Option<CpuidPageEntry> {
 }
 
 impl fmt::Display for CpuidDifference {
-    /// `entry 3, leaf 0xd.0x1: ebx 0x988, firmware would have 0x240`, every register that differs.
+    /// `entry 3, leaf 0xd.0x1: ebx 0x988, firmware would have 0x240`, then `;` and the next register that differs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             entry,
@@ -147,9 +147,14 @@ impl fmt::Display for CpuidDifference {
                 ("reserved", of.reserved),
             ]
         };
-        let differing = fields(submitted).into_iter().zip(fields(wanted));
-        for ((name, had), (_, wants)) in differing.filter(|((_, had), (_, wants))| had != wants) {
-            write!(f, " {name} {had:#x}, firmware would have {wants:#x};")?;
+        let pairs = fields(submitted).into_iter().zip(fields(wanted));
+        let differing = pairs.filter(|((_, had), (_, wants))| had != wants);
+        for (nth, ((name, had), (_, wants))) in differing.enumerate() {
+            let separator = if nth == 0 { "" } else { ";" };
+            write!(
+                f,
+                "{separator} {name} {had:#x}, firmware would have {wants:#x}"
+            )?;
         }
         Ok(())
     }
@@ -179,7 +184,7 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(
             found[0].to_string(),
-            "entry 1, leaf 0xd.0x0: ebx 0x988, firmware would have 0x240;"
+            "entry 1, leaf 0xd.0x0: ebx 0x988, firmware would have 0x240"
         );
         assert_eq!(differences(&wanted, &wanted), []);
         assert_eq!(corrected(&wanted), wanted);
@@ -201,7 +206,7 @@ mod tests {
         wanted[HEADER + 40] = 1;
         assert_eq!(
             differences(&wanted, &submitted)[0].to_string(),
-            "entry 0, leaf 0x1.0x0: reserved 0x1, firmware would have 0x0;"
+            "entry 0, leaf 0x1.0x0: reserved 0x1, firmware would have 0x0"
         );
     }
 }

@@ -19,7 +19,7 @@ use super::{
     wires::Wires,
 };
 use crate::{
-    rpc::{convert, reason::Reason, status::ApiError},
+    rpc::{convert, reason::Reason, settings, status::ApiError},
     supervisor::HostKind,
 };
 
@@ -198,9 +198,5 @@ impl Nursery {
 
 fn refused(refusal: &Refusal, platform: PlatformKind) -> ApiError {
     let error = convert::refusal(refusal).meta("platform", platform);
-    if refusal.field.is_empty() {
-        error
-    } else {
-        error.field(&format!("spec.{}", refusal.field), &refusal.message)
-    }
+    settings::blame(error, "spec.", refusal)
 }

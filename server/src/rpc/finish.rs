@@ -32,16 +32,16 @@ impl LaunchApi {
             .snapshot
             .clone()
             .unwrap_or_else(|| launch.status().snapshot);
-        let field = answer.outcome.as_ref().err();
-        let field = field
-            .map(|refusal| refusal.field.clone())
-            .unwrap_or_default();
+        let refusal = answer.outcome.as_ref().err().cloned();
         match ask::told(&launch, answer) {
             Ok(_) => Ok(launch.keep_finish(arguments, &finished_as).await),
             Err(error) if error.reason() == Reason::DigestMismatch => {
                 Err(error.meta("expected", hex(&arguments.expected_digest)))
             }
-            Err(error) => Err(settings::blame(error, "", &field)),
+            Err(error) => Err(match &refusal {
+                Some(refusal) => settings::blame(error, "", refusal),
+                None => error,
+            }),
         }
     }
 

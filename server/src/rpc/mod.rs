@@ -15,7 +15,7 @@ mod list;
 mod node_service;
 pub mod reason;
 mod result;
-mod settings;
+pub(crate) mod settings;
 mod stage;
 pub mod status;
 mod stream;

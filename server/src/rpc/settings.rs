@@ -6,7 +6,7 @@
 
 use stagepages_host::{
     cpuid_page::{CpuidDifference, CpuidPageEntry},
-    launch::RejectedCpuid,
+    launch::{Refusal, RejectedCpuid},
     platform::{Capacity, Facts, PlatformKind},
     protocol,
     settings::CpuidEntry,
@@ -159,12 +159,18 @@ pub(super) fn rejected_cpuid(rejected: &RejectedCpuid) -> v1::RejectedCpuid {
 }
 
 /// Blames the field that a launch host named, under `within`, the path of what the host was given.
-pub(super) fn blame(error: ApiError, within: &str, field: &str) -> ApiError {
+pub(crate) fn blame(error: ApiError, within: &str, refusal: &Refusal) -> ApiError {
+    let field = refusal.field.as_str();
     if field.is_empty() {
         return error;
     }
-    let text = error.to_string();
-    error.field(&format!("{within}{field}"), &text)
+    // The host's words begin with the field's name, for those who see nothing else.
+    let text = refusal.message.strip_prefix(field);
+    let text = text.and_then(|text| text.strip_prefix(": "));
+    error.field(
+        &format!("{within}{field}"),
+        text.unwrap_or(&refusal.message),
+    )
 }
 
 #[cfg(test)]

@@ -73,8 +73,8 @@ pub(super) fn judge(stop: Option<Stop>, range: GfnRange, page_type: PageType) ->
         }
         Some(Stop::Firmware(error)) => {
             let message = format!(
-                "{} for the {page_type} page at GPA {gpa}; the page was taken back and may be submitted again if it was alone in its extent",
-                by_firmware(&error)
+                "{}; the page was taken back and may be submitted again if it was alone in its extent",
+                by_firmware(&error, &format!(" for the {page_type} page at GPA {gpa}"))
             );
             let refusal = Refusal::new(Reason::FirmwareRefused, message).at(gpa, page_type);
             Verdict::Clean(refusal.kernel(&error))
@@ -90,7 +90,7 @@ pub(super) fn cpuid_rejected(error: &KvmError, rejected: &RejectedCpuid) -> Refu
         .first()
         .map_or("none in its entries", String::as_str);
     let message = format!(
-        "firmware would have the CPUID page at GPA {} otherwise ({} entries differ; {first}); GetRejectedCpuid has all of it: correct the table and submit it anew, it is never resubmitted as it is",
+        "firmware would have the CPUID page at GPA {} otherwise, in {} of its entries ({first}); GetRejectedCpuid has all of it: correct the table and submit it anew, it is never resubmitted as it is",
         rejected.gpa, words.total
     );
     let refusal = Refusal::new(Reason::CpuidRejected, message).at(rejected.gpa, PageType::Cpuid);
@@ -103,7 +103,7 @@ pub(super) fn cpuid_rejected(error: &KvmError, rejected: &RejectedCpuid) -> Refu
 pub(super) fn refused(stop: Stop) -> Refusal {
     match stop {
         Stop::Firmware(error) => {
-            let message = format!("{}; {OVER}", by_firmware(&error));
+            let message = format!("{}; {OVER}", by_firmware(&error, ""));
             Refusal::new(Reason::FirmwareRefused, message).kernel(&error)
         }
         Stop::Kernel { error, known } => {
@@ -126,18 +126,18 @@ pub(super) fn refused(stop: Stop) -> Refusal {
     }
 }
 
-/// Which command firmware refused, with which status, what that means, and what an operator can do.
-fn by_firmware(error: &KvmError) -> String {
+/// Which command firmware refused, `about` what, with which status, what that means, and what an operator can do.
+fn by_firmware(error: &KvmError, about: &str) -> String {
     let op = error.op();
     match error.firmware_status() {
         Some(status) => format!(
-            "firmware refused {op} with status {:#x} ({}): {}; {}",
+            "firmware refused {op}{about} with status {:#x} ({}): {}; {}",
             status.get(),
             FirmwareStatus::name(status),
             status.meaning(),
             status.remedy()
         ),
-        None => format!("firmware refused: {error}"),
+        None => format!("firmware refused{about}: {error}"),
     }
 }
 

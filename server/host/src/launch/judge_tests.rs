@@ -226,7 +226,7 @@ fn a_corrected_cpuid_page_is_kept_to_be_looked_at() {
         (words.total, &words.first[..]),
         (
             1,
-            &["entry 0, leaf 0xd.0x0: ebx 0x1, firmware would have 0x2;".to_owned()][..]
+            &["entry 0, leaf 0xd.0x0: ebx 0x1, firmware would have 0x2".to_owned()][..]
         )
     );
     let kept = launch.rejected_cpuid().unwrap();
