@@ -7,6 +7,8 @@
 //! exactly_once  likewise; on each platform, the profiles taking turns
 //! preflight     GetNodeInfo of machines that lack something
 //! snp_finish    what SNP's firmware alone is given at the end
+//! faults        what each fault of the kernel, firmware or the TDX module comes to: a table
+//! trace         what the binaries asked of the kernel, and in which order
 //! ```
 //!
 //! With `STAGEPAGES_MODEL_PROFILES=all` nobody takes turns; with `turns` everybody does, which is enough while something is being changed.
@@ -30,7 +32,12 @@
 mod black_box;
 mod conformance;
 mod exactly_once;
+mod faults;
+mod measured;
+mod pages;
 mod preflight;
 mod race;
+mod rig;
 mod snp_finish;
 mod subjects;
+mod trace;

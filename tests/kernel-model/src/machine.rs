@@ -13,6 +13,7 @@ use crate::memory::Punch;
 use crate::script::Faults;
 use crate::trace::{Note, What};
 use crate::vm::{self, Made, Vm};
+use crate::wire::Fields;
 use crate::world::{FileId, World};
 use crate::{Answer, Call, Errno, Script, VmType, system};
 
@@ -109,7 +110,9 @@ impl Machine {
         note.sigmask = Some(format!("{:016x}", world.blocked_signals()));
         let commanded = object.vm().filter(|_| ioctl == Call::MemoryEncryptOp);
         let commanded = commanded.map(|vm| {
-            world.tell(What::Begin(note.clone()));
+            let mut begun = note.clone();
+            begun.error = error_beforehand(world, call, arg);
+            world.tell(What::Begin(begun));
             self.begin_command(world, call, vm)
         });
         let mut model = lock(&self.model);
@@ -236,6 +239,18 @@ impl Object {
         } else {
             None
         }
+    }
+}
+
+/// What the caller left where KVM writes what firmware or the TDX module says, if that can be read.
+fn error_beforehand(world: &dyn World, call: Call, arg: u64) -> Option<u64> {
+    let args = Fields(crate::world::read_array::<24>(world, arg).ok()?);
+    if call.is_sev() {
+        Some(args.u32(16).into())
+    } else if call.is_tdx() {
+        Some(args.u64(16))
+    } else {
+        None
     }
 }
 

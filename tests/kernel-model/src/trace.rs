@@ -98,7 +98,7 @@ pub struct Note {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errno: Option<i32>,
-    /// What was written back for firmware's status (SNP) or the TDX module's (TDX).
+    /// Firmware's status (SNP) or the TDX module's (TDX): at the end of a call what was written back, at its begin what the caller had left there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<u64>,
     /// The number of pages that the model installed in this call.

@@ -44,8 +44,10 @@ pub(super) fn judge(stop: Option<Stop>, range: GfnRange, page_type: PageType) ->
             Verdict::InDoubt(doubt(&unreported(&error, &known)).kernel(&error))
         }
         Some(Stop::Stray { gfn, error }) => {
+            let said = error.as_ref().map(|error| format!("{error}: "));
             let refusal = doubt(&format!(
-                "the page at GPA {} exists although the ledger does not hold it, so it is not known what it holds",
+                "{}the page at GPA {} exists although the ledger does not hold it, so it is not known what it holds",
+                said.unwrap_or_default(),
                 gfn.gpa()
             ));
             Verdict::InDoubt(match error {

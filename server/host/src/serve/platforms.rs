@@ -6,7 +6,7 @@ use crate::{
     launch::{Reason, Refusal},
     platform::{
         Firmware, KvmPlatform, Memory, Platform, PlatformKind, Report, SimPlatform, SimScript,
-        SnpPlatform, TdxPlatform, probe, refused::no_room,
+        SnpPlatform, TdxPlatform, probe, refused::not_made,
     },
     settings::{Settings, SnpSettings, TdxSettings},
 };
@@ -83,9 +83,9 @@ impl Platforms for Builtin {
                         ),
                     )
                 })?;
-                Box::new(SimPlatform::new(spec.memory, script, firmware).map_err(no_room)?)
+                Box::new(SimPlatform::new(spec.memory, script, firmware).map_err(not_made)?)
             }
-            PlatformKind::Kvm => Box::new(KvmPlatform::new(spec.memory).map_err(no_room)?),
+            PlatformKind::Kvm => Box::new(KvmPlatform::new(spec.memory).map_err(not_made)?),
             PlatformKind::SevSnp => {
                 let settings = match spec.settings {
                     Settings::SevSnp(settings) => settings,

@@ -11,7 +11,7 @@ use crate::{
     platform::{
         Memory,
         confidential::{Buffer, back},
-        refused::{no_locked_memory, no_room, unavailable},
+        refused::{no_locked_memory, not_made, reason, unavailable},
     },
     settings::{SnpInfo, SnpSettings, wrong},
 };
@@ -27,13 +27,13 @@ impl SnpPlatform {
         let cpuid = kvm.supported_cpuid().map_err(unavailable)?;
         let sev = SevDevice::open().map_err(unavailable)?;
         let buffer = Buffer::new().map_err(no_locked_memory)?;
-        let mut vm = kvm.create_vm(VmType::SevSnp).map_err(no_room)?;
+        let mut vm = kvm.create_vm(VmType::SevSnp).map_err(not_made)?;
         vm.sev_init2(SnpInit {
             vmsa_features: settings.vmsa_features,
             ghcb_version: settings.ghcb_version,
         })
-        .map_err(not_initialised)?;
-        let memory = back(&mut vm, plan).map_err(no_room)?;
+        .map_err(|error| not_initialised(&error))?;
+        let memory = back(&mut vm, plan).map_err(not_made)?;
         vm.snp_launch_start(
             &sev,
             &SnpStart {
@@ -66,22 +66,22 @@ pub(in crate::platform) fn info(kvm: &Kvm) -> Result<SnpInfo, KvmError> {
 }
 
 /// Why INIT2 failed (`__sev_guest_init()`, arch/x86/kvm/svm/sev.c).
-fn not_initialised(error: KvmError) -> Refusal {
+fn not_initialised(error: &KvmError) -> Refusal {
     let errno = error.errno();
     if errno == Some(Errno::EBUSY as i32) {
         let text = format!(
             "{error}: no ASID is free for another SNP guest; end one, or raise the number in firmware setup (GetNodeInfo: capacity)"
         );
-        return Refusal::new(Reason::NoCapacity, text).kernel(&error);
+        return Refusal::new(Reason::NoCapacity, text).kernel(error);
     }
     if errno == Some(Errno::EINVAL as i32) {
         // The features were checked, and the VM is new: what is left is a protocol version that is too high.
         let text = format!(
             "is more than this kernel speaks ({error}); give a lower version, or leave it unset for 2"
         );
-        return wrong("sev_snp.ghcb_version", &text).kernel(&error);
+        return wrong("sev_snp.ghcb_version", &text).kernel(error);
     }
-    no_room(error)
+    not_begun(error)
 }
 
 /// Why LAUNCH_START failed (`snp_launch_start()`, arch/x86/kvm/svm/sev.c).
@@ -105,7 +105,12 @@ fn not_started(error: &KvmError, settings: &SnpSettings) -> Refusal {
         );
         return wrong("sev_snp.policy_number", &text).kernel(error);
     }
+    not_begun(error)
+}
+
+/// Neither the settings nor firmware's word: the secure processor is dead or gone, or something ran out.
+fn not_begun(error: &KvmError) -> Refusal {
     let text =
         format!("the launch cannot be started: {error}; see the kernel's log (ccp, kvm_amd)");
-    Refusal::new(Reason::NoCapacity, text).kernel(error)
+    Refusal::new(reason(error), text).kernel(error)
 }

@@ -11,7 +11,7 @@ use crate::{
     platform::{
         Memory,
         confidential::{Buffer, back},
-        refused::{no_locked_memory, no_room, unavailable},
+        refused::{no_locked_memory, not_made, unavailable},
     },
     settings::{TdxSettings, wrong},
 };
@@ -31,17 +31,17 @@ impl TdxPlatform {
         }
         let supported = kvm.supported_cpuid().map_err(unavailable)?;
         // CAPABILITIES is a question to a VM of this type. It has nothing yet: its key, too, comes with INIT_VM.
-        let mut vm = kvm.create_vm(VmType::Tdx).map_err(no_room)?;
-        let taken = vm.tdx_capabilities().map_err(unavailable)?;
+        let mut vm = kvm.create_vm(VmType::Tdx).map_err(not_made)?;
+        let taken = vm.tdx_capabilities().map_err(not_made)?;
         let init = settings.choose(&taken, &supported)?;
         let bits = init.cpuid.guest_physical_bits().unwrap_or_default();
         regions::check(plan, bits)?;
         check_vcpus(&vm, vcpus)?;
         let buffer = Buffer::new().map_err(no_locked_memory)?;
-        vm.enable_split_irqchip(IOAPIC_PINS).map_err(no_room)?;
+        vm.enable_split_irqchip(IOAPIC_PINS).map_err(not_made)?;
         vm.tdx_init_vm(&init)
             .map_err(|error| not_initialised(error, &init))?;
-        let memory = back(&mut vm, plan).map_err(no_room)?;
+        let memory = back(&mut vm, plan).map_err(not_made)?;
         let cpuid = supported.with_guest_physical_bits(bits).with_x2apic();
         Ok(Self {
             vcpus: Vcpus::new(vcpus, cpuid.clone()),

@@ -7,7 +7,7 @@ use stagepages_kvm::{KvmError, TdxInit};
 
 use crate::{
     launch::{Reason, Refusal},
-    platform::refused::no_room,
+    platform::refused::not_made,
     settings::wrong,
 };
 
@@ -39,7 +39,7 @@ pub(super) fn not_initialised(error: KvmError, init: &TdxInit) -> Refusal {
                 "{error}: no TD can be made here; each processor package needs a processor that is online, and what else it is the kernel's log says (tdx, SEAMCALL)"
             ),
         ),
-        Some(_) | None => return no_room(error),
+        Some(_) | None => return not_made(error),
     };
     Refusal::new(reason, text).kernel(&error)
 }

@@ -1,0 +1,393 @@
+//! That each check can fail: a sound trace, and what is done to it.
+//!
+//! **Invariant:** a doctored trace breaks one rule, and is caught by the check of that rule alone.
+use stagepages_kernel_model::{Call, Descriptor, Event, Note, What};
+
+use super::checks::{self, Held};
+use super::order;
+
+const ALL_BLOCKED: &str = "fffffffe7ffbfeff";
+const SEV: i32 = 9;
+const EIO: i32 = 5;
+
+type Check = (&'static str, fn(&[Event]) -> Held);
+
+const CHECKS: [Check; 8] = [
+    ("violations", checks::no_violations),
+    ("signals", checks::signals_are_blocked),
+    ("descriptors", checks::descriptors_close_on_exec),
+    ("chunks", |events| checks::chunks_are_bounded(events, 64)),
+    ("twice", checks::no_page_is_submitted_twice),
+    ("commands", checks::one_command_at_a_time),
+    ("errors", checks::errors_are_zeroed),
+    ("order", |events| {
+        let is_snp = events.iter().filter_map(Event::ended);
+        let mut is_snp = is_snp.filter(|note| note.is(Call::SnpLaunchStart));
+        if is_snp.next().is_some() {
+            order::snp(events)?;
+            checks::one_sev_descriptor(events).map_err(|broken| format!("descriptor: {broken}"))
+        } else {
+            order::tdx(events)
+        }
+    }),
+];
+
+/// A trace as one is written: by one thread of one process.
+struct Trace(Vec<Event>);
+
+impl Trace {
+    fn push(&mut self, what: What) {
+        self.0.push(Event {
+            pid: 70,
+            tid: 71,
+            seq: self.0.len() as u64,
+            what,
+        });
+    }
+
+    fn call(&mut self, call: Call, change: impl FnOnce(&mut Note)) {
+        let mut note = Note::new(call.name());
+        note.vm = Some(0);
+        note.sigmask = Some(ALL_BLOCKED.to_owned());
+        if checks::is_command(&note) {
+            let mut begun = note.clone();
+            begun.error = Some(0);
+            self.push(What::Begin(begun));
+            note.error = Some(0);
+        }
+        note.ret = Some(0);
+        change(&mut note);
+        self.push(What::End(note));
+    }
+
+    fn install(&mut self, call: Call, gfn: u64, pages: u64, page_type: Option<u8>) {
+        self.push(What::Fd(Descriptor {
+            what: "guest_memfd".to_owned(),
+            vm: 0,
+            fd: 11,
+            cloexec: true,
+        }));
+        self.call(call, |note| {
+            note.gfn = Some(gfn);
+            note.pages = Some(pages);
+            note.pages_done = Some(pages);
+            note.page_type = page_type;
+            note.sev_fd = page_type.map(|_| SEV);
+        });
+    }
+
+    fn memory(&mut self) {
+        for call in [
+            Call::CreateGuestMemfd,
+            Call::SetUserMemoryRegion2,
+            Call::SetMemoryAttributes,
+        ] {
+            self.call(call, |_| {});
+        }
+    }
+}
+
+fn snp() -> Vec<Event> {
+    let mut trace = Trace(Vec::new());
+    trace.call(Call::CreateVm, |_| {});
+    trace.call(Call::SevInit2, |_| {});
+    trace.memory();
+    trace.call(Call::SnpLaunchStart, |note| note.sev_fd = Some(SEV));
+    trace.install(Call::SnpLaunchUpdate, 0, 64, Some(1));
+    trace.install(Call::SnpLaunchUpdate, 64, 7, Some(1));
+    trace.install(Call::SnpLaunchUpdate, 0x100, 1, Some(6));
+    trace.call(Call::CreateVcpu, |_| {});
+    trace.call(Call::SetCpuid2, |_| {});
+    trace.call(Call::SnpLaunchFinish, |note| note.sev_fd = Some(SEV));
+    trace.0
+}
+
+fn tdx() -> Vec<Event> {
+    let mut trace = Trace(Vec::new());
+    trace.call(Call::CreateVm, |_| {});
+    trace.call(Call::TdxCapabilities, |_| {});
+    trace.call(Call::EnableCap, |_| {});
+    trace.call(Call::TdxInitVm, |_| {});
+    trace.memory();
+    trace.call(Call::CreateVcpu, |_| {});
+    trace.call(Call::SetCpuid2, |_| {});
+    trace.call(Call::TdxInitVcpu, |_| {});
+    trace.install(Call::TdxInitMemRegion, 0, 64, None);
+    trace.install(Call::TdxInitMemRegion, 64, 7, None);
+    trace.call(Call::TdxFinalizeVm, |_| {});
+    trace.0
+}
+
+/// Where the `nth` event of `call` is, at its begin or its end.
+fn place(events: &[Event], call: Call, nth: usize, at_end: bool) -> usize {
+    let is_it = |event: &Event| {
+        let note = if at_end {
+            event.ended()
+        } else {
+            checks::begun(event)
+        };
+        note.is_some_and(|note| note.is(call))
+    };
+    let places = events.iter().enumerate().filter(|(_, event)| is_it(event));
+    places
+        .map(|(place, _)| place)
+        .nth(nth)
+        .expect("such an event")
+}
+
+fn note(events: &mut [Event], call: Call, nth: usize, at_end: bool) -> &mut Note {
+    let place = place(events, call, nth, at_end);
+    let (What::Begin(note) | What::End(note)) = &mut events[place].what else {
+        panic!("a place of no call");
+    };
+    note
+}
+
+/// Begin and end of a call, taken out.
+fn take(events: &mut Vec<Event>, call: Call) -> Vec<Event> {
+    let is_it = |event: &Event| {
+        let note = checks::begun(event).or(event.ended());
+        note.is_some_and(|note| note.is(call))
+    };
+    let (taken, left) = std::mem::take(events).into_iter().partition(is_it);
+    *events = left;
+    taken
+}
+
+/// `change` made to a sound trace is caught by `by`, and by nobody else.
+#[track_caller]
+fn is_caught(mut events: Vec<Event>, by: &str, change: impl FnOnce(&mut Vec<Event>)) {
+    for (name, check) in CHECKS {
+        assert_eq!(check(&events), Ok(()), "{name} of a sound trace");
+    }
+    change(&mut events);
+    for (name, check) in CHECKS {
+        assert_eq!(
+            check(&events).is_err(),
+            name == by,
+            "{name}: {:?}",
+            check(&events)
+        );
+    }
+}
+
+/// A sound trace, the call that installs its pages, and that which ends it.
+type Sound = (fn() -> Vec<Event>, Call, Call);
+
+const BOTH: [Sound; 2] = [
+    (snp, Call::SnpLaunchUpdate, Call::SnpLaunchFinish),
+    (tdx, Call::TdxInitMemRegion, Call::TdxFinalizeVm),
+];
+
+#[test]
+fn a_signal_that_is_not_blocked() {
+    for (trace, install, finish) in BOTH {
+        // SIGTERM; SIGCHLD; the last real-time signal.
+        for open in ["fffffffe7ffbbeff", "fffffffe7ffafeff", "7ffffffe7ffbfeff"] {
+            for call in [install, finish] {
+                is_caught(trace(), "signals", |events| {
+                    note(events, call, 0, false).sigmask = Some(open.to_owned());
+                });
+            }
+        }
+        is_caught(trace(), "signals", |events| {
+            note(events, install, 1, false).sigmask = None;
+        });
+    }
+}
+
+#[test]
+fn a_guest_memfd_that_survives_an_exec() {
+    for (trace, ..) in BOTH {
+        is_caught(trace(), "descriptors", |events| {
+            let last = events
+                .iter()
+                .rposition(|event| checks::descriptor(event).is_some());
+            let What::Fd(told) = &mut events[last.unwrap()].what else {
+                panic!("a place of no descriptor");
+            };
+            told.cloexec = false;
+        });
+        is_caught(trace(), "descriptors", |events| {
+            events.retain(|event| !matches!(event.what, What::Fd(_)));
+        });
+    }
+}
+
+#[test]
+fn a_chunk_over_the_limit() {
+    for (trace, install, _) in BOTH {
+        is_caught(trace(), "chunks", |events| {
+            note(events, install, 1, true).pages = Some(65);
+        });
+    }
+    is_caught(snp(), "chunks", |events| {
+        let table = note(events, Call::SnpLaunchUpdate, 2, true);
+        (table.pages, table.pages_done) = (Some(2), Some(2));
+    });
+}
+
+#[test]
+fn a_page_that_is_submitted_twice() {
+    for (trace, install, _) in BOTH {
+        // The last page of the first call, as the first of the second.
+        is_caught(trace(), "twice", |events| {
+            note(events, install, 1, true).gfn = Some(63);
+        });
+        // A page that the kernel refused for a cause of its own.
+        is_caught(trace(), "twice", |events| {
+            let first = note(events, install, 0, true);
+            (first.pages_done, first.errno, first.ret) = (Some(3), Some(EIO), Some(-1));
+            note(events, install, 1, true).gfn = Some(3);
+        });
+    }
+}
+
+/// What is no mistake: the rest of a short count, a page that was asked to be tried again, a page that firmware refused and the kernel took back.
+#[test]
+fn a_page_that_is_rightly_submitted_again() {
+    for (trace, install, _) in BOTH {
+        for (errno, error) in [
+            (None, 0),
+            (Some(4), 0),
+            (Some(11), 0),
+            (Some(16), 0),
+            (Some(EIO), 0x1a),
+        ] {
+            let mut events = trace();
+            let first = note(&mut events, install, 0, true);
+            (first.pages_done, first.errno, first.error) = (Some(3), errno, Some(error));
+            note(&mut events, install, 1, true).gfn = Some(3);
+            assert_eq!(checks::no_page_is_submitted_twice(&events), Ok(()));
+        }
+    }
+}
+
+#[test]
+fn two_commands_at_a_time() {
+    for (trace, install, finish) in BOTH {
+        // The second call begins before the first has returned.
+        is_caught(trace(), "commands", |events| {
+            let second = place(events, install, 1, false);
+            let begun = events.remove(second);
+            let first = place(events, install, 0, true);
+            events.insert(first, begun);
+        });
+        // A command that never returns.
+        is_caught(trace(), "commands", |events| {
+            let end = place(events, install, 1, true);
+            events.remove(end);
+        });
+        // One that another thread ends.
+        is_caught(trace(), "commands", |events| {
+            let end = place(events, finish, 0, true);
+            events[end].tid += 1;
+        });
+    }
+}
+
+#[test]
+fn an_error_that_is_not_zeroed() {
+    for (trace, install, finish) in BOTH {
+        for (call, left) in [
+            (install, Some(0x16)),
+            (finish, Some(1 << 40)),
+            (finish, None),
+        ] {
+            is_caught(trace(), "errors", |events| {
+                note(events, call, 0, false).error = left;
+            });
+        }
+    }
+}
+
+#[test]
+fn another_dev_sev() {
+    for call in [Call::SnpLaunchUpdate, Call::SnpLaunchFinish] {
+        is_caught(snp(), "order", |events| {
+            note(events, call, 0, true).sev_fd = Some(SEV + 1);
+        });
+    }
+    let mut events = snp();
+    note(&mut events, Call::SnpLaunchFinish, 0, true).sev_fd = Some(SEV + 1);
+    let broken = checks::one_sev_descriptor(&events).unwrap_err();
+    assert!(broken.contains("another /dev/sev"), "{broken}");
+}
+
+#[test]
+fn a_step_before_another_that_it_needs() {
+    for (trace, steps) in [
+        (
+            snp as fn() -> Vec<Event>,
+            &[
+                Call::CreateVm,
+                Call::SevInit2,
+                Call::CreateGuestMemfd,
+                Call::SetUserMemoryRegion2,
+                Call::SetMemoryAttributes,
+                Call::SnpLaunchStart,
+                Call::CreateVcpu,
+                Call::SetCpuid2,
+            ][..],
+        ),
+        (
+            tdx,
+            &[
+                Call::CreateVm,
+                Call::TdxCapabilities,
+                Call::EnableCap,
+                Call::TdxInitVm,
+                Call::CreateGuestMemfd,
+                Call::SetUserMemoryRegion2,
+                Call::SetMemoryAttributes,
+                Call::CreateVcpu,
+                Call::SetCpuid2,
+                Call::TdxInitVcpu,
+            ][..],
+        ),
+    ] {
+        for late in steps {
+            is_caught(trace(), "order", |events| {
+                let taken = take(events, *late);
+                events.extend(taken);
+            });
+            is_caught(trace(), "order", |events| drop(take(events, *late)));
+        }
+    }
+}
+
+#[test]
+fn a_step_after_the_end() {
+    for (trace, install, finish) in BOTH {
+        is_caught(trace(), "order", |events| {
+            let ended = take(events, finish);
+            let before = place(events, install, 1, false);
+            events.splice(before..before, ended);
+        });
+    }
+}
+
+#[test]
+fn a_violation() {
+    for (trace, ..) in BOTH {
+        is_caught(trace(), "violations", |events| {
+            events.push(Event {
+                what: What::Violation {
+                    call: "fallocate".to_owned(),
+                    vm: Some(0),
+                    words: "a hole was punched".to_owned(),
+                },
+                ..events[0].clone()
+            });
+        });
+    }
+}
+
+#[test]
+fn an_empty_trace_proves_nothing() {
+    for (name, check) in CHECKS {
+        // Of a trace in which nothing was installed, nothing was installed twice, and nobody broke a rule.
+        let may_be_empty = ["violations", "twice"].contains(&name);
+        assert_eq!(check(&[]).is_ok(), may_be_empty, "{name}");
+    }
+}

@@ -1,0 +1,15 @@
+//! What the shipped binaries ask of the kernel, call by call, as the model has seen it (kernel.md, sections 2.7, 3 and 10).
+//!
+//! ```text
+//! checks    what has to hold of any trace
+//! doctored  that each check can fail
+//! snp tdx   whole launches, and what is in their traces
+//! ```
+//!
+//! **Invariant:** every check has a doctored trace that it catches, and that the others let pass.
+pub(crate) mod checks;
+mod doctored;
+mod flow;
+mod order;
+mod snp;
+mod tdx;
