@@ -16,6 +16,8 @@
 //! After each run the model's trace is searched for what no launch host must ever do. **A model is one reading of kernel.md**, made without a look at the product: what
 //! passes here has yet to be run on the hardware, which is what `--test conformance --features hw` is for.
 //!
+//! `faults` and `trace` have the model's script and its trace in hand by [`rig`]; what a launch measures they compute anew in [`measured`].
+//!
 //! **Invariant:** no case is written for the model that another platform could have.
 #![forbid(unsafe_code)]
 #![expect(

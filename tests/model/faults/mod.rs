@@ -4,9 +4,10 @@
 //! launch, and exactly what the kernel was asked to install, so that nothing is submitted twice. One daemon serves all rows of a platform and a profile.
 //!
 //! ```text
-//! row      what a row is          snp  tdx   the rows
-//! run      has one happen         told       what a refusal must say
-//! left     what must be left      stream     where rows do not reach: one CPUID page in a call
+//! row     what a row is               snp  tdx   the rows
+//! run     has one happen              told       what a refusal must say
+//! staged  the launch that it has      left       what must be left: counts, ledger, digest, guest
+//! stream  where rows do not reach: one CPUID page in a call
 //! ```
 //!
 //! **Invariant:** a row whose fault has not struck has failed.
@@ -15,6 +16,7 @@ pub(crate) mod left;
 mod row;
 mod run;
 mod snp;
+mod staged;
 mod stream;
 mod tdx;
 mod told;

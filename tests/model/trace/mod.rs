@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! checks    what has to hold of any trace
-//! doctored  that each check can fail
-//! snp tdx   whole launches, and what is in their traces
+//! order     in which order the calls have to come
+//! doctored  that each of those can fail, shown on traces that were sound
+//! snp tdx   whole launches (flow), and what is in their traces
 //! ```
 //!
 //! **Invariant:** every check has a doctored trace that it catches, and that the others let pass.
@@ -12,4 +13,5 @@ mod doctored;
 mod flow;
 mod order;
 mod snp;
+mod sound;
 mod tdx;
