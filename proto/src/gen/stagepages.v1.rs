@@ -1492,8 +1492,8 @@ pub mod launch_service_client {
     /// A page that was not staged is not in the ledger and does not exist; on kvm the guest reads zeros there once it runs.
     ///
     /// Errors. Every error status carries a `google.rpc.ErrorInfo` with domain `stagepages`, a stable reason, and metadata (as
-    /// far as known): `launch` (its name), `gpa`, `page_type`, `installed_pages`, `launch_state`, and of a refusal by the platform `ioctl`, `errno`, `firmware_status`
-    /// with `firmware_status_name`, `hw_error` (of the TDX module). Clients branch on the reason, not on the code or the message. `google.rpc.BadRequest` names fields, `PreconditionFailure` states, `RetryInfo`
+    /// far as known): `launch` (its name), `gpa`, `page_type`, `installed_pages`, `launch_state`, and of a refusal by the platform `ioctl`, `errno`, on sev-snp
+    /// `firmware_status` (`0x0` if it was not firmware that refused) with `firmware_status_name`, on tdx `hw_error` (of the TDX module). Clients branch on the reason, not on the code or the message. `google.rpc.BadRequest` names fields, `PreconditionFailure` states, `RetryInfo`
     /// and `QuotaFailure` come where they fit. Details never exceed 4 KiB and never hold page contents.
     ///
     /// | reason                                                                                      | code                | launch    |
@@ -2676,8 +2676,8 @@ pub mod launch_service_server {
     /// A page that was not staged is not in the ledger and does not exist; on kvm the guest reads zeros there once it runs.
     ///
     /// Errors. Every error status carries a `google.rpc.ErrorInfo` with domain `stagepages`, a stable reason, and metadata (as
-    /// far as known): `launch` (its name), `gpa`, `page_type`, `installed_pages`, `launch_state`, and of a refusal by the platform `ioctl`, `errno`, `firmware_status`
-    /// with `firmware_status_name`, `hw_error` (of the TDX module). Clients branch on the reason, not on the code or the message. `google.rpc.BadRequest` names fields, `PreconditionFailure` states, `RetryInfo`
+    /// far as known): `launch` (its name), `gpa`, `page_type`, `installed_pages`, `launch_state`, and of a refusal by the platform `ioctl`, `errno`, on sev-snp
+    /// `firmware_status` (`0x0` if it was not firmware that refused) with `firmware_status_name`, on tdx `hw_error` (of the TDX module). Clients branch on the reason, not on the code or the message. `google.rpc.BadRequest` names fields, `PreconditionFailure` states, `RetryInfo`
     /// and `QuotaFailure` come where they fit. Details never exceed 4 KiB and never hold page contents.
     ///
     /// | reason                                                                                      | code                | launch    |

@@ -161,9 +161,10 @@ pub fn refusal(refusal: &Refusal) -> ApiError {
         error = error.meta("ioctl", &words.ioctl);
     }
     if let Some(status) = refusal.firmware_status {
-        error = error
-            .meta("firmware_status", format_args!("{status:#x}"))
-            .meta("firmware_status_name", FirmwareStatus::new(status).name());
+        error = error.meta("firmware_status", format_args!("{status:#x}"));
+        if status != 0 {
+            error = error.meta("firmware_status_name", FirmwareStatus::new(status).name());
+        }
     }
     if let Some(hw_error) = platform.and_then(|words| words.hw_error) {
         error = error.meta("hw_error", format_args!("{hw_error:#x}"));

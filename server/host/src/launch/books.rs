@@ -4,7 +4,7 @@ use std::fmt;
 
 use stagepages_kvm::{GfnRange, PageType};
 
-use super::{Answers, Ordering, RejectedCpuid, Snapshot, State, StopFlag};
+use super::{Answers, Ordering, Refusal, RejectedCpuid, Snapshot, State, StopFlag};
 use crate::{
     digest::SnpDigest,
     ledger::{Ledger, LedgerError, PageHash, PageHasher},
@@ -23,8 +23,8 @@ pub(super) struct Books {
     pub(super) answers: Answers,
     /// How the vCPUs begin, by index.
     pub(super) vcpus: Vec<VcpuState>,
-    /// The CPUID page that firmware refused last.
-    pub(super) rejected_cpuid: Option<RejectedCpuid>,
+    /// The CPUID page that firmware refused last, and how that was told.
+    pub(super) rejected_cpuid: Option<(RejectedCpuid, Box<Refusal>)>,
     hasher: PageHasher,
     digest: Option<SnpDigest>,
     /// Hashes of the chunk at hand; kept so that the hot path allocates nothing.

@@ -77,6 +77,25 @@ impl Books {
         })
     }
 
+    /// The refusal of the CPUID page that firmware refused last, byte for byte: it would not be taken now either, and is not submitted again.
+    pub(super) fn rejected_before(&self, extent: &Extent<'_>) -> Option<Refusal> {
+        let (rejected, refusal) = self.rejected_cpuid.as_ref()?;
+        let (PageType::Cpuid, Source::File(file, offset)) = (extent.page_type, extent.source)
+        else {
+            return None;
+        };
+        let mut page = vec![0; PAGE_BYTES];
+        file.read_exact_at(&mut page, offset).ok()?;
+        let gpa = extent.range.start().gpa();
+        (*page == *rejected.submitted).then(|| Refusal {
+            message: format!(
+                "{} (these bytes were refused before at GPA {}, and were not submitted again)",
+                refusal.message, rejected.gpa
+            ),
+            ..Refusal::clone(refusal).at(gpa, PageType::Cpuid)
+        })
+    }
+
     /// The refusal of an extent whose first page is installed.
     pub(super) fn already_installed(&self, extent: &Extent<'_>) -> Refusal {
         let found = self.in_the_way(extent, 0);

@@ -61,6 +61,9 @@ impl Open {
         if let Err(refusal) = self.books.check(extent) {
             return AfterInstall::Refused(self, refusal);
         }
+        if let Some(refusal) = self.books.rejected_before(extent) {
+            return AfterInstall::Refused(self, refusal);
+        }
         let free = extent
             .range
             .take(self.books.ledger.free_prefix(extent.range));
@@ -165,7 +168,7 @@ impl Open {
                     corrected,
                 };
                 let refusal = cpuid_rejected(&error, &rejected);
-                self.books.rejected_cpuid = Some(rejected);
+                self.books.rejected_cpuid = Some((rejected, Box::new(refusal.clone())));
                 Some(Verdict::Clean(refusal))
             }
             (Some(left), stop) => Some(judge(stop, left, extent.page_type)),

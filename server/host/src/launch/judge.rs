@@ -4,6 +4,7 @@
 //! |---|---|
 //! | the kernel asks to try again | again, a bounded number of times |
 //! | firmware refused the page and the kernel took it back | clean: one page alone may be submitted again |
+//! | firmware refused the page and the kernel could not take it back | in doubt, as firmware's refusal |
 //! | anything else | in doubt: what the page holds is not known, and the launch is over |
 //!
 //! **Invariant:** a cause is named only where it was reported; otherwise it is said that it was not.
@@ -39,6 +40,12 @@ pub(super) fn judge(stop: Option<Stop>, range: GfnRange, page_type: PageType) ->
         None => Verdict::Again(doubt("the platform makes no progress and gives no reason")),
         Some(Stop::Again(error)) => {
             Verdict::Again(doubt(&format!("{error}, again after every retry")).kernel(&error))
+        }
+        Some(Stop::Kernel { error, known }) if error.firmware_status().is_some() => {
+            let about = format!(" for the {page_type} page at GPA {gpa}");
+            let message = format!("{}; {known}; {OVER}", by_firmware(&error, &about));
+            let refusal = Refusal::new(Reason::FirmwareRefused, message).at(gpa, page_type);
+            Verdict::InDoubt(refusal.kernel(&error))
         }
         Some(Stop::Kernel { error, known }) => {
             Verdict::InDoubt(doubt(&unreported(&error, &known)).kernel(&error))

@@ -2,18 +2,20 @@
 
 use std::{
     collections::VecDeque,
+    fs::File,
+    io::Write as _,
     sync::{Arc, Mutex},
 };
 
 use nix::errno::Errno;
-use stagepages_kvm::{FirmwareStatus, Gfn, GfnRange, KvmError, PageType};
+use stagepages_kvm::{FirmwareStatus, Gfn, GfnRange, Gpa, KvmError, PageType};
 
 use super::{
-    Launch, Reason, State, StopFlag,
-    tests::{launch, stage},
+    CallKey, Extent, Launch, Reason, State, StopFlag,
+    tests::{launch, range, stage},
 };
 use crate::{
-    platform::{Chunk, Contents, Finish, Installed, Platform, PlatformKind, Stop},
+    platform::{Chunk, Contents, Finish, Installed, Platform, PlatformKind, Source, Stop},
     vcpu::CpuModel,
 };
 
@@ -77,6 +79,12 @@ fn scripted(answers: impl Into<VecDeque<Answer>>) -> (Launch, Asked) {
     };
     let launch = launch(|_plan| Box::new(platform), StopFlag::default());
     (launch, asked)
+}
+
+fn tempfile(bytes: &[u8]) -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file
 }
 
 fn errno(errno: Errno) -> KvmError {
@@ -234,6 +242,28 @@ fn a_corrected_cpuid_page_is_kept_to_be_looked_at() {
     assert_eq!((&kept.submitted, &kept.corrected), (&page(1), &page(2)));
     assert_eq!(launch.snapshot().state, State::Created);
     assert_eq!(asked.lock().unwrap().len(), 1, "it is not submitted again");
+
+    // Not by its caller either: only another page is.
+    let file = tempfile(&page(1));
+    let submit = |launch: Launch, file: &File| {
+        let extent = Extent {
+            range: range(2, 1),
+            page_type: PageType::Cpuid,
+            source: Source::File(file, 0),
+        };
+        launch.stage(&CallKey::default(), &extent, &mut |_| {})
+    };
+    let (launch, answer) = submit(launch, &file);
+    let refusal = answer.unwrap_err();
+    assert_eq!(
+        (refusal.reason, refusal.gpa.map(Gpa::get)),
+        (Reason::CpuidRejected, Some(0x2000))
+    );
+    assert!(refusal.message.contains("0x1000"), "{refusal:?}");
+    assert_eq!(asked.lock().unwrap().len(), 1);
+    let (_launch, answer) = submit(launch, &tempfile(&page(2)));
+    assert_eq!(answer.unwrap().installed_pages, 1);
+    assert_eq!(asked.lock().unwrap().len(), 2);
 }
 
 #[test]

@@ -266,12 +266,11 @@ impl Launch {
     /// `ResultNotFound` if there is none, or the launch is over.
     pub fn rejected_cpuid(&self) -> Result<&RejectedCpuid, Refusal> {
         let rejected = match self {
-            Self::Open(open) | Self::Finished(Finished { open, .. }) => {
-                open.books.rejected_cpuid.as_ref()
-            }
-            Self::Running(running) => running.books.rejected_cpuid.as_ref(),
-            Self::Stopped(_) | Self::Aborted(_) => None,
+            Self::Open(open) | Self::Finished(Finished { open, .. }) => &open.books.rejected_cpuid,
+            Self::Running(running) => &running.books.rejected_cpuid,
+            Self::Stopped(_) | Self::Aborted(_) => &None,
         };
+        let rejected = rejected.as_ref().map(|(rejected, _)| rejected);
         rejected.ok_or_else(|| {
             let text = "firmware refused no CPUID page of this launch, or the launch is over and the page with it";
             Refusal::new(Reason::ResultNotFound, text)

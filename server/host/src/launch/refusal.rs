@@ -137,7 +137,10 @@ impl Refusal {
     #[must_use]
     pub fn kernel(mut self, error: &KvmError) -> Self {
         self.errno = error.errno();
-        self.firmware_status = error.firmware_status().map(FirmwareStatus::get);
+        // SNP's commands have a status in any case; 0 says that it was not firmware that refused.
+        let silent = error.op().starts_with("KVM_SEV_").then_some(0);
+        let status = error.firmware_status().map(FirmwareStatus::get);
+        self.firmware_status = status.or(silent);
         self.platform = Some(Box::new(PlatformWords {
             ioctl: error.op().to_owned(),
             hw_error: error.hw_error(),

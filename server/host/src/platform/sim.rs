@@ -176,10 +176,13 @@ fn refused(chunk: &Chunk<'_>, status: u32) -> Stop {
         _ => return Stop::Firmware(error),
     };
     match page {
-        Ok(submitted) => Stop::CpuidRejected {
-            error,
-            corrected: cpuid_page::corrected(&submitted).into(),
-            submitted: submitted.into(),
+        Ok(submitted) => match cpuid_page::corrected(&submitted) {
+            corrected if corrected == submitted => Stop::Firmware(error),
+            corrected => Stop::CpuidRejected {
+                error,
+                corrected: corrected.into(),
+                submitted: submitted.into(),
+            },
         },
         Err(error) => Stop::Source(error),
     }

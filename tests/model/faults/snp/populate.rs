@@ -8,7 +8,9 @@ use stagepages_kernel_model::{Call, Effect, Profile};
 use stagepages_proto::v1::PageType;
 
 use super::UPDATE;
-use crate::faults::row::{Expect, FIRST, FOR_EVER, KERNEL_REFUSED, MIDDLE, Row, at, done, over};
+use crate::faults::row::{
+    Expect, FIRMWARE_REFUSED, FIRST, FOR_EVER, KERNEL_REFUSED, MIDDLE, Row, at, done, over,
+};
 
 const POPULATE: &str = "kvm_gmem_populate(), virt/kvm/guest_memfd.c";
 const POST_POPULATE: &str = "sev_gmem_post_populate(), arch/x86/kvm/svm/sev.c";
@@ -25,6 +27,15 @@ fn unexplained() -> Expect {
 
 fn dead() -> Expect {
     over(KERNEL_REFUSED).at(UPDATE).errno("EIO").says("dead")
+}
+
+/// Firmware refuses a page and KVM cannot take it back: design.md has that as firmware's refusal, which is clean only for a page that was taken back.
+fn kept() -> Expect {
+    let expect = over(FIRMWARE_REFUSED).at(UPDATE).errno("EIO");
+    expect
+        .says("dead")
+        .says("INVALID_PAGE_STATE")
+        .firmware(0x1a)
 }
 
 pub(super) fn rows(profile: Profile) -> Vec<Row> {
@@ -147,10 +158,10 @@ fn dead_vm() -> Vec<Row> {
         // Alone in its extent, and in doubt all the same: the page is leaked, and the VM with it.
         Row::new("a page alone that firmware refuses and keeps", RECLAIM)
             .fault(at(Call::SnpLaunchUpdate, FIRST, unreclaimed))
-            .stage_one(dead().firmware(0x1a).asked([Some((FIRST, 1))])),
+            .stage_one(kept().asked([Some((FIRST, 1))])),
         Row::new("a first page that firmware refuses and keeps", RECLAIM)
             .fault(at(Call::SnpLaunchUpdate, FIRST, unreclaimed))
-            .stage(dead().firmware(0x1a).asked([Some((FIRST, 8))])),
+            .stage(kept().asked([Some((FIRST, 8))])),
         // The status went with the short count.
         Row::new("a later page that firmware refuses and keeps", RECLAIM)
             .fault(at(Call::SnpLaunchUpdate, MIDDLE, unreclaimed))
