@@ -1,6 +1,6 @@
 //! FinishLaunch: the digest that was expected, the repeat, and the end of staging.
 use super::{on_every_platform, subjects};
-use stagepages_proto::v1::{LaunchState, PageType};
+use stagepages_proto::v1::{FinishLaunchRequest, LaunchState, PageType, SevSnpFinish};
 use stagepages_tests::{Bench, Contents, Extent, PAGE, lease_aside, page, refused, snapshot};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,6 +146,35 @@ async fn an_aborted_launch_cannot_be_finished() {
         refused(bench.api.finish(&name, vec![]).await, "WRONG_STATE")
             .state("ABORTED")
             .has_precondition();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arguments_of_impossible_lengths_are_refused_at_once_and_change_nothing() {
+    on_every_platform(async |bench: &Bench| {
+        let name = bench.launch("vm").await.name;
+        let before = snapshot(&bench.api, &name).await;
+        let long = bytes::Bytes::from(vec![7; 70_000]);
+        let request = |digest: &bytes::Bytes, id_block: &bytes::Bytes| FinishLaunchRequest {
+            name: name.clone(),
+            uid: String::new(),
+            expected_launch_digest: digest.clone(),
+            sev_snp: Some(SevSnpFinish {
+                id_block: id_block.clone(),
+                ..SevSnpFinish::default()
+            }),
+        };
+        let none = bytes::Bytes::new();
+        for (request, field) in [
+            (request(&long, &none), "expected_launch_digest"),
+            (request(&none, &long), "sev_snp.id_block"),
+            (request(&none, &long.slice(..95)), "sev_snp.id_block"),
+        ] {
+            let answer = bench.api.launches.clone().finish_launch(request).await;
+            refused(answer, "INVALID_LAUNCH").blames(field);
+        }
+        assert_eq!(snapshot(&bench.api, &name).await, before);
     })
     .await;
 }

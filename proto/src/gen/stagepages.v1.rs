@@ -675,7 +675,8 @@ pub struct Launch {
     #[prost(uint64, tag = "7")]
     pub installed_pages: u64,
     /// Output only. The launch digest of the pages installed so far, in their order of installation: 48 bytes on sim and sev-snp, before the
-    /// vCPUs that the platform adds at finish. Empty where the platform has none (kvm).
+    /// vCPUs that the platform adds at finish. Empty on kvm, which has none, and on tdx,
+    /// whose MRTD this version does not tell.
     #[prost(bytes = "bytes", tag = "8")]
     pub launch_digest: ::prost::bytes::Bytes,
     /// Output only.
@@ -1040,7 +1041,7 @@ pub struct FinishLaunchRequest {
     /// If set, MUST equal the launch's uid.
     #[prost(string, tag = "2")]
     pub uid: ::prost::alloc::string::String,
-    /// The launch digest that the caller expects, 48 bytes on sim and sev-snp. Unset means no check. kvm has none and refuses it.
+    /// The launch digest that the caller expects, 48 bytes on sim and sev-snp. Unset means no check. kvm has none and tdx tells none: they refuse it.
     #[prost(bytes = "bytes", tag = "3")]
     pub expected_launch_digest: ::prost::bytes::Bytes,
     /// What firmware is given at the end. Only on sev-snp. Unset means the default of each.
@@ -1597,7 +1598,8 @@ pub mod launch_service_client {
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: the id or the spec; BadRequest names each field.
-        /// * `INVALID_ARGUMENT` / INVALID_LAUNCH also: settings of `sev_snp` or `tdx` that this machine's KVM does not take; nothing was created to find out.
+        /// * `INVALID_ARGUMENT` / INVALID_LAUNCH also: settings of `sev_snp` or `tdx` that this machine's KVM does not take. What KVM says
+        ///   beforehand is checked beforehand; what it says only when it is asked for a VM (the GHCB version, a policy before Linux 6.19) leaves none behind.
         /// * `INVALID_ARGUMENT` / INVALID_VCPU_STATE: a register of `vcpu_states` holds what the vCPU does not allow; BadRequest names the field.
         /// * `FAILED_PRECONDITION` / FIRMWARE_REFUSED: the machine's firmware made no guest of these settings; nothing remains.
         /// * `UNIMPLEMENTED` / UNSUPPORTED_OPERATION: more than one vCPU, or vCPU states, where the platform's launch hosts have none.
@@ -2018,7 +2020,7 @@ pub mod launch_service_client {
         ///
         /// Errors:
         /// * `FAILED_PRECONDITION` / DIGEST_MISMATCH: both values in the metadata, `expected` and `actual`, in hex. Nothing changed.
-        /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: a digest of the wrong length, or any digest on a platform that has none (kvm); `sev_snp` on another platform, or
+        /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: a digest of the wrong length, or any digest on a platform that tells none (kvm, tdx); `sev_snp` on another platform, or
         ///   with a part that is missing or of the wrong length. Nothing changed.
         /// * `UNIMPLEMENTED` / UNSUPPORTED_OPERATION: `sev_snp`, and the launch's host is of an older version.
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
@@ -2286,7 +2288,8 @@ pub mod launch_service_server {
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: the id or the spec; BadRequest names each field.
-        /// * `INVALID_ARGUMENT` / INVALID_LAUNCH also: settings of `sev_snp` or `tdx` that this machine's KVM does not take; nothing was created to find out.
+        /// * `INVALID_ARGUMENT` / INVALID_LAUNCH also: settings of `sev_snp` or `tdx` that this machine's KVM does not take. What KVM says
+        ///   beforehand is checked beforehand; what it says only when it is asked for a VM (the GHCB version, a policy before Linux 6.19) leaves none behind.
         /// * `INVALID_ARGUMENT` / INVALID_VCPU_STATE: a register of `vcpu_states` holds what the vCPU does not allow; BadRequest names the field.
         /// * `FAILED_PRECONDITION` / FIRMWARE_REFUSED: the machine's firmware made no guest of these settings; nothing remains.
         /// * `UNIMPLEMENTED` / UNSUPPORTED_OPERATION: more than one vCPU, or vCPU states, where the platform's launch hosts have none.
@@ -2525,7 +2528,7 @@ pub mod launch_service_server {
         ///
         /// Errors:
         /// * `FAILED_PRECONDITION` / DIGEST_MISMATCH: both values in the metadata, `expected` and `actual`, in hex. Nothing changed.
-        /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: a digest of the wrong length, or any digest on a platform that has none (kvm); `sev_snp` on another platform, or
+        /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: a digest of the wrong length, or any digest on a platform that tells none (kvm, tdx); `sev_snp` on another platform, or
         ///   with a part that is missing or of the wrong length. Nothing changed.
         /// * `UNIMPLEMENTED` / UNSUPPORTED_OPERATION: `sev_snp`, and the launch's host is of an older version.
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.

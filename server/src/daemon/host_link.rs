@@ -14,7 +14,7 @@ use std::{
 };
 
 use stagepages_host::{
-    launch::{Answered, Refusal, Snapshot},
+    launch::{Answered, Reason, Refusal, Snapshot},
     protocol::{self, BadMessage, Command, Message, Outcome, Reply, Request, Response},
     wire::{self, SeqSocket},
 };
@@ -182,6 +182,18 @@ impl HostLink {
     ) -> Result<Posted, LinkLost> {
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
+        let request = Request {
+            id,
+            command: Some(command),
+        };
+        let frame = match wire::encode(&request) {
+            Ok(frame) => frame,
+            Err(error) => {
+                // The caller waits for it below.
+                drop(answer.send(unsendable(&request, &error)));
+                return Ok(Posted(answered));
+            }
+        };
         {
             let mut pending = self.shared.lock();
             let pending = pending.as_mut().ok_or(LinkLost)?;
@@ -194,33 +206,24 @@ impl HostLink {
             shared: &self.shared,
             id,
         };
-        self.shared
-            .send(
-                Request {
-                    id,
-                    command: Some(command),
-                },
-                fds,
-            )
-            .await?;
+        self.shared.send(&frame, fds).await?;
         unsent.sent();
         Ok(Posted(answered))
     }
 
     /// Sends `command`, which the host does not answer. Nothing happens if the link is lost.
     pub async fn tell(&self, command: Command) {
-        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
-        if let Err(LinkLost) = self
-            .shared
-            .send(
-                Request {
-                    id,
-                    command: Some(command),
-                },
-                &[],
-            )
-            .await
-        {
+        let request = Request {
+            id: self.shared.next_id.fetch_add(1, Ordering::Relaxed),
+            command: Some(command),
+        };
+        let sent = match wire::encode(&request) {
+            Ok(frame) => self.shared.send(&frame, &[]).await,
+            Err(error) => {
+                return tracing::error!(%error, "what a host is told does not fit a frame");
+            }
+        };
+        if let Err(LinkLost) = sent {
             tracing::debug!("a lost launch host is told nothing any more");
         }
     }
@@ -285,14 +288,26 @@ impl Drop for Unsent<'_> {
     }
 }
 
+/// The answer to a request that no frame holds: the host was not asked, and is as it was.
+fn unsendable(request: &Request, error: &wire::CodecError) -> Answer {
+    let reason = match request.command {
+        Some(Command::Create(_)) => Reason::InvalidLaunch,
+        Some(_) | None => Reason::MalformedRequest,
+    };
+    let text = format!(
+        "the request is too long for the launch host ({error}); give fewer or shorter regions, labels, vCPU states and settings"
+    );
+    Answer {
+        sender: None,
+        snapshot: None,
+        outcome: Err(Refusal::new(reason, text)),
+    }
+}
+
 impl Shared {
-    async fn send(&self, request: Request, fds: &[BorrowedFd<'_>]) -> Result<(), LinkLost> {
-        let frame = wire::encode(&request).map_err(|error| {
-            tracing::error!(%error, "a request does not fit a frame");
-            LinkLost
-        })?;
+    async fn send(&self, frame: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), LinkLost> {
         let socket = self.socket.as_ref().ok_or(LinkLost)?;
-        socket.send(&frame, fds).await.map_err(|error| {
+        socket.send(frame, fds).await.map_err(|error| {
             tracing::debug!(%error, "sending to a launch host");
             LinkLost
         })

@@ -95,7 +95,7 @@ impl Violations {
         self.0.iter().map(|(field, _)| field.as_str())
     }
 
-    fn into_error(self) -> Option<ApiError> {
+    pub(super) fn into_error(self) -> Option<ApiError> {
         let (field, text) = self.0.first()?;
         let error = ApiError::new(Reason::InvalidLaunch, format!("{field}: {text}"));
         Some(
@@ -151,6 +151,8 @@ pub(super) fn check(
     let sim = spec.sim.as_ref().map(|settings| sim(settings, &mut wrong));
     let sev_snp = spec.sev_snp.as_ref();
     let sev_snp = sev_snp.map(|given| settings::sev_snp(given, &mut wrong));
+    let tdx = spec.tdx.as_ref();
+    let tdx = tdx.map(|given| settings::tdx(given, &mut wrong));
     if let Some(error) = wrong.into_error() {
         return Err(error);
     }
@@ -173,7 +175,7 @@ pub(super) fn check(
         vcpu_states,
         sim,
         sev_snp,
-        tdx: spec.tdx.as_ref().map(settings::tdx),
+        tdx,
     })
 }
 

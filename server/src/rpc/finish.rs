@@ -13,10 +13,7 @@ impl LaunchApi {
         request: v1::FinishLaunchRequest,
     ) -> Result<v1::Launch, ApiError> {
         let launch = self.find(&request.name, &request.uid)?;
-        let arguments = protocol::Finish {
-            expected_digest: request.expected_launch_digest.to_vec(),
-            sev_snp: request.sev_snp.as_ref().map(settings::finish),
-        };
+        let arguments = settings::finish(&request).map_err(|error| error.launch(&launch.id))?;
         launch.lease.touch();
         if let Some(first) = launch.first_finish(&arguments) {
             return Ok(first);

@@ -1,6 +1,7 @@
 //! Settings of confidential platforms, between the API's types and the launch host's. Pure.
 //!
-//! What they may hold is the launch host's to say, which asks KVM: lengths and numbers are handed on as they are, and refused there with the field.
+//! What they may hold is the launch host's to say, which asks KVM: numbers are handed on as they are, and refused there with the field. Here it is
+//! only seen to that bytes have the length that they have on every machine.
 //!
 //! **Invariant:** nothing is filled in: what the caller left unset reaches the host unset.
 
@@ -36,6 +37,21 @@ pub(super) fn of_another(
     }
 }
 
+/// CPUID leaves of a TD at most: what KVM takes (`KVM_MAX_CPUID_ENTRIES`).
+const MAX_LEAVES: usize = 256;
+/// Bytes of the longest launch digest, with room for a longer hash than today's.
+const MAX_DIGEST: usize = 64;
+
+/// Bytes that have one length, or are left out.
+fn exactly(wrong: &mut Violations, field: &str, given: &[u8], length: usize) -> Vec<u8> {
+    if given.is_empty() || given.len() == length {
+        return given.to_vec();
+    }
+    let text = format!("has {} bytes; give {length}, or none", given.len());
+    wrong.add(field, text);
+    Vec::new()
+}
+
 /// The settings of `sev-snp`.
 pub(super) fn sev_snp(given: &v1::SevSnpSettings, wrong: &mut Violations) -> protocol::SevSnp {
     use v1::sev_snp_settings::GuestPolicy;
@@ -47,7 +63,7 @@ pub(super) fn sev_snp(given: &v1::SevSnpSettings, wrong: &mut Violations) -> pro
         policy,
         vmsa_features: given.vmsa_features,
         ghcb_version: given.ghcb_version,
-        gosvw: given.gosvw.to_vec(),
+        gosvw: exactly(wrong, "spec.sev_snp.gosvw", &given.gosvw, 16),
     }
 }
 
@@ -80,7 +96,14 @@ fn policy_number(policy: &v1::SevSnpPolicy, wrong: &mut Violations) -> u64 {
 }
 
 /// The settings of `tdx`.
-pub(super) fn tdx(given: &v1::TdxSettings) -> protocol::Tdx {
+pub(super) fn tdx(given: &v1::TdxSettings, wrong: &mut Violations) -> protocol::Tdx {
+    if given.cpuid.len() > MAX_LEAVES {
+        let text = format!(
+            "{} leaves; at most {MAX_LEAVES} are taken (GetNodeInfo: tdx.cpuid lists those that can be)",
+            given.cpuid.len()
+        );
+        wrong.add("spec.tdx.cpuid", text);
+    }
     let leaf = |entry: &v1::TdxCpuidEntry| protocol::CpuidLeaf {
         function: entry.function,
         index: entry.index,
@@ -92,22 +115,44 @@ pub(super) fn tdx(given: &v1::TdxSettings) -> protocol::Tdx {
     protocol::Tdx {
         attributes: given.attributes,
         xfam: given.xfam,
-        mrconfigid: given.mrconfigid.to_vec(),
-        mrowner: given.mrowner.to_vec(),
-        mrownerconfig: given.mrownerconfig.to_vec(),
-        cpuid: given.cpuid.iter().map(leaf).collect(),
+        mrconfigid: exactly(wrong, "spec.tdx.mrconfigid", &given.mrconfigid, 48),
+        mrowner: exactly(wrong, "spec.tdx.mrowner", &given.mrowner, 48),
+        mrownerconfig: exactly(wrong, "spec.tdx.mrownerconfig", &given.mrownerconfig, 48),
+        cpuid: given.cpuid.iter().take(MAX_LEAVES).map(leaf).collect(),
     }
 }
 
-/// What the end of staging is given on `sev-snp`.
-pub(super) fn finish(given: &v1::SevSnpFinish) -> protocol::SevSnpFinish {
-    protocol::SevSnpFinish {
-        id_block: given.id_block.to_vec(),
-        id_auth: given.id_auth.to_vec(),
-        author_key: given.author_key,
-        host_data: given.host_data.to_vec(),
-        vcek_disabled: given.vcek_disabled,
+/// What the end of staging is given.
+///
+/// # Errors
+/// INVALID_LAUNCH with every field that has a length which it has nowhere.
+pub(super) fn finish(given: &v1::FinishLaunchRequest) -> Result<protocol::Finish, ApiError> {
+    let mut wrong = Violations::default();
+    let digest = &given.expected_launch_digest;
+    // Which digest a platform has, if any, is the host's to say.
+    if digest.len() > MAX_DIGEST {
+        let text = format!(
+            "has {} bytes; no launch digest has more than {MAX_DIGEST}",
+            digest.len()
+        );
+        wrong.add("expected_launch_digest", text);
     }
+    let sev_snp = given.sev_snp.as_ref().map(|given| protocol::SevSnpFinish {
+        id_block: exactly(&mut wrong, "sev_snp.id_block", &given.id_block, 96),
+        id_auth: exactly(&mut wrong, "sev_snp.id_auth", &given.id_auth, 4096),
+        author_key: given.author_key,
+        host_data: exactly(&mut wrong, "sev_snp.host_data", &given.host_data, 32),
+        vcek_disabled: given.vcek_disabled,
+    });
+    wrong.into_error().map_or_else(
+        || {
+            Ok(protocol::Finish {
+                expected_digest: digest.to_vec(),
+                sev_snp,
+            })
+        },
+        Err,
+    )
 }
 
 /// What KVM takes here, put beside what else is known of a platform.
@@ -176,6 +221,7 @@ pub(crate) fn blame(error: ApiError, within: &str, refusal: &Refusal) -> ApiErro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rpc::reason::Reason;
 
     #[test]
     fn a_policy_by_names_is_its_number() {
@@ -213,6 +259,74 @@ mod tests {
             wrong.fields().collect::<Vec<_>>(),
             ["spec.sev_snp.policy.abi_major"]
         );
+    }
+
+    #[test]
+    fn what_has_a_wrong_length_everywhere_is_named_and_not_handed_on() {
+        let mut wrong = Violations::default();
+        let long = bytes::Bytes::from(vec![1; 70_000]);
+        let snp = v1::SevSnpSettings {
+            gosvw: long.clone(),
+            ..v1::SevSnpSettings::default()
+        };
+        assert!(sev_snp(&snp, &mut wrong).gosvw.is_empty());
+        let td = v1::TdxSettings {
+            mrconfigid: long.clone(),
+            mrowner: long.slice(..47),
+            mrownerconfig: long.slice(..48),
+            cpuid: vec![v1::TdxCpuidEntry::default(); 3000],
+            ..v1::TdxSettings::default()
+        };
+        let handed_on = tdx(&td, &mut wrong);
+        assert_eq!(
+            (handed_on.mrownerconfig.len(), handed_on.cpuid.len()),
+            (48, 256)
+        );
+        assert_eq!(
+            wrong.fields().collect::<Vec<_>>(),
+            [
+                "spec.sev_snp.gosvw",
+                "spec.tdx.cpuid",
+                "spec.tdx.mrconfigid",
+                "spec.tdx.mrowner"
+            ]
+        );
+
+        let request = |id_block: &bytes::Bytes, digest: &bytes::Bytes| v1::FinishLaunchRequest {
+            expected_launch_digest: digest.clone(),
+            sev_snp: Some(v1::SevSnpFinish {
+                id_block: id_block.clone(),
+                ..v1::SevSnpFinish::default()
+            }),
+            ..v1::FinishLaunchRequest::default()
+        };
+        assert_eq!(
+            finish(&request(&long.slice(..96), &long.slice(..48)))
+                .map(|finish| finish.expected_digest.len()),
+            Ok(48)
+        );
+        let error = finish(&request(&long, &long)).unwrap_err();
+        assert_eq!(error.reason(), Reason::InvalidLaunch);
+        let text = error.to_string();
+        for field in ["expected_launch_digest", "sev_snp.id_block"] {
+            assert_eq!(text.matches(field).count(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_a_host_names_is_blamed_once() {
+        let words = "is not taken; ".repeat(30);
+        let refusal = Refusal {
+            field: "sev_snp.id_block".to_owned(),
+            ..Refusal::new(
+                stagepages_host::launch::Reason::InvalidLaunch,
+                format!("sev_snp.id_block: {words}"),
+            )
+        };
+        let error = ApiError::new(Reason::InvalidLaunch, refusal.message.as_str());
+        let text = blame(error, "", &refusal).to_string();
+        assert_eq!(text.matches("sev_snp.id_block").count(), 1, "{text}");
+        assert_eq!(text.matches("INVALID_LAUNCH").count(), 1, "{text}");
     }
 
     #[test]
