@@ -32,7 +32,7 @@ pub(super) struct Tdx {
     mrownerconfig: Option<Bytes>,
     /// A CPUID leaf of the guest, for example 0x80000008:0x300000:0:0:0; repeat for more. Every configurable leaf as KVM has it if none is given.
     ///
-    /// If any is given, 0x80000008 must be too, with 48 or 52 guest physical address bits in EAX[23:16]. `stagectl node --output json` has the
+    /// If any is given, 0x80000008 must be too, with 48 or 52 guest physical address bits in bits 16 to 23 of EAX. `stagectl node --output json` has the
     /// leaves and bits that can be configured.
     #[arg(long = "tdx-cpuid", value_name = "FUNCTION[.INDEX]:EAX:EBX:ECX:EDX")]
     cpuid: Vec<CpuidLeaf>,
