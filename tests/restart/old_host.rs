@@ -1,14 +1,14 @@
-//! A host program from before the latest version of the private protocol, which a newer daemon takes over and goes on with.
+//! Host programs of older versions of the private protocol, which a newer daemon takes over and goes on with.
 //!
-//! It is built from this repository's own history: from the commit before the one that raised `protocol::VERSION`. Where there is no history, or
+//! They are built from this repository's own history: from the commit before the one that raised `protocol::VERSION`. Where there is no history, or
 //! not that far back, one visible line says so.
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use stagepages_host::protocol;
 use stagepages_proto::v1::{
-    LaunchState, OrderingMode, Platform, SetVcpuStateRequest, StartLaunchRequest, VcpuReset,
-    VcpuState, vcpu_state,
+    FinishLaunchRequest, GetRejectedCpuidRequest, LaunchState, OrderingMode, Platform,
+    SetVcpuStateRequest, SevSnpFinish, StartLaunchRequest, VcpuReset, VcpuState, vcpu_state,
 };
 use stagepages_tests::{
     Bench, Contents, DaemonOptions, Extent, GuestMemory, Key, PAGE, page, refused, region, say,
@@ -18,12 +18,24 @@ use stagepages_tests::{
 use crate::rig::{answered, on, over, renew_daemon, renew_service};
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+/// The version of the private protocol that brought guests.
+const GUESTS_SINCE: u32 = 3;
 const CALLS: u64 = 8;
 const LENGTH: u64 = 4;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_old_host_is_adopted_and_goes_on() {
-    let Some(program) = tokio::task::block_in_place(old_program) else {
+async fn a_host_of_the_oldest_version_is_adopted_and_goes_on() {
+    goes_on(protocol::OLDEST_VERSION).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_of_the_version_before_is_adopted_and_goes_on() {
+    goes_on(protocol::VERSION - 1).await;
+}
+
+/// With hosts that speak `version`.
+async fn goes_on(version: u32) {
+    let Some(program) = tokio::task::block_in_place(|| old_program(version)) else {
         return;
     };
     for platform in [Platform::Sim, Platform::Kvm] {
@@ -37,7 +49,7 @@ async fn an_old_host_is_adopted_and_goes_on() {
             .config(&format!("[host.{name}]"))
             .config(&format!("program = {:?}", program.display().to_string()));
         on(&options, platform, async |mut bench| {
-            adopted(&mut bench, &program, &calm).await;
+            adopted(&mut bench, version, &program, &calm).await;
             bench
         })
         .await;
@@ -45,7 +57,7 @@ async fn an_old_host_is_adopted_and_goes_on() {
 }
 
 /// Numbered calls, some of them before each kill.
-async fn adopted(bench: &mut Bench, program: &Path, calm: &[u8]) {
+async fn adopted(bench: &mut Bench, version: u32, program: &Path, calm: &[u8]) {
     let mut wanted = spec(bench.platform, [region(page(0), CALLS * LENGTH * PAGE)]);
     wanted.ordering = OrderingMode::Sequenced.into();
     wanted.labels.insert("old".to_owned(), "host".to_owned());
@@ -71,14 +83,19 @@ async fn adopted(bench: &mut Bench, program: &Path, calm: &[u8]) {
             assert_eq!(kept.unwrap(), *answer);
         }
     }
-    guests_are_refused(bench, &launch.name).await;
+    if version < GUESTS_SINCE {
+        guests_are_refused(bench, &launch.name).await;
+    }
+    settings_are_refused(bench, &launch.name).await;
     let memory = GuestMemory::open(host.as_raw().unsigned_abs(), CALLS * LENGTH * PAGE);
     let length = usize::try_from(CALLS * LENGTH * PAGE).unwrap();
     assert!(memory.read(page(0), length) == data(), "other bytes");
     let finished = bench.api.finish(&launch.name, "").await.unwrap();
     assert_eq!(finished.state(), LaunchState::Finished);
     assert_eq!(finished.launch_digest, calm);
-    start_is_refused(bench, &launch.name).await;
+    if version < GUESTS_SINCE {
+        start_is_refused(bench, &launch.name).await;
+    }
     snapshot(&bench.api, &launch.name).await;
     renew_daemon(bench).await;
     answered(bench, &launch.name).await;
@@ -87,7 +104,29 @@ async fn adopted(bench: &mut Bench, program: &Path, calm: &[u8]) {
     over(bench, &launch.name).await;
 }
 
-/// What came with the latest version is refused by name, and costs the launch nothing.
+/// What came with version 4 is refused by name, and costs the launch nothing.
+async fn settings_are_refused(bench: &Bench, name: &str) {
+    let mut launches = bench.api.launches.clone();
+    let finish = FinishLaunchRequest {
+        name: name.to_owned(),
+        sev_snp: Some(SevSnpFinish::default()),
+        ..FinishLaunchRequest::default()
+    };
+    refused(
+        launches.finish_launch(finish).await,
+        "UNSUPPORTED_OPERATION",
+    );
+    let get = GetRejectedCpuidRequest {
+        name: name.to_owned(),
+        uid: String::new(),
+    };
+    refused(
+        launches.get_rejected_cpuid(get).await,
+        "UNSUPPORTED_OPERATION",
+    );
+}
+
+/// What came with version 3 likewise.
 async fn guests_are_refused(bench: &Bench, name: &str) {
     let mut launches = bench.api.launches.clone();
     let state = VcpuState {
@@ -138,23 +177,22 @@ fn request(name: &str, number: u64) -> stagepages_proto::v1::StagePagesRequest {
     Key::Number(number).request(name, Extent::normal(page(number * LENGTH), data))
 }
 
-/// The old program, built once for each commit that it is of.
-fn old_program() -> Option<PathBuf> {
-    let line = format!("-Spub const VERSION: u32 = {};", protocol::VERSION);
+/// The last program that spoke `version`, built once for each commit that it is of.
+fn old_program(version: u32) -> Option<PathBuf> {
+    let line = format!("-Spub const VERSION: u32 = {};", version + 1);
     let raised = git(&[
         "log",
-        "-1",
         "--format=%H",
         &line,
         "--",
         "server/host/src/protocol/mod.rs",
     ]);
+    // The line went again with the version after it; the commit that brought it was the first.
     let parent =
         raised.and_then(|raised| git(&["rev-parse", "--verify", "--quiet", &format!("{raised}^")]));
     let Some(commit) = parent else {
         say(&format!(
-            "not tested here: an old host; the history does not show the commit before version {} of the private protocol",
-            protocol::VERSION
+            "not tested here: an old host; the history does not show the last commit of version {version} of the private protocol",
         ));
         return None;
     };
@@ -210,6 +248,7 @@ fn git(args: &[&str]) -> Option<String> {
     command.args(["-C", REPOSITORY]).args(args);
     let output = command.stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
-    let line = text.lines().next().filter(|_| output.status.success())?;
+    // Of several lines the last: of commits, the first that there was.
+    let line = text.lines().last().filter(|_| output.status.success())?;
     Some(line.to_owned())
 }
