@@ -41,7 +41,11 @@ pub(super) fn judge(stop: Option<Stop>, range: GfnRange, page_type: PageType) ->
         Some(Stop::Again(error)) => {
             Verdict::Again(doubt(&format!("{error}, again after every retry")).kernel(&error))
         }
-        Some(Stop::Kernel { error, known }) if error.firmware_status().is_some() => {
+        // A status behind a write-back that cannot be is about no page in particular.
+        Some(Stop::Kernel {
+            error: error @ KvmError::Firmware { .. },
+            known,
+        }) => {
             let about = format!(" for the {page_type} page at GPA {gpa}");
             let message = format!("{}; {known}; {OVER}", by_firmware(&error, &about));
             let refusal = Refusal::new(Reason::FirmwareRefused, message).at(gpa, page_type);

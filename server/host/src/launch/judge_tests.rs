@@ -167,6 +167,35 @@ fn a_firmware_refusal_names_command_status_meaning_and_way_out() {
 }
 
 #[test]
+fn a_refusal_by_firmware_that_left_the_page_in_doubt_is_firmwares_and_ends_the_launch() {
+    let stop = |error| Stop::Kernel {
+        error,
+        known: "the page is lost".to_owned(),
+    };
+    let wrote_back = KvmError::WroteBack {
+        op: "KVM_SEV_SNP_LAUNCH_UPDATE",
+        field: "len",
+        value: 1,
+        cause: Some(Box::new(firmware(0x1a))),
+    };
+    for (error, reason) in [
+        (firmware(0x1a), Reason::FirmwareRefused),
+        // What the kernel wrote back is in doubt, whatever firmware said beside it.
+        (wrote_back, Reason::KernelRefused),
+    ] {
+        let (launch, _) = scripted([(0, Some(stop(error)))]);
+        let (launch, answer) = stage(launch, 0, 1, PageType::Normal, Some(1));
+        let refusal = answer.unwrap_err();
+        assert_eq!(
+            (refusal.reason, refusal.firmware_status),
+            (reason, Some(0x1a))
+        );
+        assert!(refusal.message.contains("the page is lost"), "{refusal:?}");
+        assert_eq!(launch.snapshot().state, State::Aborted);
+    }
+}
+
+#[test]
 fn a_page_that_exists_all_the_same_is_never_called_installed() {
     let stray = Stop::Stray {
         gfn: Gfn::new(1).unwrap(),

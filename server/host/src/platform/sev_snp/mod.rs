@@ -19,7 +19,7 @@ use stagepages_kvm::{
 
 use super::{
     Chunk, Contents, Finish, Installed, Memory, Platform, PlatformKind, Stop,
-    confidential::{BUFFER_PAGES, Buffer, Private, nothing},
+    confidential::{BUFFER_PAGES, Buffer, Private, is_dead, nothing},
     vcpus::{Prepared, prepare},
 };
 use crate::{
@@ -75,7 +75,7 @@ impl Platform for SnpPlatform {
         let stop = attempt
             .outcome
             .err()
-            .map(|error| update_stop(error, &self.vm, submitted, self.buffer.bytes(1)));
+            .map(|error| update_stop(error, || is_dead(&self.vm), submitted, self.buffer.bytes(1)));
         let contents = match chunk.page_type {
             // Zeros that firmware makes, and secrets that it writes: nobody sees them here.
             PageType::Zero | PageType::Secrets => Contents::Unknown,
