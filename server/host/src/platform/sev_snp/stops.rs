@@ -13,8 +13,9 @@ use crate::platform::{
     confidential::{DEAD, asks_again},
 };
 
-/// What is known of EIO without a status.
-const UNREPORTED: &str = "the kernel does not report the cause; it is no page of the ledger, no pending signal, no missing, unaligned or unreadable source and no page that is not private; it may be a page that exists all the same, poisoned or missing memory, or the secure processor";
+/// What is known of EIO without a status. The launch thread blocks signals, but a stop, a tracer and the freezers make `signal_pending()` true
+/// whatever is blocked (`recalc_sigpending_tsk()`, kernel/signal.c; `freeze_task()`, kernel/freezer.c).
+const UNREPORTED: &str = "the kernel does not report the cause; it is no page of the ledger, no signal that can be blocked, no missing, unaligned or unreadable source and no page that is not private; it may be a page that exists all the same, poisoned or missing memory, a pause of this host (freezer, SIGSTOP, debugger), or the secure processor";
 
 /// What a failed LAUNCH_UPDATE at one page means. `submitted` is a CPUID page as it was before the call, `now` the source as it is after it.
 /// `is_dead` tells whether KVM has given the VM up.
@@ -186,6 +187,17 @@ mod tests {
         ] {
             assert_eq!(words(stop(error(errno))).as_deref(), Some(said), "{errno}");
         }
+    }
+
+    #[test]
+    fn a_pause_is_among_what_it_may_be() {
+        assert!(!UNREPORTED.contains("no pending signal"));
+        for pause in ["freezer", "SIGSTOP", "debugger"] {
+            let may_be = UNREPORTED.split("it may be").nth(1).unwrap();
+            assert!(may_be.contains(pause), "{pause}");
+        }
+        // A status message is cut at 640 bytes, and command, errno, page and way out take up to 240 of them.
+        assert!(UNREPORTED.len() <= 400, "{}", UNREPORTED.len());
     }
 
     #[test]
