@@ -140,7 +140,7 @@ pub(super) fn refused(stop: Stop) -> Refusal {
 }
 
 /// Which command firmware refused, `about` what, with which status, what that means, and what an operator can do.
-fn by_firmware(error: &KvmError, about: &str) -> String {
+pub(crate) fn by_firmware(error: &KvmError, about: &str) -> String {
     let op = error.op();
     match error.firmware_status() {
         Some(status) => format!(

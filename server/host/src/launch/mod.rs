@@ -49,6 +49,7 @@ use stagepages_kvm::GfnRange;
 
 use crate::{guest::GuestStop, protocol, settings::FinishArgs};
 use books::Books;
+pub(crate) use judge::by_firmware;
 
 pub use answers::{Answered, Answers, Applied, CallKey, MAX_REQUEST_ID, REPLAY_WINDOW, RequestId};
 pub use compare::InTheWay;

@@ -11,6 +11,7 @@
 //! **Invariant:** pages are counted from what LAUNCH_UPDATE wrote back; a CPUID page that firmware corrected is not submitted again.
 
 mod create;
+mod init;
 mod stops;
 
 use stagepages_kvm::{
