@@ -14,6 +14,7 @@ use crate::{
         Memory,
         confidential::{Buffer, back},
         refused::{no_locked_memory, not_made, unavailable},
+        vcpus::Vcpus,
     },
     settings::{SnpInfo, SnpSettings},
 };
@@ -46,7 +47,7 @@ impl SnpPlatform {
         )
         .map_err(|error| not_started(&error, settings, &info))?;
         Ok(Self {
-            vcpus: Vec::new(),
+            vcpus: Vcpus::default(),
             _memory: memory,
             vm,
             sev,
