@@ -5,6 +5,8 @@
 //! | the kernel asks to try again | again, a bounded number of times |
 //! | firmware refused the page and the kernel took it back | clean: one page alone may be submitted again |
 //! | firmware refused the page and the kernel could not take it back | in doubt, as firmware's refusal |
+//! | the submitted bytes could not be read, before anything was asked of the platform | clean, unless the extent has pages installed |
+//! | it came although every page was counted | in doubt: one of the two is not so |
 //! | anything else | in doubt: what the page holds is not known, and the launch is over |
 //!
 //! **Invariant:** a cause is named only where it was reported; otherwise it is said that it was not.
@@ -22,6 +24,8 @@ pub(super) enum Verdict {
     Again(Refusal),
     /// Nothing is in doubt.
     Clean(Refusal),
+    /// Nothing is in doubt, and the platform was not asked.
+    Unasked(Refusal),
     /// It is over.
     InDoubt(Refusal),
 }
@@ -69,6 +73,13 @@ pub(super) fn judge(stop: Option<Stop>, range: GfnRange, page_type: PageType) ->
                 },
             })
         }
+        Some(Stop::Unread(error)) => {
+            let message = format!(
+                "the submitted bytes could not be read: {error}, for {}; the platform was asked for none of them, so where this extent has no page installed the launch goes on: submit it again",
+                pages_at(range)
+            );
+            Verdict::Unasked(Refusal::new(Reason::KernelRefused, message).at(gpa, page_type))
+        }
         Some(Stop::Source(error)) => Verdict::InDoubt(doubt(&format!(
             "the submitted bytes could not be read: {error}"
         ))),
@@ -92,6 +103,15 @@ pub(super) fn judge(stop: Option<Stop>, range: GfnRange, page_type: PageType) ->
             let refusal = Refusal::new(Reason::FirmwareRefused, message).at(gpa, page_type);
             Verdict::Clean(refusal.kernel(&error))
         }
+    }
+}
+
+/// The refusal of `range`, of which every page was counted, with a stop all the same.
+pub(super) fn contradicted(stop: &Stop, range: GfnRange, page_type: PageType) -> Refusal {
+    let what = "the platform counts all pages of a call as installed, and reports that it failed";
+    match stop.error() {
+        Some(error) => in_doubt(range, page_type, &format!("{error}: {what}")).kernel(error),
+        None => in_doubt(range, page_type, what),
     }
 }
 
@@ -135,7 +155,9 @@ pub(super) fn refused(stop: Stop) -> Refusal {
             Reason::KernelRefused,
             format!("it stopped at GPA {}; {OVER}", gfn.gpa()),
         ),
-        Stop::Source(error) => Refusal::new(Reason::KernelRefused, format!("{error}; {OVER}")),
+        Stop::Unread(error) | Stop::Source(error) => {
+            Refusal::new(Reason::KernelRefused, format!("{error}; {OVER}"))
+        }
     }
 }
 

@@ -25,6 +25,8 @@ mod answers;
 mod books;
 mod compare;
 #[cfg(test)]
+mod doubt_tests;
+#[cfg(test)]
 mod fault_tests;
 mod finish;
 mod install;
