@@ -217,7 +217,7 @@ pub struct RejectedCpuid {
     /// Its address, in bytes.
     #[prost(uint64, tag = "1")]
     pub gpa: u64,
-    /// Leaves that differ, in the page's order.
+    /// Entries that differ, in the page's order. None where only its header differs, or bytes behind its entries.
     #[prost(message, repeated, tag = "2")]
     pub differences: ::prost::alloc::vec::Vec<CpuidDifference>,
     /// The whole page as firmware corrected it, 4096 bytes. A page that firmware corrected was not approved by the guest's owner: look before staging it.
@@ -264,6 +264,9 @@ pub struct CpuidPageEntry {
     /// Answer.
     #[prost(uint32, tag = "8")]
     pub edx: u32,
+    /// Reserved for firmware, which wants zero.
+    #[prost(uint64, tag = "9")]
+    pub reserved: u64,
 }
 /// What a TDX launch is made with. Checked against what this machine's KVM takes (GetNodeInfo: `tdx`) before anything is created.
 #[derive(Clone, PartialEq, ::prost::Message)]

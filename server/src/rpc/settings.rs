@@ -191,6 +191,7 @@ pub(super) fn rejected_cpuid(rejected: &RejectedCpuid) -> v1::RejectedCpuid {
         ebx: entry.ebx,
         ecx: entry.ecx,
         edx: entry.edx,
+        reserved: entry.reserved,
     };
     let difference = |difference: &CpuidDifference| v1::CpuidDifference {
         entry: u32::try_from(difference.entry).unwrap_or(u32::MAX),

@@ -118,13 +118,13 @@ pub(super) fn contradicted(stop: &Stop, range: GfnRange, page_type: PageType) ->
 /// The refusal of a CPUID page.
 pub(super) fn cpuid_rejected(error: &KvmError, rejected: &RejectedCpuid) -> Refusal {
     let words = CpuidWords::from(rejected);
-    let first = words
-        .first
-        .first()
-        .map_or("none in its entries", String::as_str);
+    let place = words.first.first().map_or_else(
+        || rejected.beside_entries().to_owned(),
+        |first| format!("in {} of its entries ({first})", words.total),
+    );
     let message = format!(
-        "firmware would have the CPUID page at GPA {} otherwise, in {} of its entries ({first}); GetRejectedCpuid has all of it: correct the table and submit it anew, it is never resubmitted as it is",
-        rejected.gpa, words.total
+        "firmware would have the CPUID page at GPA {} otherwise, {place}; GetRejectedCpuid has all of it: correct the table and submit it anew, it is never resubmitted as it is",
+        rejected.gpa
     );
     let refusal = Refusal::new(Reason::CpuidRejected, message).at(rejected.gpa, PageType::Cpuid);
     let mut refusal = refusal.kernel(error);

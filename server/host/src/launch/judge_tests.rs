@@ -265,3 +265,23 @@ fn a_corrected_cpuid_page_is_kept_to_be_looked_at() {
     assert_eq!(answer.unwrap().installed_pages, 1);
     assert_eq!(asked.lock().unwrap().len(), 2);
 }
+
+#[test]
+fn a_cpuid_page_that_differs_in_no_entry_says_where() {
+    for (at, place) in [(4, "in its header"), (4095, "behind its entries")] {
+        let submitted = vec![0; 4096];
+        let mut corrected = submitted.clone();
+        corrected[at] = 1;
+        let rejected = Stop::CpuidRejected {
+            error: firmware(0x16),
+            submitted: submitted.into(),
+            corrected: corrected.into(),
+        };
+        let (launch, _) = scripted([(0, Some(rejected))]);
+        let (_launch, answer) = stage(launch, 1, 1, PageType::Cpuid, Some(1));
+        let refusal = answer.unwrap_err();
+        assert_eq!(refusal.reason, Reason::CpuidRejected);
+        assert!(refusal.message.contains(place), "{refusal:?}");
+        assert_eq!(refusal.platform.unwrap().cpuid.total, 0);
+    }
+}
