@@ -7,7 +7,8 @@ use stagepages_proto::v1::{CpuidDifference, CpuidPageEntry};
 /// A field of an entry that firmware would have otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Which: a register of the answer (`ebx`), or what the answer depends on (`leaf`, `subleaf`, `xcr0`, `xss`).
+    /// Which: a register of the answer (`ebx`), or what the answer depends on (`leaf`, `subleaf`, `xcr0`, `xss`),
+    /// or bytes for firmware (`reserved`).
     pub field: &'static str,
     /// As it was submitted.
     pub submitted: u64,
@@ -15,7 +16,7 @@ pub struct Change {
     pub wanted: u64,
 }
 
-/// What of an entry differs, in the entry's order. None where only bytes differ that are reserved for firmware, which the API does not tell.
+/// What of an entry differs, in the entry's order.
 #[must_use]
 pub fn changes(difference: &CpuidDifference) -> Vec<Change> {
     let fields = |of: Option<CpuidPageEntry>| {
@@ -29,6 +30,7 @@ pub fn changes(difference: &CpuidDifference) -> Vec<Change> {
             ("ebx", of.ebx.into()),
             ("ecx", of.ecx.into()),
             ("edx", of.edx.into()),
+            ("reserved", of.reserved),
         ]
     };
     let pairs = fields(difference.submitted)
@@ -56,11 +58,13 @@ mod tests {
             xcr0_in: 7,
             ebx: 0x988,
             edx: 4,
+            reserved: 1,
             ..CpuidPageEntry::default()
         };
         let wanted = CpuidPageEntry {
             xcr0_in: 1,
             ebx: 0x240,
+            reserved: 0,
             ..submitted
         };
         let difference = CpuidDifference {
@@ -72,7 +76,10 @@ mod tests {
             .into_iter()
             .map(|it| (it.field, it.submitted, it.wanted))
             .collect();
-        assert_eq!(told, [("xcr0", 7, 1), ("ebx", 0x988, 0x240)]);
+        assert_eq!(
+            told,
+            [("xcr0", 7, 1), ("ebx", 0x988, 0x240), ("reserved", 1, 0)]
+        );
         let equal = CpuidDifference {
             wanted: Some(submitted),
             ..difference

@@ -68,8 +68,8 @@ reasons! {
     CPUID_REJECTED => "see all of it with `stagectl launch rejected-cpuid LAUNCH`, and stage a page that the guest's owner approves; if the launch is ABORTED, create a new one";
     /// The firmware refused a page or a step.
     FIRMWARE_REFUSED => "do what the error says of this firmware status; if the launch is ABORTED, create a new one";
-    /// The kernel refused, and the launch is over.
-    KERNEL_REFUSED => "the launch is ABORTED: see its cause with `stagectl launch get LAUNCH` and create a new one";
+    /// The kernel refused, and the launch is mostly over.
+    KERNEL_REFUSED => "see the launch's state and cause with `stagectl launch get LAUNCH`; if it is ABORTED, create a new one";
     /// The launch host died, and all its pages are gone.
     HOST_DIED => "the launch is ABORTED: see its cause with `stagectl launch get LAUNCH` and create a new one";
     /// AbortLaunch ended the call's extent between two chunks.

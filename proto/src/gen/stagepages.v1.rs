@@ -217,7 +217,7 @@ pub struct RejectedCpuid {
     /// Its address, in bytes.
     #[prost(uint64, tag = "1")]
     pub gpa: u64,
-    /// Leaves that differ, in the page's order.
+    /// Entries that differ, in the page's order. None where only its header differs, or bytes behind its entries.
     #[prost(message, repeated, tag = "2")]
     pub differences: ::prost::alloc::vec::Vec<CpuidDifference>,
     /// The whole page as firmware corrected it, 4096 bytes. A page that firmware corrected was not approved by the guest's owner: look before staging it.
@@ -264,6 +264,9 @@ pub struct CpuidPageEntry {
     /// Answer.
     #[prost(uint32, tag = "8")]
     pub edx: u32,
+    /// Reserved for firmware, which wants zero.
+    #[prost(uint64, tag = "9")]
+    pub reserved: u64,
 }
 /// What a TDX launch is made with. Checked against what this machine's KVM takes (GetNodeInfo: `tdx`) before anything is created.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1510,7 +1513,7 @@ pub mod launch_service_client {
     /// | NOT_APPLIED (on a stream, behind a stop)                                                    | ABORTED             | unchanged |
     /// | UNSUPPORTED_OPERATION (also a method that does not exist)                                   | UNIMPLEMENTED       | unchanged |
     /// | CPUID_REJECTED, FIRMWARE_REFUSED                                                            | FAILED_PRECONDITION | ABORTED, unless the refused extent was one page that the platform took back cleanly |
-    /// | KERNEL_REFUSED, HOST_DIED                                                                   | INTERNAL            | ABORTED   |
+    /// | KERNEL_REFUSED, HOST_DIED                                                                   | INTERNAL            | ABORTED, unless the submitted bytes could not be read before the kernel was asked for a page of the extent |
     /// | ABORTED_DURING_CALL: AbortLaunch ended this call's extent between two chunks                | ABORTED             | ABORTED   |
     /// | NO_CAPACITY, QUEUE_FULL (also where the daemon has no room to receive the message)           | RESOURCE_EXHAUSTED  | unchanged |
     /// | DRAINING                                                                                    | UNAVAILABLE         | unchanged |
@@ -1736,6 +1739,7 @@ pub mod launch_service_client {
         /// * `FAILED_PRECONDITION` / CPUID_REJECTED: firmware would have another CPUID page. Metadata `cpuid_differences` counts the entries that differ, and
         ///   `cpuid_difference_1` to `cpuid_difference_8` name the first; GetRejectedCpuid has all of it. The page is never submitted again by itself.
         /// * `INTERNAL` / KERNEL_REFUSED: the kernel refused for a cause that it does not report, or a page exists that the ledger does not hold. The launch is now ABORTED.
+        ///   Also that the host could not read the submitted bytes: the launch is unchanged then, unless pages of the extent were installed before.
         /// * `INTERNAL` / HOST_DIED: the launch host died. The launch is now ABORTED and all its pages are gone.
         /// * `ABORTED` / ABORTED_DURING_CALL: AbortLaunch stopped this call.
         /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many calls wait for this launch; retry after RetryInfo.
@@ -2375,6 +2379,7 @@ pub mod launch_service_server {
         /// * `FAILED_PRECONDITION` / CPUID_REJECTED: firmware would have another CPUID page. Metadata `cpuid_differences` counts the entries that differ, and
         ///   `cpuid_difference_1` to `cpuid_difference_8` name the first; GetRejectedCpuid has all of it. The page is never submitted again by itself.
         /// * `INTERNAL` / KERNEL_REFUSED: the kernel refused for a cause that it does not report, or a page exists that the ledger does not hold. The launch is now ABORTED.
+        ///   Also that the host could not read the submitted bytes: the launch is unchanged then, unless pages of the extent were installed before.
         /// * `INTERNAL` / HOST_DIED: the launch host died. The launch is now ABORTED and all its pages are gone.
         /// * `ABORTED` / ABORTED_DURING_CALL: AbortLaunch stopped this call.
         /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many calls wait for this launch; retry after RetryInfo.
@@ -2696,7 +2701,7 @@ pub mod launch_service_server {
     /// | NOT_APPLIED (on a stream, behind a stop)                                                    | ABORTED             | unchanged |
     /// | UNSUPPORTED_OPERATION (also a method that does not exist)                                   | UNIMPLEMENTED       | unchanged |
     /// | CPUID_REJECTED, FIRMWARE_REFUSED                                                            | FAILED_PRECONDITION | ABORTED, unless the refused extent was one page that the platform took back cleanly |
-    /// | KERNEL_REFUSED, HOST_DIED                                                                   | INTERNAL            | ABORTED   |
+    /// | KERNEL_REFUSED, HOST_DIED                                                                   | INTERNAL            | ABORTED, unless the submitted bytes could not be read before the kernel was asked for a page of the extent |
     /// | ABORTED_DURING_CALL: AbortLaunch ended this call's extent between two chunks                | ABORTED             | ABORTED   |
     /// | NO_CAPACITY, QUEUE_FULL (also where the daemon has no room to receive the message)           | RESOURCE_EXHAUSTED  | unchanged |
     /// | DRAINING                                                                                    | UNAVAILABLE         | unchanged |

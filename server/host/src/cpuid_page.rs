@@ -70,6 +70,12 @@ pub fn differences(submitted: &[u8], wanted: &[u8]) -> Vec<CpuidDifference> {
         .collect()
 }
 
+/// Whether the headers differ: in how many entries they count, or in what is reserved.
+#[must_use]
+pub fn headers_differ(submitted: &[u8], wanted: &[u8]) -> bool {
+    submitted.get(..HEADER) != wanted.get(..HEADER)
+}
+
 /// The page as a plain firmware would have it: for the simulator.
 pub(crate) fn corrected(page: &[u8]) -> Vec<u8> {
     let mut page = page.to_vec();
@@ -197,6 +203,17 @@ mod tests {
         assert_eq!(differences(&page, &[0; 4096]).len(), MOST);
         assert_eq!(differences(&[], &[1, 0, 0, 0]).len(), 0);
         assert_eq!(corrected(&[]), Vec::<u8>::new());
+    }
+
+    #[test]
+    fn a_header_is_told_from_what_is_behind_it() {
+        let submitted = page(&[(1, 0, 0)]);
+        for (at, differ) in [(0, true), (4, true), (15, true), (16, false), (4095, false)] {
+            let mut wanted = submitted.clone();
+            wanted[at] ^= 0x80;
+            assert_eq!(headers_differ(&submitted, &wanted), differ, "{at}");
+        }
+        assert!(!headers_differ(&submitted, &submitted));
     }
 
     #[test]

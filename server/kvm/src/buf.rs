@@ -2,7 +2,8 @@
 //!
 //! Firmware and the kernel read launch pages from here, so no one else may be able to change them in between.
 //!
-//! **Invariant:** the memory is never shared with another process, never printed, and overwritten before it goes back.
+//! **Invariant:** the memory is never shared with another process, never printed nor in a core dump, and overwritten before it goes
+//! back.
 
 use std::fmt;
 use std::io;
@@ -26,9 +27,13 @@ impl PageBuf {
         let bytes = pages
             .checked_mul(PAGE_BYTES)
             .ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self {
-            span: Span::private(bytes)?,
-        })
+        let span = Span::private(bytes)?;
+        // SAFETY: the kernel marks the mapping and touches no byte of it. The range is exactly the span that was just mapped.
+        let ret = unsafe { libc::madvise(span.addr().as_ptr().cast(), bytes, libc::MADV_DONTDUMP) };
+        if ret != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self { span })
     }
 
     /// Takes memory for the whole buffer and keeps it out of swap.
@@ -106,6 +111,40 @@ mod tests {
         assert!(buf.as_slice().iter().all(|byte| *byte == 0));
         buf.as_mut_slice()[3 * PAGE_BYTES - 1] = 7;
         assert_eq!(buf.as_slice().last(), Some(&7));
+    }
+
+    #[test]
+    fn a_buffer_is_left_out_of_core_dumps() {
+        let buf = PageBuf::new(2).unwrap();
+        let first = buf.as_slice().as_ptr().addr();
+        let last = first + buf.as_slice().len() - 1;
+        for at in [first, last] {
+            let flags = vm_flags(at);
+            assert!(flags.split_whitespace().any(|flag| flag == "dd"), "{flags}");
+        }
+        // Not because all of this process's memory is.
+        let on_stack = 0_u8;
+        let flags = vm_flags((&raw const on_stack).addr());
+        assert!(
+            !flags.split_whitespace().any(|flag| flag == "dd"),
+            "{flags}"
+        );
+    }
+
+    /// The kernel's flags of the mapping that holds an address (proc(5), `/proc/pid/smaps`).
+    fn vm_flags(at: usize) -> String {
+        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let holds = |line: &str| {
+            let range = line.split_whitespace().next()?;
+            let (start, end) = range.split_once('-')?;
+            let bound = |text| usize::from_str_radix(text, 16).ok();
+            Some((bound(start)?..bound(end)?).contains(&at))
+        };
+        let mapping = smaps.lines().skip_while(|line| holds(line) != Some(true));
+        let flags = mapping
+            .filter_map(|line| line.strip_prefix("VmFlags:"))
+            .next();
+        flags.expect("a mapping that holds the address").to_owned()
     }
 
     #[test]

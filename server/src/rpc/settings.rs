@@ -61,6 +61,7 @@ pub(super) fn sev_snp(given: &v1::SevSnpSettings, wrong: &mut Violations) -> pro
     });
     protocol::SevSnp {
         policy,
+        policy_named: matches!(given.guest_policy, Some(GuestPolicy::Policy(_))),
         vmsa_features: given.vmsa_features,
         ghcb_version: given.ghcb_version,
         gosvw: exactly(wrong, "spec.sev_snp.gosvw", &given.gosvw, 16),
@@ -190,6 +191,7 @@ pub(super) fn rejected_cpuid(rejected: &RejectedCpuid) -> v1::RejectedCpuid {
         ebx: entry.ebx,
         ecx: entry.ecx,
         edx: entry.edx,
+        reserved: entry.reserved,
     };
     let difference = |difference: &CpuidDifference| v1::CpuidDifference {
         entry: u32::try_from(difference.entry).unwrap_or(u32::MAX),
@@ -259,6 +261,31 @@ mod tests {
             wrong.fields().collect::<Vec<_>>(),
             ["spec.sev_snp.policy.abi_major"]
         );
+    }
+
+    #[test]
+    fn the_host_is_told_whether_a_policy_has_names() {
+        use v1::sev_snp_settings::GuestPolicy;
+        for (guest_policy, policy, named) in [
+            (None, None, false),
+            (
+                Some(GuestPolicy::PolicyNumber(0x3_0000)),
+                Some(0x3_0000),
+                false,
+            ),
+            (
+                Some(GuestPolicy::Policy(v1::SevSnpPolicy::default())),
+                Some(0x2_0000),
+                true,
+            ),
+        ] {
+            let given = v1::SevSnpSettings {
+                guest_policy,
+                ..v1::SevSnpSettings::default()
+            };
+            let told = sev_snp(&given, &mut Violations::default());
+            assert_eq!((told.policy, told.policy_named), (policy, named));
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use stagepages_kvm::{GfnRange, PageType};
 
 use super::{
     AbortCause, AbortReason, Aborted, InTheWay, Open, Reason, Refusal, RejectedCpuid, Snapshot,
-    judge::{Verdict, cpuid_rejected, in_doubt, judge},
+    judge::{Verdict, contradicted, cpuid_rejected, in_doubt, judge},
     pages_at,
     retry::Retry,
 };
@@ -100,7 +100,12 @@ impl Open {
                 Some(Verdict::Clean(refusal)) if extent.range.pages() == 1 => {
                     return AfterInstall::Refused(self, refusal);
                 }
-                Some(Verdict::Clean(refusal) | Verdict::InDoubt(refusal)) => {
+                Some(Verdict::Unasked(refusal)) if done == 0 => {
+                    return AfterInstall::Refused(self, refusal);
+                }
+                Some(
+                    Verdict::Clean(refusal) | Verdict::Unasked(refusal) | Verdict::InDoubt(refusal),
+                ) => {
                     return self.over(counted(after(before, refusal), done));
                 }
             }
@@ -152,7 +157,12 @@ impl Open {
         }
         // An error that came with progress is an error all the same: its page must not be submitted again to see it once more.
         let verdict = match (range.skip(pages), stop) {
-            (None, _) => None,
+            (None, None) => None,
+            (None, Some(stop)) => Some(Verdict::InDoubt(contradicted(
+                &stop,
+                range,
+                extent.page_type,
+            ))),
             (Some(_), None) if pages > 0 => None,
             (
                 Some(left),

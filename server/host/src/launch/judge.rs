@@ -5,6 +5,8 @@
 //! | the kernel asks to try again | again, a bounded number of times |
 //! | firmware refused the page and the kernel took it back | clean: one page alone may be submitted again |
 //! | firmware refused the page and the kernel could not take it back | in doubt, as firmware's refusal |
+//! | the submitted bytes could not be read, before anything was asked of the platform | clean, unless the extent has pages installed |
+//! | it came although every page was counted | in doubt: one of the two is not so |
 //! | anything else | in doubt: what the page holds is not known, and the launch is over |
 //!
 //! **Invariant:** a cause is named only where it was reported; otherwise it is said that it was not.
@@ -22,6 +24,8 @@ pub(super) enum Verdict {
     Again(Refusal),
     /// Nothing is in doubt.
     Clean(Refusal),
+    /// Nothing is in doubt, and the platform was not asked.
+    Unasked(Refusal),
     /// It is over.
     InDoubt(Refusal),
 }
@@ -41,7 +45,11 @@ pub(super) fn judge(stop: Option<Stop>, range: GfnRange, page_type: PageType) ->
         Some(Stop::Again(error)) => {
             Verdict::Again(doubt(&format!("{error}, again after every retry")).kernel(&error))
         }
-        Some(Stop::Kernel { error, known }) if error.firmware_status().is_some() => {
+        // A status behind a write-back that cannot be is about no page in particular.
+        Some(Stop::Kernel {
+            error: error @ KvmError::Firmware { .. },
+            known,
+        }) => {
             let about = format!(" for the {page_type} page at GPA {gpa}");
             let message = format!("{}; {known}; {OVER}", by_firmware(&error, &about));
             let refusal = Refusal::new(Reason::FirmwareRefused, message).at(gpa, page_type);
@@ -64,6 +72,13 @@ pub(super) fn judge(stop: Option<Stop>, range: GfnRange, page_type: PageType) ->
                     ..refusal
                 },
             })
+        }
+        Some(Stop::Unread(error)) => {
+            let message = format!(
+                "the submitted bytes could not be read: {error}, for {}; the platform was asked for none of them, so where this extent has no page installed the launch goes on: submit it again",
+                pages_at(range)
+            );
+            Verdict::Unasked(Refusal::new(Reason::KernelRefused, message).at(gpa, page_type))
         }
         Some(Stop::Source(error)) => Verdict::InDoubt(doubt(&format!(
             "the submitted bytes could not be read: {error}"
@@ -91,16 +106,25 @@ pub(super) fn judge(stop: Option<Stop>, range: GfnRange, page_type: PageType) ->
     }
 }
 
+/// The refusal of `range`, of which every page was counted, with a stop all the same.
+pub(super) fn contradicted(stop: &Stop, range: GfnRange, page_type: PageType) -> Refusal {
+    let what = "the platform counts all pages of a call as installed, and reports that it failed";
+    match stop.error() {
+        Some(error) => in_doubt(range, page_type, &format!("{error}: {what}")).kernel(error),
+        None => in_doubt(range, page_type, what),
+    }
+}
+
 /// The refusal of a CPUID page.
 pub(super) fn cpuid_rejected(error: &KvmError, rejected: &RejectedCpuid) -> Refusal {
     let words = CpuidWords::from(rejected);
-    let first = words
-        .first
-        .first()
-        .map_or("none in its entries", String::as_str);
+    let place = words.first.first().map_or_else(
+        || rejected.beside_entries().to_owned(),
+        |first| format!("in {} of its entries ({first})", words.total),
+    );
     let message = format!(
-        "firmware would have the CPUID page at GPA {} otherwise, in {} of its entries ({first}); GetRejectedCpuid has all of it: correct the table and submit it anew, it is never resubmitted as it is",
-        rejected.gpa, words.total
+        "firmware would have the CPUID page at GPA {} otherwise, {place}; GetRejectedCpuid has all of it: correct the table and submit it anew, it is never resubmitted as it is",
+        rejected.gpa
     );
     let refusal = Refusal::new(Reason::CpuidRejected, message).at(rejected.gpa, PageType::Cpuid);
     let mut refusal = refusal.kernel(error);
@@ -131,12 +155,14 @@ pub(super) fn refused(stop: Stop) -> Refusal {
             Reason::KernelRefused,
             format!("it stopped at GPA {}; {OVER}", gfn.gpa()),
         ),
-        Stop::Source(error) => Refusal::new(Reason::KernelRefused, format!("{error}; {OVER}")),
+        Stop::Unread(error) | Stop::Source(error) => {
+            Refusal::new(Reason::KernelRefused, format!("{error}; {OVER}"))
+        }
     }
 }
 
 /// Which command firmware refused, `about` what, with which status, what that means, and what an operator can do.
-fn by_firmware(error: &KvmError, about: &str) -> String {
+pub(crate) fn by_firmware(error: &KvmError, about: &str) -> String {
     let op = error.op();
     match error.firmware_status() {
         Some(status) => format!(

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Pages and a stop, as one call of the platform answers.
-type Answer = (u64, Option<Stop>);
+pub(super) type Answer = (u64, Option<Stop>);
 
 /// Answers by script, then installs all; notes what it was asked to install.
 #[derive(Debug)]
@@ -69,9 +69,9 @@ impl Platform for Scripted {
     }
 }
 
-type Asked = Arc<Mutex<Vec<(u64, u64)>>>;
+pub(super) type Asked = Arc<Mutex<Vec<(u64, u64)>>>;
 
-fn scripted(answers: impl Into<VecDeque<Answer>>) -> (Launch, Asked) {
+pub(super) fn scripted(answers: impl Into<VecDeque<Answer>>) -> (Launch, Asked) {
     let asked = Asked::default();
     let platform = Scripted {
         answers: answers.into(),
@@ -87,11 +87,11 @@ fn tempfile(bytes: &[u8]) -> File {
     file
 }
 
-fn errno(errno: Errno) -> KvmError {
+pub(super) fn errno(errno: Errno) -> KvmError {
     KvmError::from_errno("KVM_TDX_INIT_MEM_REGION", errno as i32)
 }
 
-fn firmware(status: u32) -> KvmError {
+pub(super) fn firmware(status: u32) -> KvmError {
     KvmError::Firmware {
         op: "KVM_SEV_SNP_LAUNCH_UPDATE",
         status: FirmwareStatus::new(status),
@@ -267,13 +267,21 @@ fn a_corrected_cpuid_page_is_kept_to_be_looked_at() {
 }
 
 #[test]
-fn a_platform_that_counts_more_than_it_was_given_is_not_believed() {
-    let (launch, _) = scripted([(4, None)]);
-    let (launch, answer) = stage(launch, 0, 3, PageType::Normal, Some(1));
-    let refusal = answer.unwrap_err();
-    assert_eq!(
-        (refusal.reason, refusal.installed_pages),
-        (Reason::KernelRefused, 0)
-    );
-    assert_eq!(launch.snapshot().state, State::Aborted);
+fn a_cpuid_page_that_differs_in_no_entry_says_where() {
+    for (at, place) in [(4, "in its header"), (4095, "behind its entries")] {
+        let submitted = vec![0; 4096];
+        let mut corrected = submitted.clone();
+        corrected[at] = 1;
+        let rejected = Stop::CpuidRejected {
+            error: firmware(0x16),
+            submitted: submitted.into(),
+            corrected: corrected.into(),
+        };
+        let (launch, _) = scripted([(0, Some(rejected))]);
+        let (_launch, answer) = stage(launch, 1, 1, PageType::Cpuid, Some(1));
+        let refusal = answer.unwrap_err();
+        assert_eq!(refusal.reason, Reason::CpuidRejected);
+        assert!(refusal.message.contains(place), "{refusal:?}");
+        assert_eq!(refusal.platform.unwrap().cpuid.total, 0);
+    }
 }

@@ -25,6 +25,8 @@ mod answers;
 mod books;
 mod compare;
 #[cfg(test)]
+mod doubt_tests;
+#[cfg(test)]
 mod fault_tests;
 mod finish;
 mod install;
@@ -49,6 +51,7 @@ use stagepages_kvm::GfnRange;
 
 use crate::{guest::GuestStop, protocol, settings::FinishArgs};
 use books::Books;
+pub(crate) use judge::by_firmware;
 
 pub use answers::{Answered, Answers, Applied, CallKey, MAX_REQUEST_ID, REPLAY_WINDOW, RequestId};
 pub use compare::InTheWay;

@@ -6,7 +6,7 @@ use std::fmt;
 
 use stagepages_kvm::Gpa;
 
-use crate::cpuid_page::{CpuidDifference, differences};
+use crate::cpuid_page::{CpuidDifference, differences, headers_differ};
 
 /// A refused page, and what firmware would have instead.
 #[derive(Clone, PartialEq, Eq)]
@@ -24,6 +24,15 @@ impl RejectedCpuid {
     #[must_use]
     pub fn differences(&self) -> Vec<CpuidDifference> {
         differences(&self.submitted, &self.corrected)
+    }
+
+    /// Where it differs, if in no entry.
+    pub(super) fn beside_entries(&self) -> &'static str {
+        if headers_differ(&self.submitted, &self.corrected) {
+            "in its header"
+        } else {
+            "behind its entries"
+        }
     }
 }
 

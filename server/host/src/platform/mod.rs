@@ -15,6 +15,7 @@ mod probe;
 pub(crate) mod refused;
 mod sev_snp;
 mod sim;
+mod stop;
 mod tdx;
 mod vcpus;
 
@@ -36,6 +37,7 @@ pub use memory::Memory;
 pub use probe::{Capacity, Check, Facts, Report, probe};
 pub use sev_snp::SnpPlatform;
 pub use sim::{Effect, Fault, SimPlatform, SimScript};
+pub use stop::Stop;
 pub use tdx::TdxPlatform;
 
 /// Where the bytes of a chunk come from.
@@ -101,58 +103,6 @@ pub struct Installed<'a> {
     pub contents: Contents<'a>,
     /// Why it stopped there; `None` if it may simply be called again with the rest, if there is one.
     pub stop: Option<Stop>,
-}
-
-/// Why an installation stopped at a page. That page is not installed.
-#[derive(Debug)]
-pub enum Stop {
-    /// The kernel asked to try again: nothing is in doubt.
-    Again(KvmError),
-    /// Firmware refused the page ([`KvmError::Firmware`]) and the kernel took it back: nothing is in doubt.
-    Firmware(KvmError),
-    /// Firmware would have the CPUID page otherwise, and the kernel took it back.
-    CpuidRejected {
-        /// The refusal.
-        error: KvmError,
-        /// The page as it was submitted, 4096 bytes.
-        submitted: Box<[u8]>,
-        /// The page as firmware would have it, 4096 bytes.
-        corrected: Box<[u8]>,
-    },
-    /// The kernel refused for a cause that may leave the page in doubt. `known` says what is known of the cause beyond the error, for a person.
-    Kernel {
-        /// The refusal.
-        error: KvmError,
-        /// For example which causes can be ruled out; may be empty.
-        known: String,
-    },
-    /// The page exists although nobody installed it through this host.
-    Stray {
-        /// The page.
-        gfn: Gfn,
-        /// How the kernel said so, if it was asked to install it.
-        error: Option<KvmError>,
-    },
-    /// The source could not be read, or was shorter than promised; the page may exist and hold anything.
-    Source(io::Error),
-}
-
-impl Stop {
-    /// The page at `gfn` was seen to exist before the kernel was asked.
-    #[must_use]
-    pub fn stray(gfn: Gfn) -> Self {
-        Self::Stray { gfn, error: None }
-    }
-}
-
-impl From<KvmError> for Stop {
-    /// A refusal of whose cause no more is known.
-    fn from(error: KvmError) -> Self {
-        Self::Kernel {
-            error,
-            known: String::new(),
-        }
-    }
 }
 
 /// What the end of staging is given.

@@ -1,7 +1,10 @@
 //! The vCPUs of a VM, from their states.
+//!
+//! **Invariant:** each is made once.
 
 use stagepages_kvm::{CpuidTable, KvmError, SystemRegisters, Vcpu, Vm};
 
+use super::{Stop, confidential::asks_again};
 use crate::vcpu::VcpuState;
 
 /// A vCPU that has its registers.
@@ -12,25 +15,55 @@ pub(super) struct Prepared {
     pub(super) runs: bool,
 }
 
-/// Makes a vCPU for each state.
-///
-/// # Errors
-/// What the kernel said.
-pub(super) fn prepare(
-    vm: &Vm,
-    cpuid: &CpuidTable,
-    states: &[VcpuState],
-) -> Result<Vec<Prepared>, KvmError> {
-    (0..)
-        .zip(states)
-        .map(|(index, state)| {
-            let vcpu = vm.create_vcpu(index)?;
+/// The vCPUs of a VM that get their registers when staging ends: none, some, or one for each state.
+#[derive(Debug, Default)]
+pub(super) struct Vcpus {
+    prepared: Vec<Prepared>,
+    /// Made, and not yet as it begins. Kept: an index that was made once cannot be made again, also if its vCPU was dropped.
+    begun: Option<Vcpu>,
+}
+
+impl Vcpus {
+    /// Makes those that are not there yet, in the order of their indices: one for each state. After an error it goes on where it stopped; all
+    /// calls are given the same states.
+    ///
+    /// # Errors
+    /// What the kernel said. Nothing of a vCPU was measured.
+    pub(super) fn prepare(
+        &mut self,
+        vm: &Vm,
+        cpuid: &CpuidTable,
+        states: &[VcpuState],
+    ) -> Result<(), KvmError> {
+        for (index, state) in (0..).zip(states).skip(self.prepared.len()) {
+            let vcpu = match &mut self.begun {
+                Some(vcpu) => vcpu,
+                none => none.insert(vm.create_vcpu(index)?),
+            };
+            // Both may be set again as long as the vCPU did not run.
             vcpu.set_cpuid(&cpuid.for_vcpu(index))?;
-            set(&vcpu, state)?;
+            set(vcpu, state)?;
             let runs = index == 0 || *state != VcpuState::Reset;
-            Ok(Prepared { vcpu, runs })
-        })
-        .collect()
+            let vcpu = self.begun.take();
+            self.prepared
+                .extend(vcpu.map(|vcpu| Prepared { vcpu, runs }));
+        }
+        Ok(())
+    }
+
+    /// All that are as they begin.
+    pub(super) fn into_prepared(self) -> Vec<Prepared> {
+        self.prepared
+    }
+}
+
+/// What it means that a vCPU could not be made or set up, at the end of staging. Another try costs nothing: nothing was measured.
+pub(super) fn vcpu_stop(error: KvmError) -> Stop {
+    if asks_again(&error) {
+        Stop::Again(error)
+    } else {
+        error.into()
+    }
 }
 
 /// Gives a new vCPU, which is as the architecture resets it, its state.
@@ -60,4 +93,25 @@ pub(super) fn set(vcpu: &Vcpu, state: &VcpuState) -> Result<(), KvmError> {
     })?;
     vcpu.set_general_registers(&registers.general)?;
     vcpu.set_pat(registers.pat)
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_would_be_asked_again_is_asked_again() {
+        for (errno, again) in [
+            (Errno::EINTR, true),
+            (Errno::EAGAIN, true),
+            (Errno::EBUSY, true),
+            (Errno::EINVAL, false),
+            (Errno::EEXIST, false),
+        ] {
+            let stop = vcpu_stop(KvmError::from_errno("KVM_CREATE_VCPU", errno as i32));
+            assert_eq!(matches!(stop, Stop::Again(_)), again, "{errno}");
+        }
+    }
 }

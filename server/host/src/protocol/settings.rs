@@ -17,6 +17,9 @@ pub struct SevSnp {
     /// 16 bytes, or none for zeros.
     #[prost(bytes = "vec", tag = "4")]
     pub gosvw: Vec<u8>,
+    /// The caller gave the policy by named bits, which are blamed for it then.
+    #[prost(bool, tag = "5")]
+    pub policy_named: bool,
 }
 
 /// What a TDX launch is made with.

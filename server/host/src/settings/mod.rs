@@ -9,6 +9,7 @@
 //! **Invariant:** pure; nothing is created to find out what KVM takes.
 
 mod finish;
+pub(crate) mod policy;
 mod snp;
 mod tdx;
 

@@ -1,12 +1,8 @@
 //! What an SEV-SNP launch is made with.
 
-use super::{exactly, wrong};
+use super::{exactly, policy, wrong};
 use crate::{launch::Refusal, protocol};
 
-/// SMT allowed, and the bit that must be one (AMD 56860, section 4.3): what every kernel takes.
-const DEFAULT_POLICY: u64 = 1 << 16 | MUST_BE_ONE;
-/// Policy bit 17.
-const MUST_BE_ONE: u64 = 1 << 17;
 /// The version of the GHCB protocol that SNP needs, and KVM's default for it.
 const LEAST_GHCB: u16 = 2;
 /// SEV_FEATURES bit 0: KVM sets it itself.
@@ -17,6 +13,8 @@ const SNP_ACTIVE: u64 = 1;
 pub struct SnpSettings {
     /// The guest policy.
     pub policy: u64,
+    /// It was given by named bits.
+    pub policy_named: bool,
     /// SEV_FEATURES of every save area, without SNP_ACTIVE.
     pub vmsa_features: u64,
     /// The GHCB protocol, 2 or more.
@@ -37,7 +35,8 @@ pub struct SnpInfo {
 impl Default for SnpSettings {
     fn default() -> Self {
         Self {
-            policy: DEFAULT_POLICY,
+            policy: policy::DEFAULT,
+            policy_named: false,
             vmsa_features: 0,
             ghcb_version: LEAST_GHCB,
             gosvw: [0; 16],
@@ -53,9 +52,9 @@ impl SnpSettings {
     pub fn new(given: &protocol::SevSnp) -> Result<Self, Refusal> {
         let default = Self::default();
         let policy = given.policy.unwrap_or(default.policy);
-        if policy & MUST_BE_ONE == 0 {
+        if policy & policy::MUST_BE_ONE == 0 {
             let text = format!("{policy:#x} lacks bit 17, which must be one; add 0x20000");
-            return Err(wrong("sev_snp.policy_number", &text));
+            return Err(wrong(policy_field(given.policy_named), &text));
         }
         let ghcb_version = match given.ghcb_version {
             0 => default.ghcb_version,
@@ -69,6 +68,7 @@ impl SnpSettings {
         };
         Ok(Self {
             policy,
+            policy_named: given.policy_named,
             vmsa_features: given.vmsa_features & !SNP_ACTIVE,
             ghcb_version,
             gosvw: exactly("sev_snp.gosvw", &given.gosvw)?,
@@ -80,17 +80,16 @@ impl SnpSettings {
     /// # Errors
     /// `InvalidLaunch` with the field that it does not take.
     pub fn check(&self, info: &SnpInfo) -> Result<(), Refusal> {
-        // Bits of the versions are no flags: firmware compares them.
-        let flags = self.policy & !0xffff;
         if let Some(taken) = info.policy_bits
-            && flags & !taken != 0
+            && let beyond = policy::flags(self.policy) & !taken
+            && beyond != 0
         {
             let text = format!(
-                "{:#x} has bits {:#x} that KVM does not take here; it takes {taken:#x} (GetNodeInfo: sev_snp.policy_bits)",
+                "{:#x} has bits {} that KVM does not take here; it takes {taken:#x} (GetNodeInfo: sev_snp.policy_bits)",
                 self.policy,
-                flags & !taken
+                policy::in_words(beyond)
             );
-            return Err(wrong("sev_snp.policy_number", &text));
+            return Err(wrong(self.policy_field(), &text));
         }
         if self.vmsa_features & !info.vmsa_features != 0 {
             let text = format!(
@@ -102,6 +101,19 @@ impl SnpSettings {
             return Err(wrong("sev_snp.vmsa_features", &text));
         }
         Ok(())
+    }
+
+    /// The field that the policy came from, by its path.
+    pub(crate) fn policy_field(&self) -> &'static str {
+        policy_field(self.policy_named)
+    }
+}
+
+fn policy_field(named: bool) -> &'static str {
+    if named {
+        "sev_snp.policy"
+    } else {
+        "sev_snp.policy_number"
     }
 }
 
@@ -143,6 +155,23 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_by_named_bits_is_blamed_where_it_was_given() {
+        let named = SnpSettings::new(&protocol::SevSnp {
+            policy: Some(0x13_0000),
+            policy_named: true,
+            ..protocol::SevSnp::default()
+        })
+        .unwrap();
+        let info = SnpInfo {
+            policy_bits: Some(0x3_ffff),
+            vmsa_features: 0,
+        };
+        let refusal = named.check(&info).unwrap_err();
+        assert_eq!(refusal.field, "sev_snp.policy");
+        assert!(refusal.message.contains("SINGLE_SOCKET"), "{refusal:?}");
+    }
+
+    #[test]
     fn what_this_machine_does_not_take_is_named_with_the_bits() {
         let info = SnpInfo {
             policy_bits: Some(0x3_ffff),
@@ -160,7 +189,8 @@ mod tests {
         };
         let refusal = policy.check(&info).unwrap_err();
         assert_eq!(refusal.field, "sev_snp.policy_number");
-        assert!(refusal.message.contains("0x900000"), "{refusal:?}");
+        let words = "0x930000 has bits 0x900000 (SINGLE_SOCKET, RAPL_DIS)";
+        assert!(refusal.message.contains(words), "{refusal:?}");
         let unsaid = SnpInfo {
             policy_bits: None,
             ..info

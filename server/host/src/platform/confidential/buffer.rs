@@ -31,16 +31,16 @@ impl Buffer {
     /// Copies the first `pages` pages of `source` into the buffer.
     ///
     /// # Errors
-    /// [`Stop::Source`] for a source that is shorter than it ought to be, or cannot be read. The kernel was not asked for anything then.
+    /// [`Stop::Unread`] for a source that is shorter than it ought to be, or cannot be read.
     pub(in crate::platform) fn load(&mut self, pages: u64, source: Source<'_>) -> Result<(), Stop> {
         let Some(room) = usize::try_from(pages)
             .ok()
             .and_then(|pages| self.0.as_mut_slice().get_mut(..pages * PAGE_BYTES))
         else {
-            return Err(Stop::Source(io::Error::from(io::ErrorKind::InvalidInput)));
+            return Err(Stop::Unread(io::Error::from(io::ErrorKind::InvalidInput)));
         };
         match source {
-            Source::File(file, offset) => read(file, room, offset).map_err(Stop::Source),
+            Source::File(file, offset) => read(file, room, offset).map_err(Stop::Unread),
             Source::Blank => {
                 room.fill(0);
                 Ok(())
@@ -104,12 +104,12 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         let mut buffer = Buffer::new().unwrap();
         let short = buffer.load(1, Source::File(&file, 0)).unwrap_err();
-        let Stop::Source(error) = short else {
+        let Stop::Unread(error) = short else {
             panic!("{short:?}");
         };
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         assert!(error.to_string().contains("0x1000 bytes"), "{error}");
         let many = buffer.load(BUFFER_PAGES + 1, Source::Blank).unwrap_err();
-        assert!(matches!(many, Stop::Source(_)), "{many:?}");
+        assert!(matches!(many, Stop::Unread(_)), "{many:?}");
     }
 }

@@ -19,7 +19,7 @@ use stagepages_kvm::{
 use super::{
     Chunk, Contents, Finish, Installed, Memory, Platform, PlatformKind, Stop,
     fill::{absent_prefix, contents, fill},
-    vcpus::{Prepared, prepare},
+    vcpus::{Prepared, Vcpus, vcpu_stop},
 };
 use crate::{
     guest::{self, Crew, Guest, GuestIo},
@@ -29,7 +29,7 @@ use crate::{
 /// A VM with memory, and from the end of staging on with vCPUs, of which none runs.
 #[derive(Debug)]
 pub struct KvmPlatform {
-    vcpus: Vec<Prepared>,
+    vcpus: Vcpus,
     memory: Memory<Mapping>,
     vm: Vm,
     cpuid: CpuidTable,
@@ -54,7 +54,7 @@ impl KvmPlatform {
             Ok(mapping)
         })?;
         Ok(Self {
-            vcpus: Vec::new(),
+            vcpus: Vcpus::default(),
             memory,
             vm,
             cpuid,
@@ -98,8 +98,9 @@ impl Platform for KvmPlatform {
     }
 
     fn finish(&mut self, finish: &Finish<'_>) -> Result<(), Stop> {
-        self.vcpus = prepare(&self.vm, &self.cpuid, finish.vcpus)?;
-        Ok(())
+        self.vcpus
+            .prepare(&self.vm, &self.cpuid, finish.vcpus)
+            .map_err(vcpu_stop)
     }
 
     fn runs_guests(&self) -> bool {
@@ -118,7 +119,7 @@ impl Platform for KvmPlatform {
             .map_err(|withheld| impossible(withheld.to_string()))?;
         let running = Arc::new(running);
         let mut crew = Crew::default();
-        for (index, Prepared { vcpu, runs }) in (0..).zip(vcpus) {
+        for (index, Prepared { vcpu, runs }) in (0..).zip(vcpus.into_prepared()) {
             if runs {
                 let vcpu = vcpu
                     .attach(&running)

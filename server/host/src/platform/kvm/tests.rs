@@ -5,7 +5,7 @@
 use std::{cell::Cell, io::Write as _};
 
 use proptest::{prelude::*, sample::select, test_runner::TestRunner};
-use stagepages_kvm::{Gfn, GfnRange};
+use stagepages_kvm::{CpuidEntry, CpuidLeaf, Gfn, GfnRange};
 
 use super::*;
 use crate::{
@@ -237,7 +237,9 @@ fn a_vcpu_is_made_for_each_state_and_a_reset_one_waits_unless_it_is_the_first() 
     }));
     let real = VcpuState::new(&protocol::Vcpu { index: 0, start }, &rules).unwrap();
     let states = [VcpuState::Reset, real, VcpuState::Reset];
-    let made = prepare(&vm, &cpuid, &states).unwrap();
+    let mut vcpus = Vcpus::default();
+    vcpus.prepare(&vm, &cpuid, &states).unwrap();
+    let made = vcpus.into_prepared();
     let runs: Vec<_> = made.iter().map(|made| made.runs).collect();
     assert_eq!(runs, [true, true, false]);
     let vcpu = &made[1].vcpu;
@@ -248,4 +250,32 @@ fn a_vcpu_is_made_for_each_state_and_a_reset_one_waits_unless_it_is_the_first() 
         0xfff0,
         "the reset vector"
     );
+}
+
+#[test]
+fn vcpus_are_made_once_however_often_it_takes_to_set_them_up() {
+    let Some(kvm) = kvm("vcpus_are_made_once_however_often_it_takes_to_set_them_up") else {
+        return;
+    };
+    let vm = kvm.create_vm(VmType::Default).unwrap();
+    let good = kvm.supported_cpuid().unwrap();
+    // More entries than KVM takes, so that a vCPU is made and cannot be set up.
+    let entry = |function| CpuidEntry {
+        function,
+        index: None,
+        leaf: CpuidLeaf::default(),
+    };
+    let bad: CpuidTable = (0..300).map(entry).collect();
+    let states = [VcpuState::Reset, VcpuState::Reset, VcpuState::Reset];
+    let mut vcpus = Vcpus::default();
+    let refused = |vcpus: &mut Vcpus| vcpus.prepare(&vm, &bad, &states).unwrap_err();
+    for _ in 0..2 {
+        // A second vCPU of one index would be EEXIST of another call.
+        assert_eq!(refused(&mut vcpus).op(), "KVM_SET_CPUID2");
+    }
+    vcpus.prepare(&vm, &good, &states[..1]).unwrap();
+    assert_eq!(refused(&mut vcpus).op(), "KVM_SET_CPUID2");
+    vcpus.prepare(&vm, &good, &states).unwrap();
+    vcpus.prepare(&vm, &good, &states).unwrap();
+    assert_eq!(vcpus.into_prepared().len(), 3);
 }

@@ -11,16 +11,17 @@
 //! **Invariant:** pages are counted from what LAUNCH_UPDATE wrote back; a CPUID page that firmware corrected is not submitted again.
 
 mod create;
+mod init;
 mod stops;
 
 use stagepages_kvm::{
-    CpuidTable, Gfn, GfnRange, IdBlock, KvmError, PageType, SevDevice, SnpFinish, Vcpu, Vm,
+    CpuidTable, Gfn, GfnRange, IdBlock, KvmError, PageType, SevDevice, SnpFinish, Vm,
 };
 
 use super::{
     Chunk, Contents, Finish, Installed, Memory, Platform, PlatformKind, Stop,
-    confidential::{BUFFER_PAGES, Buffer, Private, nothing},
-    vcpus::{Prepared, prepare},
+    confidential::{BUFFER_PAGES, Buffer, Private, is_dead, nothing},
+    vcpus::{Vcpus, vcpu_stop},
 };
 use crate::{
     launch::Refusal,
@@ -33,7 +34,7 @@ use stops::{finish_stop, update_stop};
 #[derive(Debug)]
 pub struct SnpPlatform {
     /// Made at the end of staging, and kept as long as the VM: KVM_RUN is another host's.
-    vcpus: Vec<Vcpu>,
+    vcpus: Vcpus,
     _memory: Memory<Private>,
     vm: Vm,
     sev: SevDevice,
@@ -75,7 +76,7 @@ impl Platform for SnpPlatform {
         let stop = attempt
             .outcome
             .err()
-            .map(|error| update_stop(error, &self.vm, submitted, self.buffer.bytes(1)));
+            .map(|error| update_stop(error, || is_dead(&self.vm), submitted, self.buffer.bytes(1)));
         let contents = match chunk.page_type {
             // Zeros that firmware makes, and secrets that it writes: nobody sees them here.
             PageType::Zero | PageType::Secrets => Contents::Unknown,
@@ -111,11 +112,9 @@ impl Platform for SnpPlatform {
 
     fn finish(&mut self, finish: &Finish<'_>) -> Result<(), Stop> {
         // KVM measures the save area of every vCPU that exists, so all of them have their registers before.
-        let prepared = prepare(&self.vm, &self.cpuid, finish.vcpus)?;
-        self.vcpus = prepared
-            .into_iter()
-            .map(|Prepared { vcpu, .. }| vcpu)
-            .collect();
+        self.vcpus
+            .prepare(&self.vm, &self.cpuid, finish.vcpus)
+            .map_err(vcpu_stop)?;
         let default = settings::SnpFinish::default();
         let given = finish.snp.unwrap_or(&default);
         let arguments = SnpFinish {

@@ -133,6 +133,7 @@ mod tests {
             | Stop::Firmware(_)
             | Stop::CpuidRejected { .. }
             | Stop::Stray { .. }
+            | Stop::Unread(_)
             | Stop::Source(_) => None,
         }
     }

@@ -1,7 +1,7 @@
 //! `stagectl launch rejected-cpuid`: what firmware would have otherwise in the CPUID page that it refused last.
 //!
 //! JSON: `{"launch", "gpa", "differences": [{"entry", "leaf", "subleaf", "changes": [{"field", "submitted", "wanted"}]}], "page"}`. `page` is
-//! the file that the corrected page was written to, else null; `changes` is empty where only reserved bytes differ.
+//! the file that the corrected page was written to, else null; `differences` is empty where only the page's header differs, or bytes behind its entries.
 //!
 //! **Invariant:** no file is overwritten, and nothing is staged: a page that firmware corrected was approved by nobody yet.
 
@@ -111,6 +111,26 @@ impl Document {
             page: page.map(|path| path.display().to_string()),
         }
     }
+
+    fn table(&self) -> Table<5> {
+        let mut table = Table::new(["ENTRY", "LEAF", "FIELD", "SUBMITTED", "WANTED"]);
+        for it in &self.differences {
+            let mut row = |field: &str, submitted: &str, wanted: &str| {
+                let leaf = format!("{}.{}", it.leaf, it.subleaf);
+                table.row([
+                    it.entry.to_string(),
+                    leaf,
+                    field.into(),
+                    submitted.into(),
+                    wanted.into(),
+                ]);
+            };
+            for change in &it.changes {
+                row(change.field, &change.submitted, &change.wanted);
+            }
+        }
+        table
+    }
 }
 
 impl From<&v1::CpuidDifference> for Difference {
@@ -136,32 +156,19 @@ impl From<&v1::CpuidDifference> for Difference {
 impl fmt::Display for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { launch, gpa, .. } = self;
-        let entries = self.differences.len();
-        let noun = if entries == 1 { "entry" } else { "entries" };
-        writeln!(
-            f,
-            "{launch}: firmware would have {entries} {noun} of the CPUID page at GPA {gpa} otherwise"
-        )?;
-        let mut table = Table::new(["ENTRY", "LEAF", "FIELD", "SUBMITTED", "WANTED"]);
-        for it in &self.differences {
-            let mut row = |field: &str, submitted: &str, wanted: &str| {
-                let leaf = format!("{}.{}", it.leaf, it.subleaf);
-                table.row([
-                    it.entry.to_string(),
-                    leaf,
-                    field.into(),
-                    submitted.into(),
-                    wanted.into(),
-                ]);
-            };
-            if it.changes.is_empty() {
-                row("reserved", "not told", "not told");
-            }
-            for change in &it.changes {
-                row(change.field, &change.submitted, &change.wanted);
-            }
+        write!(f, "{launch}: firmware would have ")?;
+        match self.differences.len() {
+            0 => write!(
+                f,
+                "the CPUID page at GPA {gpa} otherwise, in its header or behind its entries"
+            )?,
+            entries => write!(
+                f,
+                "{entries} {} of the CPUID page at GPA {gpa} otherwise\n{}",
+                if entries == 1 { "entry" } else { "entries" },
+                self.table()
+            )?,
         }
-        write!(f, "{table}")?;
         match &self.page {
             Some(path) => write!(f, "\nthe page as firmware would have it is in {path}"),
             None => Ok(()),
@@ -181,11 +188,16 @@ mod tests {
             xcr0_in: 7,
             eax: 0xf,
             ebx: 0x988,
+            reserved: 7,
             ..v1::CpuidPageEntry::default()
         };
         let wanted = v1::CpuidPageEntry {
             xcr0_in: 1,
             ebx: 0x240,
+            ..submitted
+        };
+        let cleared = v1::CpuidPageEntry {
+            reserved: 0,
             ..submitted
         };
         let difference = |entry, wanted| v1::CpuidDifference {
@@ -195,7 +207,7 @@ mod tests {
         };
         let rejected = v1::RejectedCpuid {
             gpa: 0x80_1000,
-            differences: vec![difference(3, wanted), difference(4, submitted)],
+            differences: vec![difference(3, wanted), difference(4, cleared)],
             corrected_page: vec![0; PAGE].into(),
         };
         let document = Document::new(&LaunchRef::from("vm"), &rejected, Some(Path::new("new")));
@@ -205,7 +217,7 @@ mod tests {
              ENTRY  LEAF     FIELD     SUBMITTED  WANTED\n\
              3      0xd.0x1  xcr0      0x7        0x1\n\
              3      0xd.0x1  ebx       0x988      0x240\n\
-             4      0xd.0x1  reserved  not told   not told\n\
+             4      0xd.0x1  reserved  0x7        0x0\n\
              the page as firmware would have it is in new"
         );
         let json = serde_json::to_value(&document).unwrap();
@@ -214,6 +226,20 @@ mod tests {
             json["differences"][0]["changes"][1],
             serde_json::json!({"field": "ebx", "submitted": "0x988", "wanted": "0x240"})
         );
-        assert_eq!(json["differences"][1]["changes"], serde_json::json!([]));
+        assert_eq!(json["differences"][1]["changes"][0]["field"], "reserved");
+    }
+
+    #[test]
+    fn a_page_that_differs_in_no_entry_says_where_else() {
+        let rejected = v1::RejectedCpuid {
+            gpa: 0x1000,
+            differences: Vec::new(),
+            corrected_page: vec![0; PAGE].into(),
+        };
+        let document = Document::new(&LaunchRef::from("vm"), &rejected, None);
+        assert_eq!(
+            document.to_string(),
+            "launches/vm: firmware would have the CPUID page at GPA 0x1000 otherwise, in its header or behind its entries"
+        );
     }
 }
