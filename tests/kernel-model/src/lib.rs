@@ -38,7 +38,8 @@
 //! | `"dead"` | commands | KVM declares the VM dead |
 //! | `"psp_dead"`, `"psp_gone"` | SNP's, but INIT2 | the security processor stops answering, or is none; an install then ends in a dead VM |
 //! | `"no_asid"`, `"no_hkid"` | INIT2, INIT_VM | none is free |
-//! | `"busy"`, `"vcpu_creation_race"` | TDX's install, FINALIZE_VM | the module is busy, or a vCPU is created meanwhile |
+//! | `"busy"` | TDX's install, FINALIZE_VM | the module is busy |
+//! | `"vcpu_creation_race"` | TDX's install and FINALIZE_VM from 6.19, SNP's FINISH on 7.1 | EBUSY: a vCPU is created meanwhile; older kernels do not mind, and a script for them that says so is an error |
 //! | `"context_creation"` | START | ENOTTY, with a status |
 //! | `"copy_back_fault"` | commands | EFAULT, although the command was done |
 //!

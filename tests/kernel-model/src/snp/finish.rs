@@ -9,7 +9,7 @@ use crate::cx::Cx;
 use crate::trace::What;
 use crate::vm::Common;
 use crate::wire::{Fields, hex};
-use crate::{Answer, Errno, strict};
+use crate::{Answer, Effect, Errno, strict};
 
 /// Where KVM measures every VMSA.
 const VMSA_GPA: u64 = 0xffff_ffff_f000;
@@ -83,6 +83,9 @@ fn measure_vcpus(
     features: u64,
     status: &mut u32,
 ) -> Answer<()> {
+    if command.effect == Some(Effect::VcpuCreationRace) {
+        return Err(Errno::EBUSY);
+    }
     let is_again = matches!(guest.context, Context::Measured | Context::Finished);
     cx.require(!is_again, "LAUNCH_FINISH after one that measured the VMSAs");
     if is_again && cx.profile().finish_sees_protected() && !vm.vcpus.is_empty() {
