@@ -7,6 +7,7 @@
 //! exactly_once  likewise
 //! preflight     GetNodeInfo of machines that lack something
 //! snp_finish    what SNP's firmware alone is given at the end
+//! settings      that every setting reaches the kernel
 //! faults        what each fault of the kernel, firmware or the TDX module comes to: a table
 //! trace         what the binaries asked of the kernel, and in which order
 //! ```
@@ -40,6 +41,7 @@ mod pages;
 mod preflight;
 mod race;
 mod rig;
+mod settings;
 mod snp_finish;
 mod subjects;
 mod trace;
