@@ -1,21 +1,13 @@
 //! Exactly once, however it fails, on the model: the cases of `tests/exactly_once`.
 //!
 //! **Invariant:** adds nothing but what they run on.
-use std::panic::Location;
+use stagepages_tests::Bench;
 
-use stagepages_tests::{Bench, Subjects};
-
-use crate::subjects::{self, Choice};
+use crate::subjects::subjects;
 
 #[path = "../exactly_once/cases.rs"]
 mod cases;
 
-#[track_caller]
-fn subjects() -> Subjects {
-    subjects::subjects(Choice::Turns, Location::caller())
-}
-
-#[track_caller]
 fn on_every_platform(test: impl AsyncFn(&Bench)) -> impl Future<Output = ()> {
     subjects().run(test)
 }

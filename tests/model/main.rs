@@ -4,14 +4,15 @@
 //! conformance   the cases of the suite of that name, on each platform and profile
 //! black_box     likewise, those that are about a platform
 //! race          likewise
-//! exactly_once  likewise; on each platform, the profiles taking turns
+//! exactly_once  likewise
 //! preflight     GetNodeInfo of machines that lack something
 //! snp_finish    what SNP's firmware alone is given at the end
+//! settings      that every setting reaches the kernel
 //! faults        what each fault of the kernel, firmware or the TDX module comes to: a table
 //! trace         what the binaries asked of the kernel, and in which order
 //! ```
 //!
-//! With `STAGEPAGES_MODEL_PROFILES=all` nobody takes turns; with `turns` everybody does, which is enough while something is being changed.
+//! With `STAGEPAGES_MODEL_PROFILES=turns` a case of those four runs on one profile of each platform, by its name: enough while something is being changed.
 //!
 //! After each run the model's trace is searched for what no launch host must ever do. **A model is one reading of kernel.md**, made without a look at the product: what
 //! passes here has yet to be run on the hardware, which is what `--test conformance --features hw` is for.
@@ -40,6 +41,7 @@ mod pages;
 mod preflight;
 mod race;
 mod rig;
+mod settings;
 mod snp_finish;
 mod subjects;
 mod trace;

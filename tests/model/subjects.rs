@@ -1,8 +1,6 @@
 //! Platforms and profiles of the model.
 //!
-//! **Invariant:** which profiles a case runs on is known from its source, so that a failure can be repeated.
-use std::panic::Location;
-
+//! **Invariant:** which profiles a case runs on is known from its name, so that a failure can be repeated.
 use stagepages_proto::v1::Platform;
 use stagepages_tests::{Subject, Subjects};
 
@@ -15,48 +13,23 @@ fn profiles(platform: Platform) -> &'static [&'static str] {
     &PROFILES[first..]
 }
 
-/// How a case comes to its profiles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Choice {
-    /// Each platform under each profile.
-    All,
-    /// Each platform under one, by the place of the case in its file.
-    Turns,
-}
-
-/// What a case at `place` runs on, unless the environment says otherwise.
-pub(crate) fn subjects(usual: Choice, place: &Location<'_>) -> Subjects {
+/// Each platform under each profile that has it, or, where the environment says so, under one whose turn it is.
+pub(crate) fn subjects() -> Subjects {
     let all = PLATFORMS.iter().flat_map(|platform| {
         profiles(*platform)
             .iter()
             .map(|profile| Subject::modelled(*platform, profile))
     });
-    if choice(usual) == Choice::All {
-        return Subjects::new(all.collect::<Vec<_>>());
+    let all = Subjects::new(all.collect::<Vec<_>>());
+    match std::env::var("STAGEPAGES_MODEL_PROFILES").as_deref() {
+        Ok("turns") => all.taking_turns(),
+        Ok("all") | Err(_) => all,
+        Ok(other) => panic!("STAGEPAGES_MODEL_PROFILES is {other:?}; write all or turns"),
     }
-    let turn = usize::try_from(place.line()).expect("files are short");
-    let taken = (0..PLATFORMS.len()).map(|platform| {
-        // Never the same profile for both: a case that fails on one has more to tell then.
-        let profiles = profiles(PLATFORMS[platform]);
-        Subject::modelled(
-            PLATFORMS[platform],
-            profiles[(turn + platform) % profiles.len()],
-        )
-    });
-    Subjects::new(taken.collect::<Vec<_>>())
 }
 
 /// `sev-snp`, under each profile.
 pub(crate) fn snp() -> Subjects {
     let snp = PROFILES.map(|profile| Subject::modelled(Platform::SevSnp, profile));
     Subjects::new(snp)
-}
-
-fn choice(usual: Choice) -> Choice {
-    match std::env::var("STAGEPAGES_MODEL_PROFILES").as_deref() {
-        Ok("all") => Choice::All,
-        Ok("turns") => Choice::Turns,
-        Ok(other) => panic!("STAGEPAGES_MODEL_PROFILES is {other:?}; write all or turns"),
-        Err(_) => usual,
-    }
 }

@@ -95,6 +95,8 @@ impl fmt::Display for Subject {
 pub struct Subjects {
     all: Vec<Subject>,
     need: Option<Need>,
+    /// Each case runs on one of each platform only.
+    turns: bool,
 }
 
 impl Subjects {
@@ -104,6 +106,7 @@ impl Subjects {
         Self {
             all: all.into(),
             need: None,
+            turns: false,
         }
     }
 
@@ -141,6 +144,13 @@ impl Subjects {
         self
     }
 
+    /// Of each platform one for each case, by the case's name, so that all get their turn among many cases.
+    #[must_use]
+    pub fn taking_turns(mut self) -> Self {
+        self.turns = true;
+        self
+    }
+
     /// Those of them that can have `case`.
     ///
     /// # Panics
@@ -157,7 +167,7 @@ impl Subjects {
     /// If the test fails on any, or ran on none.
     pub async fn run(self, test: impl AsyncFn(&Bench)) {
         let mut ran = 0;
-        for subject in &self.all {
+        for subject in self.whose_turn(name_of(&test)) {
             println!("on {subject}");
             let Some(bench) = Bench::of(subject).await else {
                 continue;
@@ -177,7 +187,7 @@ impl Subjects {
     /// If the test fails on any, or ran on none.
     pub async fn give_away(self, test: impl AsyncFn(Bench)) {
         let mut ran = 0;
-        for subject in &self.all {
+        for subject in self.whose_turn(name_of(&test)) {
             println!("on {subject}");
             if let Some(bench) = Bench::of(subject).await {
                 test(bench).await;
@@ -187,12 +197,39 @@ impl Subjects {
         assert_ne!(ran, 0, "none of {:?}", self.all);
     }
 
+    /// Those on which the case `name` runs.
+    fn whose_turn(&self, name: &str) -> Vec<&Subject> {
+        if !self.turns {
+            return self.all.iter().collect();
+        }
+        let mut platforms: Vec<Platform> = Vec::new();
+        for subject in &self.all {
+            if !platforms.contains(&subject.platform) {
+                platforms.push(subject.platform);
+            }
+        }
+        let turn = name.bytes().map(usize::from).sum::<usize>();
+        let taken = platforms.into_iter().enumerate().map(|(nth, platform)| {
+            let its = self.all.iter().filter(|its| its.platform == platform);
+            let its: Vec<_> = its.collect();
+            // Never the same place for two platforms: a case that fails on one has more to tell then.
+            its[(turn + nth) % its.len()]
+        });
+        taken.collect()
+    }
+
     async fn is_for(&self, bench: &Bench) -> bool {
         match self.need {
             None => true,
             Some(need) => need.is_met(&bench.info().await),
         }
     }
+}
+
+/// The path of the function in which a test was written down as a closure: the case's name, wherever in its file it stands.
+fn name_of<T>(_test: &T) -> &'static str {
+    let path = std::any::type_name::<T>();
+    path.split("::{{closure}}").next().unwrap_or(path)
 }
 
 impl Bench {
@@ -209,5 +246,51 @@ impl Bench {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const PROFILES: [&str; 3] = ["6.18", "6.19", "7.1"];
+
+    fn subjects() -> Subjects {
+        let of = |platform| PROFILES.map(|profile| Subject::modelled(platform, profile));
+        Subjects::new([of(Platform::SevSnp), of(Platform::Tdx)].concat())
+    }
+
+    fn turn(name: &str) -> Vec<String> {
+        let subjects = subjects().taking_turns();
+        let turn = subjects.whose_turn(name);
+        turn.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_case_s_turn_is_one_of_each_platform_and_every_one_has_some() {
+        assert_eq!(subjects().whose_turn("a").len(), 6);
+        let mut had = BTreeSet::new();
+        for name in ["a", "b", "c"] {
+            let turn = turn(name);
+            let [snp, tdx] = &turn[..] else {
+                panic!("{turn:?}");
+            };
+            assert!(snp.contains("SEV_SNP") && tdx.contains("TDX"), "{turn:?}");
+            had.extend(turn);
+        }
+        assert_eq!(had.len(), 6, "{had:?}");
+    }
+
+    /// Not by its line: a comment above it must not move it to another kernel.
+    #[test]
+    fn a_case_is_known_by_the_function_that_it_is_written_in() {
+        let name = name_of(&async |_: &Bench| {});
+        assert!(
+            name.ends_with("a_case_is_known_by_the_function_that_it_is_written_in"),
+            "{name}"
+        );
+        assert_eq!(turn(name), turn(name_of(&async |_: &Bench| {})));
     }
 }

@@ -13,9 +13,9 @@ use stagepages_host::{
 use super::{
     HostLink, Launch, Record, Records, Staging, Told, Withstands,
     greeting::{Greeting, dial},
-    guest,
     launch::Identity,
     supervisor_link::{HostChild, SupervisorLink},
+    versions,
     wires::Wires,
 };
 use crate::{
@@ -172,7 +172,7 @@ impl Nursery {
         let wires = Wires::new();
         let link = self.connect(&child, wires.told()).await?;
         let mut create = blueprint.create;
-        guest::fits(&create, link.version())?;
+        versions::fits(&create, link.version())?;
         create.record = Record::of(&blueprint.identity).encode_to_vec();
         let command = Command::Create(create);
         let answer = link.call(command, &[staging.file().as_fd()], None).await;

@@ -7,99 +7,16 @@ use std::time::SystemTime;
 use stagepages_host::{
     guest::{GuestStop, StopReason},
     launch::State,
-    protocol::{Command, ConsoleInput, Create, ListenConsole, Start, StopGuest},
+    protocol::{Command, ConsoleInput, ListenConsole, Start, StopGuest},
 };
 
-use super::{Answer, Ending, Launch, LinkLost, Status, launch::PATIENCE};
-use crate::rpc::{reason::Reason, status::ApiError};
-
-/// The first version of the private protocol that has guests.
-const GUESTS_SINCE: u32 = 3;
-
-/// The first version that has settings of confidential platforms.
-const SETTINGS_SINCE: u32 = 4;
-
-/// Whether a host that speaks `version` of the private protocol takes commands about its guest.
-fn takes_guest_commands(version: u32) -> bool {
-    version >= GUESTS_SINCE
-}
-
-/// Checks that a host that speaks `version` of the private protocol would see all that `create` asks of it.
-///
-/// # Errors
-/// UNSUPPORTED_OPERATION.
-pub(super) fn fits(create: &Create, version: u32) -> Result<(), ApiError> {
-    let given = [
-        ("spec.sev_snp", create.sev_snp.is_some()),
-        ("spec.tdx", create.tdx.is_some()),
-    ];
-    if version < SETTINGS_SINCE
-        && let Some((field, _)) = given.iter().find(|(_, given)| *given)
-    {
-        let text = "leave it unset for this host program";
-        let doing = format!("create a launch with {field}");
-        return Err(without_settings(&doing, version).field(field, text));
-    }
-    let plain = create.vcpus <= 1 && create.vcpu_states.is_empty();
-    if plain || takes_guest_commands(version) {
-        return Ok(());
-    }
-    let field = if create.vcpus > 1 {
-        "spec.vcpus"
-    } else {
-        "spec.vcpu_states"
-    };
-    let text = "leave it unset for this host program";
-    Err(too_old(&format!("create a launch with {field}"), version).field(field, text))
-}
-
-/// What is said of a host that is too old for settings.
-fn without_settings(doing: &str, version: u32) -> ApiError {
-    let text = format!(
-        "cannot {doing}: the launch host speaks version {version} of the private protocol, which has no settings of confidential platforms; version {SETTINGS_SINCE} does: create the launch with a newer host program"
-    );
-    ApiError::new(Reason::UnsupportedOperation, text)
-}
-
-/// What is said of a host that is too old for guests.
-fn too_old(doing: &str, version: u32) -> ApiError {
-    let text = format!(
-        "cannot {doing}: the launch host speaks version {version} of the private protocol, which has no vCPU states and runs no guests; version {GUESTS_SINCE} does: create the launch with a newer host program"
-    );
-    ApiError::new(Reason::UnsupportedOperation, text)
-}
+use super::{Answer, Ending, Launch, LinkLost, Status, launch::PATIENCE, versions};
 
 impl Launch {
-    /// Checks that the host takes commands about its guest.
-    ///
-    /// # Errors
-    /// UNSUPPORTED_OPERATION.
-    pub fn takes_guest_commands(&self, doing: &str) -> Result<(), ApiError> {
-        let version = self.link.version();
-        if takes_guest_commands(version) {
-            Ok(())
-        } else {
-            Err(too_old(doing, version).launch(&self.id))
-        }
-    }
-
-    /// Checks that the host knows settings of confidential platforms, and what goes with them.
-    ///
-    /// # Errors
-    /// UNSUPPORTED_OPERATION.
-    pub fn takes_settings(&self, doing: &str) -> Result<(), ApiError> {
-        let version = self.link.version();
-        if version >= SETTINGS_SINCE {
-            Ok(())
-        } else {
-            Err(without_settings(doing, version).launch(&self.id))
-        }
-    }
-
     /// Asks the host to tell what the guest writes, from where the console is. To be called when the guest was started, and again on every new
     /// connection to its host; once more does no harm. Does not wait for the answer, but the console's end does.
     pub async fn listen_console(&self) {
-        if !takes_guest_commands(self.link.version()) {
+        if !versions::has_guests(self.link.version()) {
             return;
         }
         let owed = self.console.owe();
@@ -331,22 +248,5 @@ mod tests {
         assert_eq!(status.snapshot.stop, Some(own));
         late.state = State::Aborted;
         assert!(!status.told(late), "what is over stays as it is");
-    }
-
-    #[test]
-    fn a_host_of_an_older_version_is_asked_for_nothing_that_it_would_not_see() {
-        let plain = Create {
-            vcpus: 1,
-            ..Create::default()
-        };
-        let several = Create {
-            vcpus: 2,
-            ..Create::default()
-        };
-        fits(&plain, 2).unwrap();
-        fits(&several, 3).unwrap();
-        let error = fits(&several, 2).unwrap_err();
-        assert_eq!(error.reason(), Reason::UnsupportedOperation);
-        assert!(error.to_string().contains("spec.vcpus"), "{error}");
     }
 }

@@ -26,6 +26,7 @@ mod staging;
 mod state_dir;
 mod status;
 pub mod supervisor_link;
+mod versions;
 mod wires;
 
 pub use adopt::{Found, NotAdopted};

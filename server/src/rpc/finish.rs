@@ -18,11 +18,11 @@ impl LaunchApi {
         if let Some(first) = launch.first_finish(&arguments) {
             return Ok(first);
         }
+        let command = protocol::Command::Finish(arguments.clone());
         if arguments.sev_snp.is_some() {
             ask::not_over(&launch, "finish").await?;
-            launch.takes_settings("finish with sev_snp")?;
+            launch.knows(&command, "finish with sev_snp")?;
         }
-        let command = protocol::Command::Finish(arguments.clone());
         let answer = self.call(&launch, "finish", command).await?;
         // The launch as this answer saw it: an abort may have come since.
         let finished_as = answer
@@ -52,8 +52,8 @@ impl LaunchApi {
             let text = "the launch is over, and what its host kept is gone with it";
             return Err(ApiError::new(Reason::ResultNotFound, text).launch(&launch.id));
         }
-        launch.takes_settings(DOING)?;
         let command = protocol::Command::GetRejectedCpuid(protocol::GetRejectedCpuid {});
+        launch.knows(&command, DOING)?;
         let protocol::Outcome::RejectedCpuid(rejected) = self.ask(&launch, DOING, command).await?
         else {
             return Err(self.confused(&launch));

@@ -38,7 +38,8 @@
 //! | `"dead"` | commands | KVM declares the VM dead |
 //! | `"psp_dead"`, `"psp_gone"` | SNP's, but INIT2 | the security processor stops answering, or is none; an install then ends in a dead VM |
 //! | `"no_asid"`, `"no_hkid"` | INIT2, INIT_VM | none is free |
-//! | `"busy"`, `"vcpu_creation_race"` | TDX's install, FINALIZE_VM | the module is busy, or a vCPU is created meanwhile |
+//! | `"busy"` | TDX's install, FINALIZE_VM | the module is busy |
+//! | `"vcpu_creation_race"` | TDX's install and FINALIZE_VM from 6.19, SNP's FINISH on 7.1 | EBUSY: a vCPU is created meanwhile; older kernels do not mind, and a script for them that says so is an error |
 //! | `"context_creation"` | START | ENOTTY, with a status |
 //! | `"copy_back_fault"` | commands | EFAULT, although the command was done |
 //!
@@ -59,7 +60,18 @@
 //! | `violation` | `call`, `vm`, `words`: what a correct launch host never does was done |
 //! | `digest` | `vm`, `digest` (hex): the launch is finished |
 //!
-//! `sigmask` is 16 hex digits, where bit n is signal n + 1; `vm` counts the VMs of a process from 0. Within one thread the lines of a
+//! `detail` is what else a command was given, as words `name=value` with a blank between them, before KVM looks at any of it:
+//!
+//! | `call` | `detail` |
+//! |---|---|
+//! | `KVM_SEV_INIT2` | `vmsa_features` (hex), `ghcb_version` |
+//! | `KVM_SEV_SNP_LAUNCH_START` | `policy` (hex), `gosvw` (bytes) |
+//! | `KVM_SEV_SNP_LAUNCH_FINISH` | `id_block_en`, `auth_key_en`, `vcek_disabled` (`true` or `false`), `host_data` (bytes); where KVM came to read them, `id_block` (bytes) and `id_auth` (`sha384:` and its digest) |
+//! | `KVM_TDX_INIT_VM` | `attributes`, `xfam` (hex), `mrconfigid`, `mrowner`, `mrownerconfig` (bytes), `leaves` (how many); where they can be read, `cpuid.LEAF.SUBLEAF=EAX,EBX,ECX,EDX` (hex) of each |
+//! | `KVM_TDX_INIT_VCPU` | `rcx` (hex) |
+//! | `KVM_TDX_INIT_MEM_REGION` | `measure` (`true` or `false`) |
+//!
+//! Bytes are two hex digits each. `sigmask` is 16 hex digits, where bit n is signal n + 1; `vm` counts the VMs of a process from 0. Within one thread the lines of a
 //! process are in order; `seq` orders those of several.
 //!
 //! # What is not modelled

@@ -104,6 +104,12 @@ impl Profile {
         self >= Self::V7_1
     }
 
+    /// SNP's finish takes the locks of all vCPUs, and is EBUSY while one is created (`snp_launch_update_vmsa()`, 7.1); before, it takes none.
+    #[must_use]
+    pub fn finish_excludes_vcpu_creation(self) -> bool {
+        self >= Self::V7_1
+    }
+
     /// There are TDs (first kernel read with them: 6.16).
     #[must_use]
     pub fn has_tdx(self) -> bool {

@@ -89,7 +89,7 @@ pub struct Note {
     /// The calling thread's signal mask, as 16 hex digits: bit n is signal n + 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sigmask: Option<String>,
-    /// Other arguments, in words.
+    /// Other arguments, as words `name=value`: the crate's documentation lists them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// What the call returned, -1 for an error.

@@ -15,6 +15,7 @@ use super::{cpuid_table, left};
 use crate::measured::Measured;
 use crate::pages::{contents, extent};
 use crate::rig::{Mark, Rig, of_process};
+use crate::trace::checks;
 
 /// Where the pages lie that are staged before and after those that a row is about.
 const BEFORE: u64 = 0;
@@ -74,10 +75,12 @@ impl<'a> Staged<'a> {
         pages: u64,
         expect: &Expect,
     ) {
-        let from = left::installs(&self.events()).len();
+        let before_it = self.events();
+        let (mark, from) = (before_it.len(), left::installs(&before_it).len());
         let data = contents(&mut self.contents, page_type, pages);
         let extent = extent(FIRST, page_type, &data);
         let answer = self.rig.api.stage(&self.launch.name, extent).await;
+        checks::no_rejected_cpuid_is_submitted_again(&self.events()[mark..]).unwrap();
         let total = before + expect.installed;
         let mut measured = self.measured.clone();
         measured.add(FIRST, page_type, &data);

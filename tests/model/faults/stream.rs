@@ -78,6 +78,7 @@ async fn is_rejected_alone(profile: Profile) {
     let expected = [8, 9, 10, 0x30, 0x31, 0x32].map(|gfn| Some((gfn, 1)));
     assert_eq!(asked, expected);
     checks::no_page_is_submitted_twice(&events).unwrap();
+    checks::no_rejected_cpuid_is_submitted_again(&events).unwrap();
     checks::chunks_are_bounded(&events, 64).unwrap();
     rig.play(&rig.script());
     bench.end().await;

@@ -1,7 +1,7 @@
 //! What a refusal must say.
 //!
 //! **Invariant:** what the kernel did not say is not said either: no status of a call that has none.
-use stagepages_kvm::Gpa;
+use stagepages_kvm::{FirmwareStatus, Gpa};
 use stagepages_tests::Refusal;
 use tonic::Status;
 
@@ -35,7 +35,7 @@ impl Told {
             let told = refusal.has_meta(key).then(|| refusal.number(key));
             assert_eq!(told, expected, "{key} of {refusal:?}");
         }
-        for words in &self.says {
+        for words in self.says.iter().copied().chain(self.firmware_says()) {
             assert!(
                 refusal.message.contains(words),
                 "does not say {words:?}: {refusal:?}"
@@ -46,6 +46,15 @@ impl Told {
         }
         self.check_differences(&refusal);
         refusal
+    }
+
+    /// Of a status its name, what it means, and what an operator can do. Of a CPUID page that firmware would have otherwise the message names leaves.
+    fn firmware_says(&self) -> impl Iterator<Item = &'static str> {
+        let status = self.firmware.filter(|_| self.differences == 0);
+        let status = status.map(|status| u32::try_from(status).expect("32 bits"));
+        let status = status.map(FirmwareStatus::new);
+        let words = status.map(|status| [status.name(), status.meaning(), status.remedy()]);
+        words.into_iter().flatten()
     }
 
     /// As many leaves as differ are counted, and eight of them named.

@@ -32,6 +32,12 @@ const CANNOT_MATTER: [u32; 10] = [4, 5, 7, 8, 9, 11, 19, 31, 32, 33];
 
 const RETRIED: [i32; 3] = [4, 11, 16];
 
+/// SNP's page types that are installed one at a time.
+const SECRETS: u8 = 5;
+const CPUID: u8 = 6;
+/// What firmware answers to a CPUID page that it would have otherwise.
+const INVALID_PARAM: u64 = 0x16;
+
 pub(crate) fn is_command(note: &Note) -> bool {
     COMMANDS.iter().any(|call| note.is(*call))
 }
@@ -88,8 +94,7 @@ pub(crate) fn descriptors_close_on_exec(events: &[Event]) -> Held {
 pub(crate) fn chunks_are_bounded(events: &[Event], limit: u64) -> Held {
     each(events, installed, |event, note| {
         let limit = match note.page_type {
-            // SECRETS and CPUID.
-            Some(5 | 6) => 1,
+            Some(SECRETS | CPUID) => 1,
             _ => limit,
         };
         match note.pages {
@@ -118,14 +123,26 @@ pub(crate) fn no_page_is_submitted_twice(events: &[Event]) -> Held {
         }
         Ok(())
     })
-    .or_else(|broken| {
-        // A launch of which no page was asked for has nothing to submit twice.
-        if broken == NOTHING {
-            Ok(())
-        } else {
-            Err(broken)
+    .or_else(may_be_nothing)
+}
+
+/// In what is one call of the API no frame is submitted again for which firmware would have had another CPUID page: neither as it was, nor as firmware
+/// would have it, which nobody has approved (kernel.md, section 2.5). A later call is its caller's own affair.
+pub(crate) fn no_rejected_cpuid_is_submitted_again(events: &[Event]) -> Held {
+    let mut rejected: BTreeSet<(Vm, u64)> = BTreeSet::new();
+    each(events, installed, |event, note| {
+        let (Some(gfn), Some(pages), Some(vm)) = (note.gfn, note.pages, vm_of(event, note)) else {
+            return Ok(());
+        };
+        if let Some(again) = (gfn..gfn + pages).find(|gfn| rejected.contains(&(vm, *gfn))) {
+            return Err(format!("GFN {again:#x} after its rejection: {event:?}"));
         }
+        if note.page_type == Some(CPUID) && note.error == Some(INVALID_PARAM) {
+            rejected.insert((vm, gfn + note.pages_done.unwrap_or(0)));
+        }
+        Ok(())
     })
+    .or_else(may_be_nothing)
 }
 
 /// A VM is given one command at a time, and each returns.
@@ -188,6 +205,15 @@ pub(crate) fn one_sev_descriptor(events: &[Event]) -> Held {
 }
 
 const NOTHING: &str = "no call that this is about";
+
+/// A launch of which no page was asked for has nothing to submit twice.
+fn may_be_nothing(broken: String) -> Held {
+    if broken == NOTHING {
+        Ok(())
+    } else {
+        Err(broken)
+    }
+}
 
 pub(crate) fn begun(event: &Event) -> Option<&Note> {
     if let What::Begin(note) = &event.what {

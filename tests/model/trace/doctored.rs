@@ -11,12 +11,13 @@ const EIO: i32 = 5;
 
 type Check = (&'static str, fn(&[Event]) -> Held);
 
-const CHECKS: [Check; 9] = [
+const CHECKS: [Check; 10] = [
     ("violations", checks::no_violations),
     ("signals", checks::signals_are_blocked),
     ("descriptors", checks::descriptors_close_on_exec),
     ("chunks", |events| checks::chunks_are_bounded(events, 64)),
     ("twice", checks::no_page_is_submitted_twice),
+    ("rejected", checks::no_rejected_cpuid_is_submitted_again),
     ("commands", checks::one_command_at_a_time),
     ("errors", checks::errors_are_zeroed),
     ("device", |events| {
@@ -170,6 +171,27 @@ fn a_page_that_is_submitted_twice() {
     }
 }
 
+/// As it was, as firmware would have it, or among others: the model tells no contents, and none are right.
+#[test]
+fn a_cpuid_page_that_is_submitted_after_its_rejection() {
+    const NTH: usize = 2;
+    for (gfn, pages, page_type) in [(0x100, 1, 6), (0xff, 2, 1)] {
+        is_caught(snp(), "rejected", |events| {
+            let install = Call::SnpLaunchUpdate;
+            let first = place(events, install, NTH, false);
+            let last = place(events, install, NTH, true);
+            let again = events[first..=last].to_vec();
+            events.splice(first..first, again);
+            let rejected = note(events, install, NTH, true);
+            (rejected.errno, rejected.ret) = (Some(EIO), Some(-1));
+            (rejected.error, rejected.pages_done) = (Some(0x16), Some(0));
+            let again = note(events, install, NTH + 1, true);
+            (again.gfn, again.pages) = (Some(gfn), Some(pages));
+            (again.page_type, again.pages_done) = (Some(page_type), Some(pages));
+        });
+    }
+}
+
 /// What is no mistake: the rest of a short count, a page that was asked to be tried again, a page that firmware refused and the kernel took back.
 #[test]
 fn a_page_that_is_rightly_submitted_again() {
@@ -316,7 +338,7 @@ fn a_violation() {
 fn an_empty_trace_proves_nothing() {
     for (name, check) in CHECKS {
         // Of a trace in which nothing was installed, nothing was installed twice, and nobody broke a rule.
-        let may_be_empty = ["violations", "twice", "device"].contains(&name);
+        let may_be_empty = ["violations", "twice", "rejected", "device"].contains(&name);
         assert_eq!(check(&[]).is_ok(), may_be_empty, "{name}");
     }
 }

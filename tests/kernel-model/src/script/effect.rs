@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Call;
+use crate::{Call, Profile};
 
 /// What a fault does to the call or the page that it strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +54,7 @@ pub enum Effect {
     NoHkid,
     /// The TDX module is busy with what it is asked about.
     Busy,
-    /// A vCPU is being created at the same time. Nothing, where the kernel does not mind.
+    /// A vCPU is being created at the same time. Only where the profile's kernel minds.
     VcpuCreationRace,
     /// The guest context cannot be made.
     ContextCreation,
@@ -181,9 +181,11 @@ impl Effect {
             Self::Module { in_extend, .. } => {
                 call == Call::TdxInitMemRegion || !in_extend && TD_STEPS.contains(&call)
             }
-            Self::Busy | Self::VcpuCreationRace => {
-                matches!(call, Call::TdxInitMemRegion | Call::TdxFinalizeVm)
-            }
+            Self::Busy => matches!(call, Call::TdxInitMemRegion | Call::TdxFinalizeVm),
+            Self::VcpuCreationRace => matches!(
+                call,
+                Call::TdxInitMemRegion | Call::TdxFinalizeVm | Call::SnpLaunchFinish
+            ),
             Self::Latency(_) | Self::Dead => call.is_sev() || call.is_tdx(),
             Self::Duplicate
             | Self::Poisoned
@@ -201,6 +203,18 @@ impl Effect {
                 call.is_sev()
                     || call.is_tdx() && !matches!(call, Call::TdxInitVcpu | Call::TdxGetCpuid)
             }
+        }
+    }
+
+    /// The kernel of `profile` can show it in this call, which it [fits](Self::fits).
+    pub(super) fn is_of(self, profile: Profile, call: Call) -> bool {
+        if self != Self::VcpuCreationRace {
+            return true;
+        }
+        if call.is_sev() {
+            profile.finish_excludes_vcpu_creation()
+        } else {
+            profile.td_excludes_vcpu_creation()
         }
     }
 

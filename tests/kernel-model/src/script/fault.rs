@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Effect;
-use crate::Call;
+use crate::{Call, Profile};
 
 /// One thing that goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,10 +83,17 @@ impl Fault {
         self
     }
 
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// It could strike on the kernel of `profile`.
+    pub(super) fn check(&self, profile: Profile) -> Result<(), String> {
         let name = self.at.name();
         if !self.effect.fits(self.at) {
             return Err(format!("faults: {:?} cannot happen in {name}", self.effect));
+        }
+        if !self.effect.is_of(profile, self.at) {
+            return Err(format!(
+                "faults: {:?} does nothing to {name} on {profile}",
+                self.effect
+            ));
         }
         if self.gfn.is_some() && !self.effect.strikes_pages(self.at) {
             return Err(format!(

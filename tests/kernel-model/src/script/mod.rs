@@ -145,7 +145,8 @@ impl Script {
     /// In words: no JSON, a name that does not exist, a fault that could never strike, a path that is not looked at.
     pub fn parse(json: &str) -> Result<Self, String> {
         let script: Self = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        script.faults.iter().try_for_each(Fault::check)?;
+        let mut faults = script.faults.iter();
+        faults.try_for_each(|fault| fault.check(script.profile))?;
         match script.files.keys().find(|path| !file::is_candidate(path)) {
             Some(path) => Err(format!(
                 "files: {path} begins with none of /dev/, /proc/ and /sys/, so it would never be looked at"

@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** the VMSAs are measured first, so whatever fails after them leaves a launch that nothing can finish.
 
+use sha2::{Digest as _, Sha384};
+
 use super::firmware::{self, BAD_MEASUREMENT, INVALID_GUEST_STATE, POLICY_FAILURE, Refusal};
 use super::update::VMSA;
 use super::{Command, Context, Snp, vmsa};
@@ -9,7 +11,7 @@ use crate::cx::Cx;
 use crate::trace::What;
 use crate::vm::Common;
 use crate::wire::{Fields, hex};
-use crate::{Answer, Errno, strict};
+use crate::{Answer, Effect, Errno, strict};
 
 /// Where KVM measures every VMSA.
 const VMSA_GPA: u64 = 0xffff_ffff_f000;
@@ -47,7 +49,7 @@ pub(super) fn launch_finish(
     strict::blocked_signals(cx);
     let (block_addr, auth_addr, has_block) = (args.u64(0), args.u64(8), args.u8(16) != 0);
     cx.note.detail = Some(format!(
-        "id_block={has_block} auth_key={} vcek_disabled={} host_data={}",
+        "id_block_en={has_block} auth_key_en={} vcek_disabled={} host_data={}",
         args.u8(17) != 0,
         args.u8(18) != 0,
         hex(&args.bytes::<32>(19)),
@@ -58,8 +60,15 @@ pub(super) fn launch_finish(
     measure_vcpus(cx, vm, guest, command, features, status)?;
     let mut block = None;
     if has_block {
-        block = Some(blob::<96>(cx, block_addr)?);
-        blob::<4096>(cx, auth_addr)?;
+        let given = blob::<96>(cx, block_addr)?;
+        let auth = blob::<4096>(cx, auth_addr)?;
+        let blobs = format!(
+            " id_block={} id_auth=sha384:{}",
+            hex(given.as_slice()),
+            hex(&Sha384::digest(auth.as_slice())),
+        );
+        cx.note.detail.get_or_insert_default().push_str(&blobs);
+        block = Some(given);
     }
     // Through the number that LAUNCH_START was given, not this call's.
     let sev_fd = guest.sev_fd.unwrap_or(command.sev_fd);
@@ -83,6 +92,9 @@ fn measure_vcpus(
     features: u64,
     status: &mut u32,
 ) -> Answer<()> {
+    if command.effect == Some(Effect::VcpuCreationRace) {
+        return Err(Errno::EBUSY);
+    }
     let is_again = matches!(guest.context, Context::Measured | Context::Finished);
     cx.require(!is_again, "LAUNCH_FINISH after one that measured the VMSAs");
     if is_again && cx.profile().finish_sees_protected() && !vm.vcpus.is_empty() {

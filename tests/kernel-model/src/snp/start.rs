@@ -6,7 +6,7 @@ use super::digest::LaunchDigest;
 use super::firmware::{self, INVALID_PLATFORM_STATE};
 use super::{Command, Context, Psp, Snp};
 use crate::cx::Cx;
-use crate::wire::Fields;
+use crate::wire::{Fields, hex};
 use crate::{Answer, Effect, Errno};
 
 const POLICY_SMT: u64 = 1 << 16;
@@ -25,7 +25,10 @@ pub(super) fn launch_start(
     }
     let args = Fields(cx.read::<64>(command.data)?);
     let (policy, flags) = (args.u64(0), args.u16(24));
-    cx.note.detail = Some(format!("policy={policy:#x}"));
+    cx.note.detail = Some(format!(
+        "policy={policy:#x} gosvw={}",
+        hex(&args.bytes::<16>(8))
+    ));
     cx.require(
         args.is_zero(26, 38),
         "the padding of kvm_sev_snp_launch_start is not zero",

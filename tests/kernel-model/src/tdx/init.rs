@@ -33,6 +33,8 @@ pub(super) fn init_vm(
         args.u32(256),
     ));
     let table = vcpu::read_table(cx.world, command.data.wrapping_add(CPUID))?;
+    let leaves: String = table.iter().map(CpuidEntry::told).collect();
+    cx.note.detail.get_or_insert_default().push_str(&leaves);
     if !args.is_zero(160, 96) || !args.is_zero(260, 4) {
         cx.violation("reserved fields or padding of kvm_tdx_init_vm are not zero");
         return Err(Errno::EINVAL);

@@ -152,7 +152,7 @@ fn receive(cx: &mut Cx<'_>, vm: &mut Common, arg: u64) -> Answer<(Fields<24>, Co
         cx.violation(&format!("flags {flags:#x} of kvm_tdx_cmd"));
         return Err(Errno::EINVAL);
     }
-    if effect == Some(Effect::VcpuCreationRace) && cx.profile().td_excludes_vcpu_creation() {
+    if effect == Some(Effect::VcpuCreationRace) {
         return Err(Errno::EBUSY);
     }
     if effect == Some(Effect::Dead) {

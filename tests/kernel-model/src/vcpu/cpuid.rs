@@ -42,6 +42,20 @@ impl CpuidEntry {
         }
     }
 
+    /// As a trace tells it: ` cpuid.7.0=eax,ebx,ecx,edx`, all in hex.
+    pub(crate) fn told(&self) -> String {
+        let Self {
+            function,
+            index,
+            eax,
+            ebx,
+            ecx,
+            edx,
+            ..
+        } = self;
+        format!(" cpuid.{function:#x}.{index:#x}={eax:#x},{ebx:#x},{ecx:#x},{edx:#x}")
+    }
+
     fn words(self) -> [u32; 10] {
         let Self {
             function,

@@ -168,6 +168,30 @@ fn a_finish_that_firmware_refuses_has_measured_the_vcpus() {
     }
 }
 
+/// From 7.1 on the finish takes the locks of all vCPUs first, so that nothing is measured where it cannot have them.
+#[test]
+fn a_vcpu_that_is_created_meanwhile_keeps_7_1_from_finishing_for_once() {
+    let measured = |rig: &Rig| {
+        let told = rig.process.told.borrow();
+        told.iter().find_map(|what| match what {
+            What::Digest { digest, .. } => Some(digest.clone()),
+            _ => None,
+        })
+    };
+    let calm = Rig::started(Script::snp(Profile::V7_1));
+    calm.create_vcpu(0);
+    assert_eq!(calm.finish(), (Ok(0), 0));
+    let race = Fault::at(Call::SnpLaunchFinish, Effect::VcpuCreationRace);
+    let rig = Rig::started(Script::snp(Profile::V7_1).with_fault(race));
+    rig.create_vcpu(0);
+    assert_eq!(rig.finish(), (Err(Errno::EBUSY), 0));
+    assert_eq!(measured(&rig), None);
+    assert_eq!(rig.finish(), (Ok(0), 0));
+    assert!(measured(&calm).is_some());
+    assert_eq!(measured(&rig), measured(&calm));
+    assert!(rig.process.violations().is_empty());
+}
+
 #[test]
 fn a_latency_is_each_page_s() {
     let rig = Rig::started(Script::snp(Profile::V6_18).with_fault(update(Effect::Latency(1000))));

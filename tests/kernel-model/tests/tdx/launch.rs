@@ -135,9 +135,10 @@ fn a_call_tells_what_it_was_asked_and_how_far_it_came() {
     });
     let mut inits = ends.filter(|note| note.call == "KVM_TDX_INIT_VM");
     let init = inits.next().unwrap().detail.as_deref();
+    const LEAF: &str = "cpuid.0x80000008.0x0=0x300000,0x0,0x0,0x0";
     let owner = "22".repeat(48);
     let expected = format!(
-        "attributes=0x10000000 xfam=0x3 mrconfigid={} mrowner={owner} mrownerconfig={} leaves=1",
+        "attributes=0x10000000 xfam=0x3 mrconfigid={} mrowner={owner} mrownerconfig={} leaves=1 {LEAF}",
         "11".repeat(48),
         "33".repeat(48)
     );

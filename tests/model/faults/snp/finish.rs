@@ -3,7 +3,7 @@
 //! The VMSA of every vCPU is measured first, so that whatever fails after that is final, and from outside nobody can tell whether it was after (kernel.md, section 2.6).
 //!
 //! **Invariant:** LAUNCH_FINISH is asked for once.
-use stagepages_kernel_model::{Call, Effect, Fault};
+use stagepages_kernel_model::{Call, Effect, Fault, Profile};
 use stagepages_proto::v1::SevSnpFinish;
 
 use crate::faults::row::{
@@ -19,9 +19,9 @@ const CREATE_VCPU: &str = "kvm_vm_ioctl_create_vcpu(), virt/kvm/kvm_main.c";
 const SET_CPUID: &str = "kvm_vcpu_ioctl_set_cpuid2(), arch/x86/kvm/cpuid.c";
 const NAME: &str = "KVM_SEV_SNP_LAUNCH_FINISH";
 
-pub(super) fn rows() -> Vec<Row> {
+pub(super) fn rows(profile: Profile) -> Vec<Row> {
     let mut rows = by_firmware();
-    rows.extend(by_kernel());
+    rows.extend(by_kernel(profile));
     rows.extend(vcpus());
     rows.extend(id_blocks());
     rows
@@ -58,13 +58,19 @@ fn by_firmware() -> Vec<Row> {
     .into()
 }
 
-fn by_kernel() -> Vec<Row> {
+fn by_kernel(profile: Profile) -> Vec<Row> {
     let refused = |errno| over(KERNEL_REFUSED).at(NAME).errno(errno);
-    vec![
-        // Which may be that a vCPU is being made, before anything was measured, or that the processor is dead, after.
+    let mut rows = Vec::new();
+    if profile.finish_excludes_vcpu_creation() {
+        // Before anything was measured. From outside it looks like a dead processor, after: so it is not tried again.
+        let effect = Effect::VcpuCreationRace;
+        let what = "a vCPU is being made at the finish";
+        rows.push(row(what, VMSA, effect, refused("EBUSY")));
+    }
+    rows.extend([
         row(
             "EBUSY to the finish",
-            FINISH,
+            ISSUE,
             Effect::Errno(16),
             refused("EBUSY"),
         ),
@@ -116,7 +122,8 @@ fn by_kernel() -> Vec<Row> {
             Effect::Dead,
             refused("EIO"),
         ),
-    ]
+    ]);
+    rows
 }
 
 fn vcpus() -> Vec<Row> {

@@ -25,7 +25,7 @@ pub(super) fn rows(profile: Profile) -> Vec<Row> {
         retried::rows(),
         cpuid::rows(),
         create::rows(profile),
-        finish::rows(),
+        finish::rows(profile),
     ];
     tables.into_iter().flatten().collect()
 }

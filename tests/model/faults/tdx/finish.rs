@@ -29,7 +29,7 @@ pub(super) fn rows(profile: Profile) -> Vec<Row> {
         in_extend: false,
     };
     let race = match profile {
-        // Does not mind.
+        // Does not mind, and a script may not say so.
         Profile::V6_11 | Profile::V6_18 => Effect::Latency(1),
         Profile::V6_19 | Profile::V7_1 => Effect::VcpuCreationRace,
     };

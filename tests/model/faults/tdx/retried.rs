@@ -111,37 +111,29 @@ fn busy(profile: Profile) -> Vec<Row> {
 
 /// A vCPU is being made at the same time.
 fn creation(profile: Profile) -> Vec<Row> {
+    // Before, no command of a TD minds.
+    if !profile.td_excludes_vcpu_creation() {
+        return Vec::new();
+    }
     let whole = Some((FIRST, 8));
     let race = |times| {
         Fault::at(Call::TdxInitMemRegion, Effect::VcpuCreationRace)
             .after(1)
             .times(times)
     };
-    let (once, for_ever) = match profile {
-        Profile::V6_11 | Profile::V6_18 => (
-            done().installed(8).asked([whole]),
-            done().installed(8).asked([whole]),
-        ),
-        Profile::V6_19 | Profile::V7_1 => (
-            done().installed(8).asked([None, whole]),
-            over(KERNEL_REFUSED)
-                .at(REGION)
-                .errno("EBUSY")
-                .asked_again([None]),
-        ),
-    };
+    let for_ever = over(KERNEL_REFUSED).at(REGION).errno("EBUSY");
     vec![
         Row::new(
             "a vCPU is being made",
             "tdx_acquire_vm_state_locks(), arch/x86/kvm/vmx/tdx.c",
         )
         .fault(race(1))
-        .stage(once),
+        .stage(done().installed(8).asked([None, whole])),
         Row::new(
             "a vCPU is being made, for ever",
             "tdx_acquire_vm_state_locks(), arch/x86/kvm/vmx/tdx.c",
         )
         .fault(race(FOR_EVER))
-        .stage(for_ever),
+        .stage(for_ever.asked_again([None])),
     ]
 }

@@ -1,0 +1,174 @@
+//! What a launch host of an older version of the private protocol cannot be asked for.
+//!
+//! **Invariant:** no host is sent what its version does not have: it would hang up, or go on without what it does not see.
+
+use stagepages_host::protocol::{Command, Create, Finish};
+
+use super::Launch;
+use crate::rpc::{reason::Reason, status::ApiError};
+
+/// The first version of the private protocol that has guests.
+const GUESTS_SINCE: u32 = 3;
+
+/// The first version that has settings of confidential platforms.
+const SETTINGS_SINCE: u32 = 4;
+
+/// Whether a host that speaks `version` of the private protocol takes commands about its guest.
+pub(super) fn has_guests(version: u32) -> bool {
+    version >= GUESTS_SINCE
+}
+
+/// Checks that a host that speaks `version` of the private protocol would see all that `create` asks of it.
+///
+/// # Errors
+/// UNSUPPORTED_OPERATION.
+pub(super) fn fits(create: &Create, version: u32) -> Result<(), ApiError> {
+    let given = [
+        ("spec.sev_snp", create.sev_snp.is_some()),
+        ("spec.tdx", create.tdx.is_some()),
+    ];
+    if version < SETTINGS_SINCE
+        && let Some((field, _)) = given.iter().find(|(_, given)| *given)
+    {
+        let text = "leave it unset for this host program";
+        let doing = format!("create a launch with {field}");
+        return Err(without_settings(&doing, version).field(field, text));
+    }
+    let plain = create.vcpus <= 1 && create.vcpu_states.is_empty();
+    if plain || has_guests(version) {
+        return Ok(());
+    }
+    let field = if create.vcpus > 1 {
+        "spec.vcpus"
+    } else {
+        "spec.vcpu_states"
+    };
+    let text = "leave it unset for this host program";
+    Err(too_old(&format!("create a launch with {field}"), version).field(field, text))
+}
+
+/// Checks that a host that speaks `version` of the private protocol would see all of `command`, and know it, which is for `doing`.
+///
+/// # Errors
+/// UNSUPPORTED_OPERATION.
+fn knows(command: &Command, version: u32, doing: &str) -> Result<(), ApiError> {
+    let needs_settings = matches!(
+        command,
+        Command::Finish(Finish {
+            sev_snp: Some(_),
+            ..
+        }) | Command::GetRejectedCpuid(_)
+    );
+    if needs_settings && version < SETTINGS_SINCE {
+        return Err(without_settings(doing, version));
+    }
+    Ok(())
+}
+
+/// What is said of a host that is too old for settings.
+fn without_settings(doing: &str, version: u32) -> ApiError {
+    let text = format!(
+        "cannot {doing}: the launch host speaks version {version} of the private protocol, which has no settings of confidential platforms; version {SETTINGS_SINCE} does: create the launch with a newer host program"
+    );
+    ApiError::new(Reason::UnsupportedOperation, text)
+}
+
+/// What is said of a host that is too old for guests.
+fn too_old(doing: &str, version: u32) -> ApiError {
+    let text = format!(
+        "cannot {doing}: the launch host speaks version {version} of the private protocol, which has no vCPU states and runs no guests; version {GUESTS_SINCE} does: create the launch with a newer host program"
+    );
+    ApiError::new(Reason::UnsupportedOperation, text)
+}
+
+impl Launch {
+    /// Checks that the host takes commands about its guest.
+    ///
+    /// # Errors
+    /// UNSUPPORTED_OPERATION.
+    pub fn takes_guest_commands(&self, doing: &str) -> Result<(), ApiError> {
+        let version = self.link.version();
+        if has_guests(version) {
+            Ok(())
+        } else {
+            Err(too_old(doing, version).launch(&self.id))
+        }
+    }
+
+    /// Checks that the host knows what `command`, which is for `doing`, has of settings of confidential platforms.
+    ///
+    /// # Errors
+    /// UNSUPPORTED_OPERATION.
+    pub fn knows(&self, command: &Command, doing: &str) -> Result<(), ApiError> {
+        knows(command, self.link.version(), doing).map_err(|error| error.launch(&self.id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stagepages_host::protocol;
+
+    use super::*;
+
+    #[test]
+    fn a_host_of_an_older_version_is_asked_for_nothing_that_it_would_not_see() {
+        let plain = Create {
+            vcpus: 1,
+            ..Create::default()
+        };
+        let several = Create {
+            vcpus: 2,
+            ..Create::default()
+        };
+        fits(&plain, 2).unwrap();
+        fits(&several, 3).unwrap();
+        let error = fits(&several, 2).unwrap_err();
+        assert_eq!(error.reason(), Reason::UnsupportedOperation);
+        assert!(error.to_string().contains("spec.vcpus"), "{error}");
+    }
+
+    #[test]
+    fn a_host_without_settings_is_never_made_a_launch_that_has_them() {
+        let sev_snp = Create {
+            sev_snp: Some(protocol::SevSnp::default()),
+            ..Create::default()
+        };
+        let tdx = Create {
+            tdx: Some(protocol::Tdx::default()),
+            ..Create::default()
+        };
+        for (create, field) in [(sev_snp, "spec.sev_snp"), (tdx, "spec.tdx")] {
+            fits(&create, SETTINGS_SINCE).unwrap();
+            for version in [2, 3] {
+                let error = fits(&create, version).unwrap_err();
+                assert_eq!(error.reason(), Reason::UnsupportedOperation);
+                let text = error.to_string();
+                assert!(text.contains(field) && text.contains("version 4"), "{text}");
+                // In the text and as the field to leave out.
+                assert!(format!("{error:?}").matches(field).count() > 1, "{error:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_host_without_settings_is_asked_for_nothing_that_goes_with_them() {
+        let finish = |sev_snp| {
+            Command::Finish(Finish {
+                expected_digest: vec![7; 48],
+                sev_snp,
+            })
+        };
+        for command in [
+            finish(Some(protocol::SevSnpFinish::default())),
+            Command::GetRejectedCpuid(protocol::GetRejectedCpuid {}),
+        ] {
+            knows(&command, SETTINGS_SINCE, "do it").unwrap();
+            for version in [2, 3] {
+                let error = knows(&command, version, "do it").unwrap_err();
+                assert_eq!(error.reason(), Reason::UnsupportedOperation);
+                assert!(error.to_string().contains("cannot do it"), "{error}");
+            }
+        }
+        knows(&finish(None), 2, "finish").unwrap();
+    }
+}
