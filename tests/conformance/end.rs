@@ -1,7 +1,7 @@
 //! AbortLaunch and DeleteLaunch: memory goes, the record stays, then the record goes too.
 use super::on_every_platform;
 use stagepages_proto::v1::{AbortReason, LaunchState};
-use stagepages_tests::{Bench, Contents, Extent, eventually, page, refused};
+use stagepages_tests::{Bench, Contents, Extent, SharedMemory, eventually, page, refused};
 
 fn process_lives(pid: u32) -> bool {
     std::path::Path::new(&format!("/proc/{pid}")).exists()
@@ -24,6 +24,7 @@ async fn an_aborted_launch_keeps_its_record_and_nothing_else() {
                 bench.api.finish(&launch.name, vec![]).await.unwrap();
             }
             assert!(process_lives(launch.host_pid));
+            let memory = SharedMemory::held_by(bench.daemon.host(&launch));
             let aborted = bench.api.abort(&launch.name).await.unwrap();
             assert_eq!(
                 (aborted.state(), aborted.installed_pages),
@@ -51,6 +52,11 @@ async fn an_aborted_launch_keeps_its_record_and_nothing_else() {
                 !process_lives(launch.host_pid),
                 "released, but its host lives"
             );
+            eventually(
+                "the close of all memory that was the launch's",
+                async || memory.holders().is_empty().then_some(()),
+            )
+            .await;
             assert_eq!(
                 bench.api.abort(&launch.name).await.unwrap(),
                 released,

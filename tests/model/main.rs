@@ -10,6 +10,7 @@
 //! settings      that every setting reaches the kernel
 //! faults        what each fault of the kernel, firmware or the TDX module comes to: a table
 //! trace         what the binaries asked of the kernel, and in which order
+//! restart       daemons and hosts that are killed, aborts, upgrades; a campaign of tests/restart
 //! ```
 //!
 //! With `STAGEPAGES_MODEL_PROFILES=turns` a case of those four runs on one profile of each platform, by its name: enough while something is being changed.
@@ -17,7 +18,7 @@
 //! After each run the model's trace is searched for what no launch host must ever do. **A model is one reading of kernel.md**, made without a look at the product: what
 //! passes here has yet to be run on the hardware, which is what `--test conformance --features hw` is for.
 //!
-//! `faults` and `trace` have the model's script and its trace in hand by [`rig`]; what a launch measures they compute anew in [`measured`].
+//! `faults`, `trace` and `restart` have the model's script and its trace in hand by [`rig`]; what a launch measures they compute anew in [`measured`].
 //!
 //! **Invariant:** no case is written for the model that another platform could have.
 #![forbid(unsafe_code)]
@@ -40,6 +41,7 @@ mod measured;
 mod pages;
 mod preflight;
 mod race;
+mod restart;
 mod rig;
 mod settings;
 mod snp_finish;

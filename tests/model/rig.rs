@@ -68,9 +68,12 @@ impl Rig {
         file.seek(SeekFrom::Start(since.0)).expect("it only grows");
         let mut text = String::new();
         file.read_to_string(&mut text).expect("it is text");
-        // A process that is killed while it writes leaves half a line.
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        Event::parse_all(&text[..whole]).expect("a trace of events")
+        // A process that is killed while it writes leaves half a line, and another goes on behind it.
+        let last_begun = |line: &str| line.rfind("{\"pid\":").unwrap_or(0);
+        let lines = text[..whole].lines().map(|line| &line[last_begun(line)..]);
+        let lines: Vec<_> = lines.collect();
+        Event::parse_all(&lines.join("\n")).expect("a trace of events")
     }
 
     fn trace(&self) -> PathBuf {

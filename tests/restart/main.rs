@@ -1,7 +1,7 @@
 //! Survival: what is killed at any moment takes nothing with it but what lived in it, and leaves nothing behind.
 //!
 //! ```text
-//! chance     campaign: kill -9 of daemon, host, client, all but hosts, and all, under load, also as PID 1 of a pid namespace
+//! chance     campaign, on several places: kill -9 of daemon, host, client, all but hosts, and all, under load, also as PID 1 of a pid namespace
 //! rules      answers  creation  ends  directories  leases  hung  signals
 //! strangers  impostors: whatever else listens where a host should  fence: daemons of another epoch, hosts of another version
 //! history    old_host: a host program from before the latest version of the private protocol
@@ -32,6 +32,7 @@ mod hung;
 mod impostors;
 mod leases;
 mod old_host;
+mod places;
 mod rig;
 mod signals;
 mod strangers;

@@ -3,10 +3,11 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use stagepages_proto::v1::{Launch, LaunchSpec, LaunchState, Platform};
+use stagepages_proto::v1::{Launch, LaunchSpec, Platform};
 use stagepages_tests::{
-    Bench, Contents, DaemonOptions, Extent, PAGE, Refusal, eventually, page, region, spec,
+    Bench, Contents, DaemonOptions, Extent, PAGE, eventually, page, region, spec,
 };
+pub(crate) use stagepages_tests::{answered, over, renew_daemon, when};
 
 /// Pages of the launches made here.
 pub(crate) const PAGES: u64 = 64;
@@ -50,43 +51,6 @@ pub(crate) async fn staged(bench: &Bench, id: &str, pages: u64) -> Launch {
         .await;
     assert_eq!(staged.unwrap().installed_pages, pages);
     launch
-}
-
-/// The launch once its host has answered the daemon, when `wanted` says so.
-pub(crate) async fn when(
-    bench: &Bench,
-    name: &str,
-    what: &str,
-    wanted: impl Fn(&Launch) -> bool,
-) -> Launch {
-    eventually(what, async || match bench.api.get(name).await {
-        Ok(launch) => Some(launch).filter(&wanted),
-        Err(status) => {
-            let refusal = Refusal::of(&status);
-            assert_eq!(refusal.reason, "HOST_UNREACHABLE", "{refusal:?}");
-            None
-        }
-    })
-    .await
-}
-
-/// The launch once it is over and its host is gone.
-pub(crate) async fn over(bench: &Bench, name: &str) -> Launch {
-    when(bench, name, "the end of a launch", |launch| {
-        launch.state() == LaunchState::Aborted && launch.resources_released
-    })
-    .await
-}
-
-/// The launch once its host has answered the daemon.
-pub(crate) async fn answered(bench: &Bench, name: &str) -> Launch {
-    when(bench, name, "a host's answer", |_| true).await
-}
-
-/// Kills the daemon, and waits for the next.
-pub(crate) async fn renew_daemon(bench: &mut Bench) {
-    bench.daemon.kill_daemon();
-    bench.reborn().await;
 }
 
 /// Kills supervisor and daemon, does `meanwhile`, and starts the service again.

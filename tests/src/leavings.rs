@@ -6,14 +6,27 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::Pid;
+
 use crate::daemon::Daemon;
 use crate::process_tree::Member;
 
 /// The memory files that processes have open: staging memory, simulated guests, guest_memfds.
 #[derive(Debug)]
-pub(crate) struct SharedMemory(BTreeSet<(u64, u64)>);
+pub struct SharedMemory(BTreeSet<(u64, u64)>);
 
 impl SharedMemory {
+    /// All that one process holds.
+    ///
+    /// # Panics
+    /// If that is nothing.
+    #[must_use]
+    pub fn held_by(process: Pid) -> Self {
+        let held = descriptors(Path::new(&format!("/proc/{process}")));
+        assert!(!held.is_empty(), "process {process} holds no memory");
+        Self(held.into_iter().map(|(inode, _)| inode).collect())
+    }
+
     /// All that `members` hold.
     pub(crate) fn of(members: &[Member]) -> Self {
         let held = members
@@ -23,7 +36,11 @@ impl SharedMemory {
     }
 
     /// Every process that holds any of it.
-    pub(crate) fn holders(&self) -> Vec<(PathBuf, PathBuf)> {
+    ///
+    /// # Panics
+    /// If there is no /proc.
+    #[must_use]
+    pub fn holders(&self) -> Vec<(PathBuf, PathBuf)> {
         let processes = fs::read_dir("/proc").expect("/proc is mounted");
         let processes = processes.filter_map(|entry| Some(entry.ok()?.path()));
         processes

@@ -111,6 +111,7 @@ impl Launch {
             );
         }
         self.link.release();
+        self.close_staging();
         let known = SystemTime::now();
         let mut end = self.status();
         end.gone(exit, known);

@@ -42,8 +42,8 @@ pub struct Launch {
     pub platform: PlatformKind,
     /// When.
     pub created: SystemTime,
-    /// Where its pages wait for the host; `None` if it was over before this daemon began.
-    pub staging: Option<Arc<Staging>>,
+    /// Where its pages wait for the host; `None` once that is gone.
+    staging: Mutex<Option<Arc<Staging>>>,
     /// One permit for each StagePages call that may wait or run.
     pub calls: Arc<Semaphore>,
     /// To its host.
@@ -138,7 +138,7 @@ impl Launch {
             spec: identity.spec,
             platform: identity.platform,
             created: identity.created,
-            staging: parts.staging,
+            staging: Mutex::new(parts.staging),
             calls: Arc::new(Semaphore::new(max_pending_calls)),
             link: parts.link,
             child: parts.child,
@@ -190,6 +190,18 @@ impl Launch {
         let mut status = self.status.subscribe();
         let over = status.wait_for(|status| status.ending.is_some());
         matches!(tokio::time::timeout(PATIENCE, over).await, Ok(Ok(_)))
+    }
+
+    /// Where its pages wait for the host; `None` once that is gone.
+    pub fn staging(&self) -> Option<Arc<Staging>> {
+        let staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        staging.clone()
+    }
+
+    /// Gives the staging memory back, as soon as the last call has: the record of a launch that is over may be kept for days.
+    pub(super) fn close_staging(&self) {
+        let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        *staging = None;
     }
 
     /// Whether calls wait for the host, or run there.

@@ -95,14 +95,12 @@ impl LaunchApi {
         turn: OwnedSemaphorePermit,
     ) -> Result<Begun, ApiError> {
         launch.lease.touch();
-        let staging = match &launch.staging {
-            Some(staging) if launch.status().ending.is_none() => staging,
-            Some(_) | None => {
-                return Ok(Begun {
-                    call,
-                    sent: Sent::TooLate,
-                });
-            }
+        let over = launch.status().ending.is_some();
+        let Some(staging) = launch.staging().filter(|_| !over) else {
+            return Ok(Begun {
+                call,
+                sent: Sent::TooLate,
+            });
         };
         let broken = |error: std::io::Error| {
             let text = format!(

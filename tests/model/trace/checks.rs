@@ -55,6 +55,17 @@ pub(crate) fn digest_of(platform: Platform, pages: &Measured) -> [u8; 48] {
     }
 }
 
+/// Every rule that holds of any launch of which pages were asked for, in chunks of at most `limit`.
+pub(crate) fn every_rule(events: &[Event], limit: u64) -> Held {
+    no_violations(events)?;
+    signals_are_blocked(events)?;
+    descriptors_close_on_exec(events)?;
+    chunks_are_bounded(events, limit)?;
+    no_page_is_submitted_twice(events)?;
+    one_command_at_a_time(events)?;
+    errors_are_zeroed(events)
+}
+
 /// No rule of the model's own was broken.
 pub(crate) fn no_violations(events: &[Event]) -> Held {
     match events.iter().find(|event| event.violation().is_some()) {

@@ -237,13 +237,7 @@ impl<'a> Flow<'a> {
     /// Every rule that holds of any trace.
     pub(super) fn follows_the_rules(&self, limit: u64) {
         let events = self.events();
-        checks::no_violations(&events).unwrap();
-        checks::signals_are_blocked(&events).unwrap();
-        checks::descriptors_close_on_exec(&events).unwrap();
-        checks::chunks_are_bounded(&events, limit).unwrap();
-        checks::no_page_is_submitted_twice(&events).unwrap();
-        checks::one_command_at_a_time(&events).unwrap();
-        checks::errors_are_zeroed(&events).unwrap();
+        checks::every_rule(&events, limit).unwrap();
         let longest = left::installs(&events)
             .iter()
             .filter_map(|note| note.pages)

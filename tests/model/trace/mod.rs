@@ -11,7 +11,7 @@
 pub(crate) mod checks;
 mod doctored;
 mod flow;
-mod order;
+pub(crate) mod order;
 mod snp;
 mod sound;
 mod tdx;

@@ -3,8 +3,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use stagepages_proto::v1::{AbortReason, Launch, LaunchState, LedgerOrder, StagePagesResponse};
 use stagepages_tests::{
-    Bench, GuestMemory, Key, PAGE, Refusal, Snapshot, eventually, lease_aside, ledger, page,
-    page_hashes, snapshot,
+    Bench, Key, PAGE, Refusal, Snapshot, eventually, lease_aside, ledger, page, page_hashes,
+    snapshot,
 };
 
 use super::PAGES;
@@ -130,8 +130,13 @@ async fn contents(bench: &Bench, images: &Images, now: &Launch, owners: &BTreeMa
         "the ledger of {} holds other pages",
         now.name
     );
-    let host = u32::try_from(bench.daemon.host(now).as_raw()).unwrap();
-    let memory = GuestMemory::open(host, PAGES * PAGE);
+    // In a pid namespace the API names the host otherwise than this process knows it.
+    let host_pid = u32::try_from(bench.daemon.host(now).as_raw()).unwrap();
+    let seen = Launch {
+        host_pid,
+        ..now.clone()
+    };
+    let memory = bench.memory_of(&seen, PAGES * PAGE).unwrap();
     for (number, other) in owners {
         let bytes = at(number * PAGE)..at((number + 1) * PAGE);
         assert!(
@@ -142,7 +147,11 @@ async fn contents(bench: &Bench, images: &Images, now: &Launch, owners: &BTreeMa
     }
     let verified = bench.api.verify(&now.name).await.unwrap();
     assert!(verified.consistent, "{verified:?}");
-    assert_eq!(verified.contents_checked, PAGES, "{verified:?}");
+    assert_eq!(
+        verified.contents_checked,
+        bench.verified(PAGES),
+        "{verified:?}"
+    );
 }
 
 /// The launch once its host has answered the daemon, and is gone if the launch is over.

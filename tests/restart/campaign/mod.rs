@@ -25,9 +25,20 @@ use victim::Victim;
 /// Pages of each image. Rivals get in each other's way page by page, and all their calls have to fit the window of answers.
 const PAGES: u64 = 128;
 
-/// Rounds of all kinds together: five in each place, or what the caller asks for.
+/// What rounds are run on.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) platform: Platform,
+    pub(crate) options: DaemonOptions,
+    /// What it is, in words.
+    pub(crate) what: String,
+    /// All of it is in a pid namespace.
+    pub(crate) contained: bool,
+}
+
+/// Rounds in each place: five, or a quarter of what the caller asks for.
 fn rounds() -> u64 {
-    number("STAGEPAGES_ROUNDS").unwrap_or(20)
+    number("STAGEPAGES_ROUNDS").unwrap_or(20).div_ceil(4)
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -38,30 +49,11 @@ fn number(variable: &str) -> Option<u64> {
     )
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_killed_loses_and_doubles_nothing_on_sim() {
-    campaign(Platform::Sim, false).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_killed_loses_and_doubles_nothing_on_kvm() {
-    campaign(Platform::Kvm, false).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_killed_in_a_pid_namespace_loses_and_doubles_nothing_on_sim() {
-    campaign(Platform::Sim, true).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_killed_in_a_pid_namespace_loses_and_doubles_nothing_on_kvm() {
-    campaign(Platform::Kvm, true).await;
-}
-
-async fn campaign(platform: Platform, contained: bool) {
+/// Runs the rounds of a place, if this machine has it.
+pub(crate) async fn campaign(place: &Place) {
     let seed = number("STAGEPAGES_SEED").unwrap_or(0);
     let made = OnceLock::new();
-    on_platform(&DaemonOptions::new(), platform, async |bench: &Bench| {
+    on_platform(&place.options, place.platform, async |bench: &Bench| {
         drop(made.set(Images::new(bench).await));
     })
     .await;
@@ -69,25 +61,16 @@ async fn campaign(platform: Platform, contained: bool) {
     let Some(images) = made.into_inner() else {
         return;
     };
-    let options = if contained {
-        DaemonOptions::new().in_pid_namespace()
-    } else {
-        DaemonOptions::new()
-    };
-    let victims = Victim::all(contained);
+    let victims = Victim::all(place.contained);
     let mut tally = Tally::default();
-    for (number, victim) in (0..rounds().div_ceil(4)).zip(victims.iter().cycle()) {
+    for (number, victim) in (0..rounds()).zip(victims.iter().cycle()) {
         println!("seed {seed}, round {number}, {victim:?}");
         let mut round = Round {
             victim: *victim,
             random: Contents::new(seed.wrapping_mul(0x0010_0001) ^ number),
             images: &images,
         };
-        round.run(&options, platform, number, &mut tally).await;
+        round.run(place, number, &mut tally).await;
     }
-    let place = if contained { "inside" } else { "outside" };
-    say(&format!(
-        "restart, {}, {place} a pid namespace, seed {seed}: {tally}",
-        platform.as_str_name()
-    ));
+    say(&format!("restart, {}, seed {seed}: {tally}", place.what));
 }

@@ -1,14 +1,14 @@
 //! One round.
 use std::fmt;
 
-use stagepages_proto::v1::{LaunchState, Platform};
-use stagepages_tests::{Api, Bench, Contents, Daemon, DaemonOptions, PAGE};
+use stagepages_proto::v1::LaunchState;
+use stagepages_tests::{Api, Bench, Contents, Daemon, PAGE};
 use tokio_util::task::TaskTracker;
 
-use super::PAGES;
 use super::checks::{Checked, check, unchanged};
 use super::load::{Images, Kind, Load};
-use super::victim::{Victim, meet};
+use super::victim::Victim;
+use super::{PAGES, Place};
 
 /// A round to be run.
 pub(super) struct Round<'a> {
@@ -30,19 +30,13 @@ pub(super) struct Tally {
 }
 
 impl Round<'_> {
-    pub(super) async fn run(
-        &mut self,
-        options: &DaemonOptions,
-        platform: Platform,
-        number: u64,
-        tally: &mut Tally,
-    ) {
-        let daemon = tokio::task::block_in_place(|| Daemon::start(options));
+    pub(super) async fn run(&mut self, place: &Place, number: u64, tally: &mut Tally) {
+        let daemon = tokio::task::block_in_place(|| Daemon::start(&place.options));
         let api = Api::unix(daemon.socket()).await;
         let mut bench = Bench {
             daemon,
             api,
-            platform,
+            platform: place.platform,
         };
         let file = bench.daemon.dir().join("image");
         std::fs::write(&file, &self.images.one.bytes).unwrap();
@@ -67,7 +61,7 @@ impl Round<'_> {
         for work in working {
             known.push(work.await.unwrap());
         }
-        meet(&mut bench).await;
+        bench.meet().await;
 
         let mut found = Vec::new();
         for (load, known) in load.iter().zip(known) {
@@ -112,7 +106,7 @@ impl Round<'_> {
             before.push(found.picture(bench, name).await);
         }
         bench.daemon.kill_daemon();
-        meet(bench).await;
+        bench.meet().await;
         for ((load, found), before) in load.iter().zip(found).zip(before) {
             unchanged(bench, load, found, &before).await;
         }

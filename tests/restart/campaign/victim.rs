@@ -1,6 +1,6 @@
 //! What is killed.
 use nix::sys::signal::{Signal, kill};
-use stagepages_tests::{Api, Bench, Contents, eventually};
+use stagepages_tests::{Bench, Contents};
 
 use super::load::Load;
 
@@ -98,25 +98,7 @@ async fn upgrade(bench: &Bench, load: &[Load]) {
         let launches = load.iter().map(|load| &load.launch);
         launches.map(|launch| bench.daemon.host(launch)).collect()
     };
-    let before = (bench.daemon.pid(), hosts());
-    let retired = bench.daemon.daemon_pid();
-    kill(bench.daemon.pid(), Signal::SIGUSR2).unwrap();
-    eventually("another daemon", async || {
-        let daemon = bench.daemon.find_daemon()?;
-        (daemon != retired).then_some(())
-    })
-    .await;
-    assert_eq!((bench.daemon.pid(), hosts()), before, "the same processes");
-}
-
-/// Waits until a daemon serves, and connects to it.
-pub(super) async fn meet(bench: &mut Bench) {
-    let socket = bench.daemon.socket().to_owned();
-    bench.api = eventually("a daemon that serves", async || {
-        let api = Api::try_unix(&socket).await?;
-        let request = stagepages_proto::v1::GetNodeInfoRequest {};
-        api.node.clone().get_node_info(request).await.ok()?;
-        Some(api)
-    })
-    .await;
+    let before = hosts();
+    bench.upgrade().await;
+    assert_eq!(hosts(), before, "the same processes");
 }

@@ -88,9 +88,10 @@ impl Books {
         file.read_exact_at(&mut page, offset).ok()?;
         let gpa = extent.range.start().gpa();
         (*page == *rejected.submitted).then(|| Refusal {
+            // Both addresses come first: the rest may be long, and is the earlier one's.
             message: format!(
-                "{} (these bytes were refused before at GPA {}, and were not submitted again)",
-                refusal.message, rejected.gpa
+                "the CPUID page at GPA {gpa} was not submitted: its bytes are those that were refused before at GPA {}: {}",
+                rejected.gpa, refusal.message
             ),
             ..Refusal::clone(refusal).at(gpa, PageType::Cpuid)
         })
