@@ -23,4 +23,4 @@ mod streams;
 pub(crate) mod talk;
 mod watch;
 
-use super::on_every_platform;
+use super::{ROUNDS, on_every_platform};

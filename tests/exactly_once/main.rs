@@ -24,6 +24,9 @@ mod scripted;
 
 use stagepages_tests::{Bench, Subjects};
 
+/// Rounds of each kind on each platform.
+const ROUNDS: u64 = 8;
+
 fn subjects() -> Subjects {
     Subjects::of_this_machine()
 }

@@ -20,7 +20,7 @@ use stagepages_tests::{
     say, stagectl_stage,
 };
 
-use super::on_every_platform;
+use super::{ROUNDS, on_every_platform};
 use tally::Tally;
 
 const MODES: [OrderingMode; 2] = [OrderingMode::Sequenced, OrderingMode::Unordered];
@@ -29,9 +29,9 @@ const FAULTS: u64 = 8;
 /// How often `stagectl` is killed in one round, at most.
 const KILLS: u64 = 3;
 
-/// Rounds of each kind: enough to meet every fault, or what the caller asks for.
+/// Rounds of each kind: enough to meet every fault on what the suite runs on in all, or what the caller asks for.
 pub(crate) fn rounds() -> u64 {
-    std::env::var("STAGEPAGES_ROUNDS").map_or(8, |rounds| {
+    std::env::var("STAGEPAGES_ROUNDS").map_or(ROUNDS, |rounds| {
         rounds.parse().expect("STAGEPAGES_ROUNDS is a number")
     })
 }
