@@ -33,6 +33,11 @@ impl Refusal {
         }
     }
 
+    /// Firmware answered what the script says: its status has 32 bits; more is a TDX module's.
+    pub(super) fn scripted(status: u64) -> Self {
+        Self::status(u32::try_from(status).unwrap_or(u32::MAX))
+    }
+
     /// Firmware was not asked, or did not answer.
     fn driver(errno: Errno, reclaim_fails: bool) -> Self {
         Self {
@@ -80,8 +85,7 @@ pub(super) fn issue(
             reclaim_fails,
         }) => Err(Refusal {
             reclaim_fails,
-            // A script's status is firmware's 32 bits; more is a TDX module's.
-            ..Refusal::status(u32::try_from(status).unwrap_or(u32::MAX))
+            ..Refusal::scripted(status)
         }),
         Some(_) | None => Ok(()),
     }

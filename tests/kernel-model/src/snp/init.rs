@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** a refused one leaves the VM as it was.
 
+use super::firmware::{self, Refusal};
 use super::{Command, Snp};
 use crate::cx::Cx;
 use crate::vm::Common;
@@ -13,7 +14,13 @@ const GHCB_VERSION_MIN_SNP: u16 = 2;
 const SNP_ACTIVE: u64 = 1;
 
 /// struct kvm_sev_init {vmsa_features u64@0, flags u32@8, ghcb_version u16@12, pad u16@14, pad2 u32[8]@16}.
-pub(super) fn init2(cx: &mut Cx<'_>, vm: &Common, guest: &mut Snp, command: Command) -> Answer<()> {
+pub(super) fn init2(
+    cx: &mut Cx<'_>,
+    vm: &Common,
+    guest: &mut Snp,
+    command: Command,
+    status: &mut u32,
+) -> Answer<()> {
     let args = Fields(cx.read::<48>(command.data)?);
     let (features, flags, ghcb_version) = (args.u64(0), args.u32(8), args.u16(12));
     cx.note.detail = Some(format!(
@@ -33,9 +40,9 @@ pub(super) fn init2(cx: &mut Cx<'_>, vm: &Common, guest: &mut Snp, command: Comm
     if command.effect == Some(Effect::NoAsid) {
         return Err(Errno::EBUSY);
     }
-    if let Some(Effect::Firmware { .. }) = command.effect {
-        // Initialising the platform is the driver's affair; its failure is an errno.
-        return Err(Errno::EIO);
+    if let Some(Effect::Firmware { status: said, .. }) = command.effect {
+        // The first guest initialises the platform, and KVM passes on what firmware said of that.
+        return firmware::answer(Err(Refusal::scripted(said)), status);
     }
     guest.features = Some(features | SNP_ACTIVE);
     Ok(())

@@ -125,7 +125,7 @@ pub(crate) fn command(cx: &mut Cx<'_>, vm: &mut Common, guest: &mut Snp, arg: u6
         vm.dead = true;
         Err(Errno::EIO)
     } else if call == Call::SevInit2 {
-        init::init2(cx, vm, guest, command)
+        init::init2(cx, vm, guest, command, &mut status)
     } else if call == Call::SnpLaunchStart {
         start::launch_start(cx, guest, command, &mut status)
     } else if call == Call::SnpLaunchUpdate {

@@ -198,6 +198,16 @@ fn a_vcpu_that_is_created_meanwhile_keeps_7_1_from_finishing_for_once() {
 }
 
 #[test]
+fn what_firmware_says_of_the_platform_is_told_at_init2() {
+    for profile in Profile::ALL {
+        let fault = Fault::at(Call::SevInit2, FIRMWARE);
+        let rig = Rig::new(Script::snp(profile).with_fault(fault));
+        assert_eq!(rig.init2(0, 2), (Err(Errno::EIO), 0x1a), "{profile}");
+        assert_eq!(rig.init2(0, 2), (Ok(0), 0), "{profile}");
+    }
+}
+
+#[test]
 fn a_latency_is_each_page_s() {
     let rig = Rig::started(Script::snp(Profile::V6_18).with_fault(update(Effect::Latency(1000))));
     assert_eq!(rig.update(0x10, 1, 5).pages, 5);

@@ -167,9 +167,17 @@ fn init2() -> Vec<Row> {
             Effect::Errno(12),
             refused(NO_CAPACITY, "ENOMEM"),
         ),
+        // KVM passes on what firmware said when the first guest initialised the platform.
         row(
-            "the platform cannot be initialised",
+            "firmware does not initialise the platform",
             firmware(1),
+            refused(FIRMWARE_REFUSED, "EIO")
+                .firmware(1)
+                .says("INVALID_PLATFORM_STATE"),
+        ),
+        row(
+            "the platform cannot be initialised, without a status",
+            Effect::Errno(5),
             refused(UNAVAILABLE, "EIO"),
         ),
         row(
