@@ -34,8 +34,10 @@ pub(crate) const ALL: [(&str, Case); 11] = [
 ];
 
 fn clean_slate() -> Result<()> {
-    // As the standard library starts a process here, which has no signals to hide.
-    let plain = Command::new(std::env::current_exe()?)
+    // As the standard library starts a process here, which has no signals to hide; but for those that a shell ignores in what it starts behind itself.
+    let plain = Command::new("env")
+        .arg("--default-signal")
+        .arg(std::env::current_exe()?)
         .arg("state")
         .output()?;
     let clean = String::from_utf8(plain.stdout)?.replace("leads false", "leads true");
