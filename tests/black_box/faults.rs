@@ -1,7 +1,9 @@
 //! The scripted faults of `sim`: what the platform refuses, what it costs, and what is counted.
 use stagepages_kvm::Gpa;
 use stagepages_proto::v1::sim_fault::Effect;
-use stagepages_proto::v1::{AbortReason, Launch, LaunchState, PageType, Platform};
+use stagepages_proto::v1::{
+    AbortReason, GetRejectedCpuidRequest, Launch, LaunchState, PageType, Platform,
+};
 use stagepages_tests::{
     Bench, Contents, DaemonOptions, Extent, PAGE, Refusal, SimScript, lease_aside, on_platform,
     page, refused, region, snapshot,
@@ -116,7 +118,19 @@ async fn a_rejected_cpuid_page_is_told_from_other_refusals() {
         refusal.at(page(3)).installed(0).state("CREATED");
         let now = bench.api.get(&launch.name).await.unwrap();
         assert_eq!(lease_aside(&now), lease_aside(&launch));
-        bench.api.stage(&launch.name, table).await.unwrap();
+        // The fault has struck, and would let the page pass: but what firmware refused is not submitted again, and what it would have is.
+        let again = refused(bench.api.stage(&launch.name, table).await, "CPUID_REJECTED");
+        again.at(page(3)).installed(0).state("CREATED");
+        let get = GetRejectedCpuidRequest {
+            name: launch.name.clone(),
+            uid: String::new(),
+        };
+        let mut launches = bench.api.launches.clone();
+        let kept = launches.get_rejected_cpuid(get).await.unwrap();
+        let kept = kept.into_inner().rejected.unwrap();
+        assert_eq!(kept.gpa, page(3).get());
+        let corrected = Extent::data(page(3), PageType::Cpuid, kept.corrected_page);
+        bench.api.stage(&launch.name, corrected).await.unwrap();
         snapshot(&bench.api, &launch.name).await;
     })
     .await;

@@ -1737,7 +1737,8 @@ pub mod launch_service_client {
         /// * `FAILED_PRECONDITION` / LEASE_EXPIRED: the launch's lease ran out and the launch is over.
         /// * `FAILED_PRECONDITION` / FIRMWARE_REFUSED: the platform's firmware refused a page.
         /// * `FAILED_PRECONDITION` / CPUID_REJECTED: firmware would have another CPUID page. Metadata `cpuid_differences` counts the entries that differ, and
-        ///   `cpuid_difference_1` to `cpuid_difference_8` name the first; GetRejectedCpuid has all of it. The page is never submitted again by itself.
+        ///   `cpuid_difference_1` to `cpuid_difference_8` name the first; GetRejectedCpuid has all of it. The same bytes are not
+        ///   submitted to firmware again, whoever sends them: they are refused as before.
         /// * `INTERNAL` / KERNEL_REFUSED: the kernel refused for a cause that it does not report, or a page exists that the ledger does not hold. The launch is now ABORTED.
         ///   Also that the host could not read the submitted bytes: the launch is unchanged then, unless pages of the extent were installed before.
         /// * `INTERNAL` / HOST_DIED: the launch host died. The launch is now ABORTED and all its pages are gone.
@@ -2377,7 +2378,8 @@ pub mod launch_service_server {
         /// * `FAILED_PRECONDITION` / LEASE_EXPIRED: the launch's lease ran out and the launch is over.
         /// * `FAILED_PRECONDITION` / FIRMWARE_REFUSED: the platform's firmware refused a page.
         /// * `FAILED_PRECONDITION` / CPUID_REJECTED: firmware would have another CPUID page. Metadata `cpuid_differences` counts the entries that differ, and
-        ///   `cpuid_difference_1` to `cpuid_difference_8` name the first; GetRejectedCpuid has all of it. The page is never submitted again by itself.
+        ///   `cpuid_difference_1` to `cpuid_difference_8` name the first; GetRejectedCpuid has all of it. The same bytes are not
+        ///   submitted to firmware again, whoever sends them: they are refused as before.
         /// * `INTERNAL` / KERNEL_REFUSED: the kernel refused for a cause that it does not report, or a page exists that the ledger does not hold. The launch is now ABORTED.
         ///   Also that the host could not read the submitted bytes: the launch is unchanged then, unless pages of the extent were installed before.
         /// * `INTERNAL` / HOST_DIED: the launch host died. The launch is now ABORTED and all its pages are gone.
