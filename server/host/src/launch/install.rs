@@ -61,9 +61,6 @@ impl Open {
         if let Err(refusal) = self.books.check(extent) {
             return AfterInstall::Refused(self, refusal);
         }
-        if let Some(refusal) = self.books.rejected_before(extent) {
-            return AfterInstall::Refused(self, refusal);
-        }
         let free = extent
             .range
             .take(self.books.ledger.free_prefix(extent.range));
@@ -71,6 +68,9 @@ impl Open {
             let refusal = self.books.already_installed(extent);
             return AfterInstall::Refused(self, refusal);
         };
+        if let Some(refusal) = self.books.rejected_before(extent) {
+            return AfterInstall::Refused(self, refusal);
+        }
         let mut done = 0;
         let mut retry = Retry::default();
         // What the kernel said to the attempt before at the same page.

@@ -263,8 +263,12 @@ fn a_corrected_cpuid_page_is_kept_to_be_looked_at() {
         assert!(refusal.message.contains(address), "{refusal:?}");
     }
     assert_eq!(asked.lock().unwrap().len(), 1);
-    let (_launch, answer) = submit(launch, &tempfile(&page(2)));
+    let (launch, answer) = submit(launch, &tempfile(&page(2)));
     assert_eq!(answer.unwrap().installed_pages, 1);
+    assert_eq!(asked.lock().unwrap().len(), 2);
+    // What is installed comes first, as for every page.
+    let (_launch, answer) = submit(launch, &file);
+    assert_eq!(answer.unwrap_err().reason, Reason::AlreadyInstalled);
     assert_eq!(asked.lock().unwrap().len(), 2);
 }
 

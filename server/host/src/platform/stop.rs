@@ -48,6 +48,15 @@ impl Stop {
         Self::Stray { gfn, error: None }
     }
 
+    /// A refusal of whose cause something is known beyond the error, in `words`; there may be none.
+    #[must_use]
+    pub fn known(error: KvmError, words: &str) -> Self {
+        Self::Kernel {
+            error,
+            known: words.to_owned(),
+        }
+    }
+
     /// What the kernel said, if it was asked.
     #[must_use]
     pub fn error(&self) -> Option<&KvmError> {
@@ -65,10 +74,7 @@ impl Stop {
 impl From<KvmError> for Stop {
     /// A refusal of whose cause no more is known.
     fn from(error: KvmError) -> Self {
-        Self::Kernel {
-            error,
-            known: String::new(),
-        }
+        Self::known(error, "")
     }
 }
 

@@ -6,6 +6,7 @@
 mod buffer;
 mod memory;
 
+use nix::errno::Errno;
 use stagepages_kvm::{Cap, KvmError, Vm};
 
 use super::{Contents, Installed, Stop};
@@ -21,7 +22,7 @@ pub(super) const DEAD: &str =
 /// 7.1). This process made the VM, which rules the other cause of it out.
 pub(super) fn is_dead(vm: &Vm) -> bool {
     vm.check_extension(Cap::NrMemslots)
-        .is_err_and(|error| error.errno() == Some(libc_eio()))
+        .is_err_and(|error| error.errno() == Some(Errno::EIO as i32))
 }
 
 /// Whether the kernel says that asking again may help. Never where what it wrote back cannot be, whatever the errno: it is not known then which page
@@ -46,14 +47,8 @@ pub(super) fn nothing<'a>(stop: Stop) -> Installed<'a> {
     }
 }
 
-fn libc_eio() -> i32 {
-    nix::errno::Errno::EIO as i32
-}
-
 #[cfg(test)]
 mod tests {
-    use nix::errno::Errno;
-
     use super::*;
 
     #[test]

@@ -27,11 +27,11 @@ pub(super) fn update_stop(
 ) -> Stop {
     if is_dead() {
         // Also behind a status: a page that could not be taken back is leaked, and the VM with it.
-        return known(error, DEAD);
+        return Stop::known(error, DEAD);
     }
     if matches!(error, KvmError::WroteBack { .. }) {
         // Also around a status: it is not known then about which page, nor whether that was taken back.
-        return known(error, "");
+        return Stop::known(error, "");
     }
     match error.firmware_status() {
         // With a CPUID page, that firmware would have it otherwise (kernel.md, section 2.5).
@@ -59,7 +59,7 @@ fn unreported(error: KvmError) -> Stop {
         Some(Errno::EFAULT) => "the kernel could not say how many pages it installed",
         Some(_) | None => "",
     };
-    known(error, words)
+    Stop::known(error, words)
 }
 
 /// What a failed LAUNCH_FINISH means: the save areas may be measured already, so none is tried again.
@@ -67,13 +67,6 @@ pub(super) fn finish_stop(error: KvmError) -> Stop {
     match error.firmware_status() {
         Some(_) => Stop::Firmware(error),
         None => error.into(),
-    }
-}
-
-fn known(error: KvmError, words: &str) -> Stop {
-    Stop::Kernel {
-        error,
-        known: words.to_owned(),
     }
 }
 

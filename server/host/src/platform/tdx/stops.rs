@@ -54,10 +54,10 @@ pub(super) fn install_stop(error: KvmError, failing: Gfn, is_dead: impl FnOnce()
             error: Some(error),
         },
         // From Linux 6.19 on a page that the module refuses ends the VM.
-        Some(Errno::EIO) => known(error, if is_dead() { DEAD } else { UNREPORTED }),
+        Some(Errno::EIO) => Stop::known(error, if is_dead() { DEAD } else { UNREPORTED }),
         errno => {
             let words = KNOWN.iter().find(|(known, _)| Some(*known) == errno);
-            known(error, words.map_or("", |(_, words)| words))
+            Stop::known(error, words.map_or("", |(_, words)| words))
         }
     }
 }
@@ -67,7 +67,7 @@ pub(super) fn vcpu_stop(error: KvmError) -> Stop {
     if asks_again(&error) {
         Stop::Again(error)
     } else {
-        known(error, NO_VCPU)
+        Stop::known(error, NO_VCPU)
     }
 }
 
@@ -85,14 +85,7 @@ pub(super) fn finish_stop(error: KvmError, is_dead: impl FnOnce() -> bool) -> St
     } else {
         ""
     };
-    known(error, words)
-}
-
-fn known(error: KvmError, words: &str) -> Stop {
-    Stop::Kernel {
-        error,
-        known: words.to_owned(),
-    }
+    Stop::known(error, words)
 }
 
 /// The errno, if it is about a page: behind a write-back that cannot be, it is not known about which.
