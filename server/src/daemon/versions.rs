@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** no host is sent what its version does not have: it would hang up, or go on without what it does not see.
 
-use stagepages_host::protocol::{Command, Create, Finish};
+use stagepages_host::protocol::{Command, Create, Finish, Vcpu, VcpuStart};
 
 use super::Launch;
 use crate::rpc::{reason::Reason, status::ApiError};
@@ -26,6 +26,7 @@ pub(super) fn fits(create: &Create, version: u32) -> Result<(), ApiError> {
     let given = [
         ("spec.sev_snp", create.sev_snp.is_some()),
         ("spec.tdx", create.tdx.is_some()),
+        ("spec.vcpu_states", create.vcpu_states.iter().any(of_a_td)),
     ];
     if version < SETTINGS_SINCE
         && let Some((field, _)) = given.iter().find(|(_, given)| *given)
@@ -58,11 +59,16 @@ fn knows(command: &Command, version: u32, doing: &str) -> Result<(), ApiError> {
             sev_snp: Some(_),
             ..
         }) | Command::GetRejectedCpuid(_)
-    );
+    ) || matches!(command, Command::SetVcpu(vcpu) if of_a_td(vcpu));
     if needs_settings && version < SETTINGS_SINCE {
         return Err(without_settings(doing, version));
     }
     Ok(())
+}
+
+/// Whether it begins as only vCPUs of a TD do.
+fn of_a_td(vcpu: &Vcpu) -> bool {
+    matches!(vcpu.start, Some(VcpuStart::Tdx(_)))
 }
 
 /// What is said of a host that is too old for settings.
@@ -110,6 +116,13 @@ mod tests {
 
     use super::*;
 
+    fn td_vcpu() -> Vcpu {
+        Vcpu {
+            index: 0,
+            start: Some(VcpuStart::Tdx(protocol::TdxStart { rcx: 7 })),
+        }
+    }
+
     #[test]
     fn a_host_of_an_older_version_is_asked_for_nothing_that_it_would_not_see() {
         let plain = Create {
@@ -137,7 +150,15 @@ mod tests {
             tdx: Some(protocol::Tdx::default()),
             ..Create::default()
         };
-        for (create, field) in [(sev_snp, "spec.sev_snp"), (tdx, "spec.tdx")] {
+        let vcpu = Create {
+            vcpu_states: vec![td_vcpu()],
+            ..Create::default()
+        };
+        for (create, field) in [
+            (sev_snp, "spec.sev_snp"),
+            (tdx, "spec.tdx"),
+            (vcpu, "spec.vcpu_states"),
+        ] {
             fits(&create, SETTINGS_SINCE).unwrap();
             for version in [2, 3] {
                 let error = fits(&create, version).unwrap_err();
@@ -161,6 +182,7 @@ mod tests {
         for command in [
             finish(Some(protocol::SevSnpFinish::default())),
             Command::GetRejectedCpuid(protocol::GetRejectedCpuid {}),
+            Command::SetVcpu(td_vcpu()),
         ] {
             knows(&command, SETTINGS_SINCE, "do it").unwrap();
             for version in [2, 3] {

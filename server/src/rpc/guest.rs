@@ -31,7 +31,9 @@ impl LaunchApi {
         // First, because what is over is not worth words about its host.
         ask::not_over(&launch, DOING).await?;
         launch.takes_guest_commands(DOING)?;
-        self.ask(&launch, DOING, Command::SetVcpu(state)).await?;
+        let command = Command::SetVcpu(state);
+        launch.knows(&command, DOING)?;
+        self.ask(&launch, DOING, command).await?;
         Ok(launch.describe())
     }
 
