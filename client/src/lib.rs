@@ -8,6 +8,8 @@
 //! | [`Client`]   | one method per RPC                                                              |
 //! | [`console`]  | what a guest writes, followed over lost connections                             |
 //! | [`error`]    | a refusal with its stable reason, its metadata, and what to do                  |
+//! | [`image`]    | the images that people have, each turned into a plan                            |
+//! | [`plan`]     | what of an image is staged where and in which order, and the digest it ends in  |
 //! | [`reason`]   | the reasons, what each leaves behind, and the way out of each                   |
 //! | [`session`]  | a plan staged however often something is lost on the way, every page counted once |
 //! | [`sev_snp`]  | the guest policy of SEV-SNP, as people type it                                  |
@@ -40,8 +42,10 @@ pub mod console;
 pub mod cpuid_page;
 pub mod endpoint;
 pub mod error;
+pub mod image;
 mod launch_ref;
 mod plain;
+pub mod plan;
 pub mod reason;
 pub mod session;
 pub mod sev_snp;

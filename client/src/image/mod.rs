@@ -1,0 +1,18 @@
+//! The images that people have, each turned into a [`Plan`](crate::plan::Plan).
+//!
+//! ```text
+//! Input (bytes, bounded) ──format──▶ loader ──Options──▶ Plan, or ImageError: structure, offset, what, way out
+//! ```
+//!
+//! Images are parsed here and never in the daemon: a privileged parser is an attack surface. What an image claims is believed only as far as its bytes
+//! bear it out: memory and time are bounded by the size of the file, whatever numbers are in it.
+//!
+//! **Invariant:** no image makes a loader panic, allocate more than a small multiple of the file's size, or run for longer than its size explains.
+
+mod error;
+mod input;
+mod options;
+
+pub use error::ImageError;
+pub use input::{Input, LARGEST_IMAGE};
+pub use options::Options;
