@@ -12,6 +12,7 @@
 mod error;
 mod input;
 mod options;
+pub mod ovmf;
 
 pub use error::ImageError;
 pub use input::{Input, LARGEST_IMAGE};
