@@ -13,7 +13,7 @@
 //! | `launch list`                              | `{"launches": [LaunchDocument]}`|
 //! | `launch pages`, `result`, `verify`, `delete`, `rejected-cpuid` | in the command's file |
 //! | `node`                                     | in the command's file           |
-//! | `stage`                                    | in `cmd/stage/report.rs`        |
+//! | `launch stage`                             | in `cmd/launch/stage/report.rs` |
 //! | a failure                                  | [`ErrorDocument`]               |
 //!
 //! **Invariant:** never derives from the proto's messages, whose JSON form is another one (numbers as strings, base64).
