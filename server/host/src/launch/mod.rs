@@ -14,7 +14,7 @@
 //! - **Running** holds the guest that the platform became, and the books. That the guest stopped is told from outside, by [`Launch::stopped`]:
 //!   asking it to ([`Launch::stop`], [`Launch::abort`]) changes nothing by itself, and so never waits.
 //! - **Stopped** holds the books, and why. The VM's memory is gone.
-//! - **Aborted** holds the cause. The platform is dropped on the way in, and the VM's memory with it.
+//! - **Aborted** holds the cause and the ledger, to be read once more. The platform is dropped on the way in, and the VM's memory with it.
 //!
 //! Inside, a phase is a type and every transition consumes it: what a refusal leaves behind is [`AfterInstall`], so that "refused,
 //! unchanged" and "aborted" cannot be confused. At the edge, [`Launch`] is an enum stepped by value.
@@ -49,7 +49,7 @@ mod verify;
 
 use stagepages_kvm::GfnRange;
 
-use crate::{guest::GuestStop, protocol, settings::FinishArgs};
+use crate::{guest::GuestStop, ledger::Ledger, protocol, settings::FinishArgs};
 use books::Books;
 pub(crate) use judge::by_firmware;
 
@@ -60,7 +60,7 @@ pub use open::Open;
 pub use refusal::{CpuidWords, MAX_CPUID_WORDS, PlatformWords, Reason, Refusal};
 pub use rejected_cpuid::RejectedCpuid;
 pub use running::{Running, Stopped};
-pub use runs::{Order, RunsPage};
+pub use runs::{Listing, Order, RunsPage, cut};
 pub use stop_flag::StopFlag;
 pub use verify::{Finding, FindingKind, VerifyReport};
 
@@ -133,6 +133,7 @@ pub struct Snapshot {
 pub struct Aborted {
     last: Snapshot,
     answers: Answers,
+    ledger: Ledger,
 }
 
 /// A finished launch.
@@ -172,8 +173,14 @@ impl Aborted {
             abort: Some(cause),
             ..books.snapshot(State::Aborted)
         };
-        let answers = books.answers;
-        Self { last, answers }
+        let Books {
+            answers, ledger, ..
+        } = books;
+        Self {
+            last,
+            answers,
+            ledger,
+        }
     }
 
     /// Remembers the call that ended the launch.
@@ -299,21 +306,19 @@ impl Launch {
         }
     }
 
-    /// A part of the ledger.
-    ///
-    /// # Errors
-    /// Not in ABORTED.
-    pub fn runs(
-        &self,
-        order: Order,
-        from: u64,
-        hashes: bool,
-        max_runs: usize,
-    ) -> Result<RunsPage, Refusal> {
-        let books = self
-            .books()
-            .ok_or_else(|| self.wrong_state("list pages", "its pages are gone"))?;
-        Ok(books.runs(order, from, hashes, max_runs))
+    /// A part of the ledger: at most `max_runs` runs from position `from` on, in whatever state the launch is.
+    #[must_use]
+    pub fn runs(&self, order: Order, from: u64, hashes: bool, max_runs: usize) -> RunsPage {
+        runs::of_ledger(self.ledger(), order, from, hashes, max_runs)
+    }
+
+    fn ledger(&self) -> &Ledger {
+        match self {
+            Self::Aborted(aborted) => &aborted.ledger,
+            Self::Open(open) | Self::Finished(Finished { open, .. }) => &open.books.ledger,
+            Self::Running(running) => &running.books.ledger,
+            Self::Stopped(stopped) => &stopped.books.ledger,
+        }
     }
 
     fn books(&self) -> Option<&Books> {

@@ -33,7 +33,7 @@ pub enum Command {
     /// Installs an extent.
     #[prost(message, tag = "5")]
     Stage(Stage),
-    /// Lists the ledger.
+    /// Lists the ledger. From version 5 on also that of an ABORTED launch.
     #[prost(message, tag = "6")]
     ListRuns(ListRuns),
     /// Checks ledger, existence and contents against each other.
