@@ -3,6 +3,7 @@
 //! | module       | one idea                                                                       |
 //! |--------------|--------------------------------------------------------------------------------|
 //! | [`addr`]     | guest-physical addresses, sizes and regions, as people type them                |
+//! | [`cpu_type`] | the vCPU type of an SEV-SNP guest, as people type it                       |
 //! | [`cpuid_page`] | what firmware would have otherwise in a CPUID page                            |
 //! | [`endpoint`] | where the daemon listens                                                        |
 //! | [`Client`]   | one method per RPC                                                              |
@@ -39,6 +40,7 @@ pub mod addr;
 mod client;
 mod connect;
 pub mod console;
+pub mod cpu_type;
 pub mod cpuid_page;
 pub mod endpoint;
 pub mod error;

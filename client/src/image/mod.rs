@@ -12,6 +12,7 @@
 pub mod bzimage;
 pub mod elf;
 mod error;
+mod format;
 mod input;
 mod linux_boot;
 mod options;
@@ -19,5 +20,6 @@ mod options;
 mod testing;
 
 pub use error::ImageError;
+pub use format::{Format, Image, open};
 pub use input::{Input, LARGEST_IMAGE};
 pub use options::Options;
