@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 use super::{Contents, Extent, FileSlice, Plan};
 use crate::{
     addr::PAGE_BYTES,
-    session::Part,
+    session::{Part, SessionName},
     stage::{LengthError, Source},
     v1::PageType,
 };
@@ -30,6 +30,23 @@ impl Plan {
     /// An extent is longer than a length can say; none that a check passed is.
     pub fn parts(&self) -> Result<Vec<Part<'static>>, LengthError> {
         self.extents.iter().map(part).collect()
+    }
+
+    /// The name of a session that stages this: a later one with an equal plan takes it up. Of contents it has the digest; where nothing is measured
+    /// the calls' own names tell them apart.
+    ///
+    /// # Errors
+    /// As [`Plan::digest`].
+    pub fn session(&self) -> io::Result<SessionName> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&i32::from(self.platform).to_le_bytes());
+        hasher.update(&self.digest()?.unwrap_or([0; 48]));
+        for extent in &self.extents {
+            hasher.update(&extent.gpa().bytes().to_le_bytes());
+            hasher.update(&extent.pages().to_le_bytes());
+            hasher.update(&i32::from(extent.page_type()).to_le_bytes());
+        }
+        Ok(SessionName::of_hash(&hasher.finalize()))
     }
 }
 
