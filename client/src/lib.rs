@@ -5,6 +5,7 @@
 //! | [`addr`]     | guest-physical addresses, sizes and regions, as people type them                |
 //! | [`cpu_type`] | the vCPU type of an SEV-SNP guest, as people type it                       |
 //! | [`cpuid_page`] | what firmware would have otherwise in a CPUID page                            |
+//! | [`diff`]     | where what is installed and what was planned part, and all that differs         |
 //! | [`endpoint`] | where the daemon listens                                                        |
 //! | [`Client`]   | one method per RPC                                                              |
 //! | [`console`]  | what a guest writes, followed over lost connections                             |
@@ -42,6 +43,7 @@ mod connect;
 pub mod console;
 pub mod cpu_type;
 pub mod cpuid_page;
+pub mod diff;
 pub mod endpoint;
 pub mod error;
 pub mod image;

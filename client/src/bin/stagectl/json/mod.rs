@@ -122,6 +122,8 @@ pub(crate) struct LaunchDocument {
     installed_pages: u64,
     next_sequence: Option<u64>,
     launch_digest: Option<String>,
+    /// The digest covers these pages, the first ones.
+    measured_pages: u64,
     create_time: Option<String>,
     end_time: Option<String>,
     lease_expire_time: Option<String>,
@@ -192,6 +194,7 @@ impl From<&v1::Launch> for LaunchDocument {
             installed_pages: launch.installed_pages,
             next_sequence: sequenced.then_some(launch.next_sequence),
             launch_digest: (!launch.launch_digest.is_empty()).then(|| hex(&launch.launch_digest)),
+            measured_pages: launch.measured_pages,
             create_time: launch.create_time.as_ref().map(ToString::to_string),
             end_time: launch.end_time.as_ref().map(ToString::to_string),
             lease_expire_time: launch.lease_expire_time.as_ref().map(ToString::to_string),
