@@ -18,6 +18,7 @@ mod linux_boot;
 mod options;
 #[cfg(test)]
 mod testing;
+pub mod ovmf;
 
 pub use error::ImageError;
 pub use format::{Format, Image, open};
