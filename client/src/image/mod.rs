@@ -12,6 +12,7 @@
 pub mod bzimage;
 pub mod elf;
 mod error;
+mod format;
 mod input;
 mod linux_boot;
 mod options;
@@ -20,5 +21,6 @@ pub mod ovmf;
 mod testing;
 
 pub use error::ImageError;
+pub use format::{Format, Image, open};
 pub use input::{Input, LARGEST_IMAGE};
 pub use options::Options;

@@ -51,6 +51,12 @@ pub(crate) enum Command {
     /// Create, look at and end launches.
     #[command(subcommand)]
     Launch(cmd::launch::LaunchCommand),
+    /// Show what staging an image would do and what is wrong with it, without a daemon.
+    Plan(Box<cmd::plan::PlanImage>),
+    /// Print the launch digest that an image ends in, without a daemon.
+    Digest(Box<cmd::digest::Digest>),
+    /// Create a launch, stage an image into it, and finish it under the image's digest.
+    Stage(Box<cmd::stage::Stage>),
     /// Print completions for a shell.
     Completions(cmd::completions::Completions),
 }
@@ -130,6 +136,10 @@ mod tests {
             "stagectl launch rejected-cpuid vm-1 --page corrected --output json",
             "stagectl launch stage vm-1 cpuid --gpa 0x80f000 --type cpuid --pad",
             "stagectl launch stage vm-1 --gpa 0x80e000 --type secrets --length 4K",
+            "stagectl plan OVMF.fd --sweep-vcpus 1,2,64 --sweep-types EPYC-v4,25:1:1,0xa00f11 --output json",
+            "stagectl digest OVMF.fd --platform sev-snp --vcpus 4 --vcpu-type EPYC-Milan --kernel bzImage --initrd initrd --append console=ttyS0 --guest-features 0x21",
+            "stagectl stage vmlinux --launch vm-1 --platform kvm --memory 0x0+1G --initrd initrd --start",
+            "stagectl stage guest.toml --no-finish --retry-for 0s",
             "stagectl completions bash",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
@@ -165,6 +175,9 @@ mod tests {
             "stagectl launch stage vm-1 image --gpa 0x0 --type normal --session a/b",
             "stagectl launch stage vm-1 image --type normal",
             "stagectl launch stage vm-1 image --gpa 0x0 --type vmsa",
+            "stagectl stage OVMF.fd --no-finish --start",
+            "stagectl stage",
+            "stagectl plan OVMF.fd --sweep-vcpus 0",
             "stagectl --timeout 5 node",
             "stagectl --endpoint /run/x.sock node",
         ] {
