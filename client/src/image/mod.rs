@@ -10,6 +10,7 @@
 //! **Invariant:** no image makes a loader panic, allocate more than a small multiple of the file's size, or run for longer than its size explains.
 
 mod error;
+pub mod igvm;
 mod input;
 mod options;
 
