@@ -13,6 +13,7 @@ pub mod bzimage;
 pub mod elf;
 mod error;
 mod format;
+pub mod igvm;
 mod input;
 mod linux_boot;
 mod options;
