@@ -51,6 +51,8 @@ pub(crate) enum Command {
     /// Create, look at and end launches.
     #[command(subcommand)]
     Launch(cmd::launch::LaunchCommand),
+    /// Compare a launch with the image that it should hold, or two images: where is the first page that differs?
+    Diff(Box<cmd::diff::Diff>),
     /// Print completions for a shell.
     Completions(cmd::completions::Completions),
 }
@@ -130,6 +132,8 @@ mod tests {
             "stagectl launch rejected-cpuid vm-1 --page corrected --output json",
             "stagectl launch stage vm-1 cpuid --gpa 0x80f000 --type cpuid --pad",
             "stagectl launch stage vm-1 --gpa 0x80e000 --type secrets --length 4K",
+            "stagectl diff vm-1 OVMF.fd --platform sev-snp --vcpus 4 --kernel bzImage --append quiet --prefix",
+            "stagectl diff --images a.elf b.elf --platform sim",
             "stagectl completions bash",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
@@ -165,6 +169,9 @@ mod tests {
             "stagectl launch stage vm-1 image --gpa 0x0 --type normal --session a/b",
             "stagectl launch stage vm-1 image --type normal",
             "stagectl launch stage vm-1 image --gpa 0x0 --type vmsa",
+            "stagectl diff vm-1",
+            "stagectl diff --images a b --uid 0123",
+            "stagectl diff --images a b --prefix",
             "stagectl --timeout 5 node",
             "stagectl --endpoint /run/x.sock node",
         ] {
