@@ -21,6 +21,7 @@ mod failure;
 mod json;
 mod output;
 mod settings;
+mod picture;
 mod table;
 mod wrap;
 
