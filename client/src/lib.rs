@@ -8,6 +8,7 @@
 //! | [`Client`]   | one method per RPC                                                              |
 //! | [`console`]  | what a guest writes, followed over lost connections                             |
 //! | [`error`]    | a refusal with its stable reason, its metadata, and what to do                  |
+//! | [`id_block`] | the signed identity of an SEV-SNP guest: made, and judged as firmware would     |
 //! | [`image`]    | the images that people have, each turned into a plan                            |
 //! | [`plan`]     | what of an image is staged where and in which order, and the digest it ends in  |
 //! | [`reason`]   | the reasons, what each leaves behind, and the way out of each                   |
@@ -42,6 +43,7 @@ pub mod console;
 pub mod cpuid_page;
 pub mod endpoint;
 pub mod error;
+pub mod id_block;
 pub mod image;
 mod launch_ref;
 mod plain;
