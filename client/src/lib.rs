@@ -4,6 +4,7 @@
 //! |--------------|--------------------------------------------------------------------------------|
 //! | [`addr`]     | guest-physical addresses, sizes and regions, as people type them                |
 //! | [`cpuid_page`] | what firmware would have otherwise in a CPUID page                            |
+//! | [`diff`]     | where what is installed and what was planned part, and all that differs         |
 //! | [`endpoint`] | where the daemon listens                                                        |
 //! | [`Client`]   | one method per RPC                                                              |
 //! | [`console`]  | what a guest writes, followed over lost connections                             |
@@ -41,6 +42,7 @@ mod client;
 mod connect;
 pub mod console;
 pub mod cpuid_page;
+pub mod diff;
 pub mod endpoint;
 pub mod error;
 pub mod id_block;

@@ -9,9 +9,14 @@
 //!
 //! **Invariant:** no image makes a loader panic, allocate more than a small multiple of the file's size, or run for longer than its size explains.
 
+pub mod bzimage;
+pub mod elf;
 mod error;
 mod input;
+mod linux_boot;
 mod options;
+#[cfg(test)]
+mod testing;
 
 pub use error::ImageError;
 pub use input::{Input, LARGEST_IMAGE};

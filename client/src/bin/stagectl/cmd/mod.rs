@@ -10,14 +10,12 @@ use crate::{
 pub(crate) mod completions;
 pub(crate) mod launch;
 mod node;
-pub(crate) mod stage;
 
 /// Runs a command.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Node => node::run(context).await,
         Command::Launch(command) => command.run(context).await,
-        Command::Stage(command) => command.run(context).await,
         Command::Completions(command) => command.run(),
     }
 }

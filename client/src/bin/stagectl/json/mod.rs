@@ -13,7 +13,7 @@
 //! | `launch list`                              | `{"launches": [LaunchDocument]}`|
 //! | `launch pages`, `result`, `verify`, `delete`, `rejected-cpuid` | in the command's file |
 //! | `node`                                     | in the command's file           |
-//! | `stage`                                    | in `cmd/stage/report.rs`        |
+//! | `launch stage`                             | in `cmd/launch/stage/report.rs` |
 //! | a failure                                  | [`ErrorDocument`]               |
 //!
 //! **Invariant:** never derives from the proto's messages, whose JSON form is another one (numbers as strings, base64).
@@ -115,6 +115,8 @@ pub(crate) struct LaunchDocument {
     installed_pages: u64,
     next_sequence: Option<u64>,
     launch_digest: Option<String>,
+    /// The digest covers these pages, the first ones.
+    measured_pages: u64,
     create_time: Option<String>,
     end_time: Option<String>,
     lease_expire_time: Option<String>,
@@ -188,6 +190,7 @@ impl From<&v1::Launch> for LaunchDocument {
             installed_pages: launch.installed_pages,
             next_sequence: sequenced.then_some(launch.next_sequence),
             launch_digest: (!launch.launch_digest.is_empty()).then(|| hex(&launch.launch_digest)),
+            measured_pages: launch.measured_pages,
             create_time: launch.create_time.as_ref().map(ToString::to_string),
             end_time: launch.end_time.as_ref().map(ToString::to_string),
             lease_expire_time: launch.lease_expire_time.as_ref().map(ToString::to_string),

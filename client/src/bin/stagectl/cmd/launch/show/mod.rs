@@ -84,7 +84,7 @@ impl fmt::Display for Shown<'_> {
         }
         fact("installed", installed(launch));
         if !launch.launch_digest.is_empty() {
-            fact("launch digest", hex(&launch.launch_digest));
+            fact("expected launch digest", expected(launch));
         }
         if let Some(time) = &launch.create_time {
             fact("created", time.to_string());
@@ -211,6 +211,18 @@ fn platform(launch: &v1::Launch) -> String {
     } else {
         format!("{name} (not confidential)")
     }
+}
+
+/// The digest that the launch would end in, and how much of it that covers while calls run.
+fn expected(launch: &v1::Launch) -> String {
+    let digest = hex(&launch.launch_digest);
+    if launch.measured_pages == launch.installed_pages {
+        return digest;
+    }
+    format!(
+        "{digest}, so far of the first {} pages",
+        launch.measured_pages
+    )
 }
 
 fn installed(launch: &v1::Launch) -> String {

@@ -9,12 +9,12 @@ use stagepages_client::{
     v1,
 };
 
-use crate::args::hex;
+use super::hex;
 
 /// The flags.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Options of tdx")]
-pub(super) struct Tdx {
+pub(crate) struct Tdx {
     /// TD attributes; SEPT_VE_DISABLE (0x10000000) where KVM takes it if not given. Bit 0 is debug: never with secrets.
     #[arg(long = "tdx-attributes", value_name = "NUMBER", value_parser = parse_number)]
     attributes: Option<u64>,
@@ -44,7 +44,7 @@ fn id(text: &str) -> Result<Bytes, ParseError> {
 
 impl Tdx {
     /// The settings; none if no flag was given.
-    pub(super) fn settings(self) -> Option<v1::TdxSettings> {
+    pub(crate) fn settings(self) -> Option<v1::TdxSettings> {
         let given = self.attributes.is_some()
             || self.xfam.is_some()
             || self.mrconfigid.is_some()

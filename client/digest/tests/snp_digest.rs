@@ -5,7 +5,7 @@
 //! ZERO, SECRETS and CPUID sections and the page of kernel hashes, which is NORMAL, in any order, then the vCPUs' save areas.
 //!
 //! UNMEASURED pages are not among them: no image section has that type, and the `sev` crate would measure a region of them once
-//! where KVM measures every page. Their known answer is in `src/digest.rs`.
+//! where KVM measures every page. Their known answer is in `src/snp.rs`.
 //!
 //! **Invariant:** every digest compared here comes from bytes that both calculators got; neither is told a hash by the other.
 
@@ -23,8 +23,8 @@ use sev::measurement::sev_hashes::SevHashes;
 use sev::measurement::snp::{SnpMeasurementArgs, calc_snp_ovmf_hash, snp_calc_launch_digest};
 use sev::measurement::vcpu_types::CpuType;
 use sev::measurement::vmsa::{GuestFeatures, VMMType, VMSA};
-use stagepages_host::digest::SnpDigest;
-use stagepages_kvm::{Gpa, PAGE_BYTES, PageType};
+use stagepages_digest::snp::LaunchDigest;
+use stagepages_digest::{PAGE_BYTES, PageType};
 
 /// The image ends here.
 const FOUR_GIB: u64 = 1 << 32;
@@ -119,22 +119,26 @@ impl Launch {
 
     /// Our digest of the image alone, then of everything.
     fn ours(&self, image: &[u8], kernel_hashes: &[u8]) -> [[u8; 48]; 2] {
-        let mut digest = SnpDigest::new();
+        let mut digest = LaunchDigest::new();
         let mut gpa = FOUR_GIB - image.len() as u64;
-        for page in image.chunks_exact(PAGE_BYTES) {
-            digest.extend(Gpa::new(gpa), PageType::Normal, Some(page));
+        for page in image.as_chunks().0 {
+            digest.extend(gpa, PageType::Normal, Some(page));
             gpa += PAGE_BYTES as u64;
         }
         let of_image = digest.value();
         for (first, section) in &self.sections {
             for page in *first..first + section.pages() {
-                let gpa = Gpa::new(u64::from(page) << 12);
+                let gpa = u64::from(page) << 12;
                 match section {
                     Section::Memory { .. } => digest.extend(gpa, PageType::Zero, None),
                     Section::Secrets => digest.extend(gpa, PageType::Secrets, None),
                     Section::Cpuid => digest.extend(gpa, PageType::Cpuid, None),
                     Section::KernelHashes => {
-                        digest.extend(gpa, PageType::Normal, Some(kernel_hashes));
+                        digest.extend(
+                            gpa,
+                            PageType::Normal,
+                            Some(kernel_hashes.try_into().unwrap()),
+                        );
                     }
                 }
             }
@@ -147,7 +151,7 @@ impl Launch {
             GuestFeatures::default(),
         );
         for page in vmsa.pages(self.vcpus as usize).unwrap() {
-            digest.extend_vmsa(&page);
+            digest.extend_vmsa(page.as_slice().try_into().unwrap());
         }
         [of_image, digest.value()]
     }

@@ -1,4 +1,4 @@
-//! `stagectl stage`: a file, or a run of pages without contents, into a launch.
+//! `stagectl launch stage`: a file, or a run of pages without contents, into a launch.
 //!
 //! What is lost on the way is taken up again, by this command within `--retry-for`, and by the same command with the same `--session`
 //! after it was killed.

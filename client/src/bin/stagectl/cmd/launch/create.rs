@@ -9,9 +9,6 @@ use stagepages_client::{addr::Region, v1, vcpu::Vcpu};
 use super::show::Shown;
 use crate::{args, cli::Context, failure::Failure};
 
-mod sev_snp;
-mod tdx;
-
 /// The command line.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Create {
@@ -45,9 +42,9 @@ pub(crate) struct Create {
     #[arg(long, value_name = "TIME", value_parser = args::duration)]
     page_latency: Option<Duration>,
     #[command(flatten)]
-    sev_snp: sev_snp::SevSnp,
+    sev_snp: args::sev_snp::SevSnp,
     #[command(flatten)]
-    tdx: tdx::Tdx,
+    tdx: args::tdx::Tdx,
 }
 
 impl Create {

@@ -3,25 +3,36 @@
 //! **Invariant:** the environment of the developer's shell does not reach it.
 use std::process::{Command, Output};
 
+use crate::{bench::Bench, binaries::binaries, daemon::Daemon};
 use serde_json::Value;
-use stagepages_tests::{Bench, Daemon, binaries};
 
 /// How a run ended.
 #[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) exit: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+pub struct Run {
+    /// Its exit status; `None` if a signal ended it.
+    pub exit: Option<i32>,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
 }
 
 /// Runs `stagectl` with `arguments` against `daemon`.
-pub(crate) fn stagectl(daemon: &Daemon, arguments: &[&str]) -> Run {
+///
+/// # Panics
+/// If it cannot be run, or prints what is no UTF-8.
+#[must_use]
+pub fn stagectl(daemon: &Daemon, arguments: &[&str]) -> Run {
     let endpoint = format!("unix:{}", daemon.socket().display());
     run(&[&["--endpoint", &endpoint], arguments].concat())
 }
 
 /// Runs `stagectl` with these arguments and no others.
-pub(crate) fn run(arguments: &[&str]) -> Run {
+///
+/// # Panics
+/// If it cannot be run, or prints what is no UTF-8.
+#[must_use]
+pub fn run(arguments: &[&str]) -> Run {
     let mut command = Command::new(&binaries().stagectl);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("STAGEPAGES_") {
@@ -41,16 +52,22 @@ pub(crate) fn run(arguments: &[&str]) -> Run {
 }
 
 /// Runs a command that must succeed, and returns its JSON.
+///
+/// # Panics
+/// If it fails.
 #[track_caller]
-pub(crate) fn json(bench: &Bench, arguments: &[&str]) -> Value {
+pub fn json(bench: &Bench, arguments: &[&str]) -> Value {
     let run = stagectl(&bench.daemon, &[&["--output", "json"], arguments].concat());
     assert_eq!(run.exit, Some(0), "{arguments:?}: {run:?}");
     run.document()
 }
 
 /// Runs a command that must fail with exit status 1, and returns its JSON.
+///
+/// # Panics
+/// If it does not.
 #[track_caller]
-pub(crate) fn failing_json(bench: &Bench, arguments: &[&str]) -> Value {
+pub fn failing_json(bench: &Bench, arguments: &[&str]) -> Value {
     let run = stagectl(&bench.daemon, &[&["--output", "json"], arguments].concat());
     assert_eq!(run.exit, Some(1), "{arguments:?}: {run:?}");
     assert!(
@@ -62,14 +79,19 @@ pub(crate) fn failing_json(bench: &Bench, arguments: &[&str]) -> Value {
 
 impl Run {
     /// The one JSON document on standard output.
+    ///
+    /// # Panics
+    /// If it is none.
+    #[must_use]
     #[track_caller]
-    pub(crate) fn document(&self) -> Value {
+    pub fn document(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
-/// `sim` or `kvm`, as the command line names the bench's platform.
-pub(crate) fn platform(bench: &Bench) -> String {
+/// The platform, as the command line names it.
+#[must_use]
+pub fn platform(bench: &Bench) -> String {
     bench
         .platform
         .as_str_name()

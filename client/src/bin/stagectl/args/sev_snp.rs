@@ -9,12 +9,12 @@ use stagepages_client::{
     v1,
 };
 
-use crate::args::hex;
+use super::hex;
 
 /// The flags.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Options of sev-snp")]
-pub(super) struct SevSnp {
+pub(crate) struct SevSnp {
     /// The guest policy: a number, or names with commas between, for example smt,abi=1.55; 0x30000, which is smt, if not given.
     ///
     /// Names: smt, migrate-ma, debug, single-socket, cxl-allow, mem-aes-256-xts, rapl-dis, ciphertext-hiding-dram, page-swap-disable, and
@@ -38,7 +38,7 @@ fn gosvw(text: &str) -> Result<Bytes, ParseError> {
 
 impl SevSnp {
     /// The settings; none if no flag was given.
-    pub(super) fn settings(self) -> Option<v1::SevSnpSettings> {
+    pub(crate) fn settings(self) -> Option<v1::SevSnpSettings> {
         let given = self.policy.is_some()
             || self.vmsa_features.is_some()
             || self.ghcb_version.is_some()
