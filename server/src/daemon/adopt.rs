@@ -28,7 +28,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use stagepages_host::protocol::{self, Command, Ping};
 
 use super::{
-    Answer, Ending, HostLink, Launch, LinkLost, Nursery, Record, Staging,
+    Answer, Ending, Fate, HostLink, Launch, LinkLost, Nursery, Record, Staging,
     greeting::{Greeting, dial, is_from},
     pulse::{is_pong, rests},
     record::time,
@@ -250,6 +250,7 @@ impl Nursery {
             .send_modify(|status| status.adopted(ended, started));
         let mut parts = wires.parts(self, hanging.keep(), Some(staging), Some(child));
         parts.finish = record.finish;
+        parts.ledger = record.ledger;
         parts.inherited = true;
         let launch = Launch::new(identity, parts);
         if launch.status().started.is_some() {
@@ -282,6 +283,8 @@ impl Nursery {
         }
         let mut parts = wires.parts(self, HostLink::gone(), None, None);
         parts.finish.clone_from(&record.finish);
+        let fate = record.ledger.clone();
+        parts.ledger = Some(fate.unwrap_or_else(|| Fate::lost(&parts.status.borrow())));
         parts.inherited = true;
         let launch = Launch::new(identity, parts);
         if news {

@@ -14,7 +14,7 @@ use stagepages_host::{
 };
 use stagepages_proto::v1;
 
-use super::{Console, Ending, Identity, Status};
+use super::{Console, Ending, Fate, Identity, Status};
 use crate::supervisor::{HostId, proto::HostExited};
 
 /// A launch, to be found again. Append only: later builds read what earlier ones wrote.
@@ -56,6 +56,9 @@ pub struct Record {
     /// When its guest was started.
     #[prost(message, optional, tag = "12")]
     pub started: Option<Timestamp>,
+    /// What became of its ledger when it was over; unset until that is decided.
+    #[prost(message, optional, tag = "13")]
+    pub ledger: Option<Fate>,
 }
 
 /// The first answer of FinishLaunch.
@@ -112,7 +115,15 @@ impl Record {
             end: None,
             answers: Vec::new(),
             started: None,
+            ledger: None,
         }
+    }
+
+    /// Whether a file with its ledger belongs to it.
+    #[must_use]
+    pub fn has_ledger(&self) -> bool {
+        let kept = self.ledger.as_ref().and_then(|fate| fate.kept.as_ref());
+        kept.is_some_and(|note| note.pages > 0)
     }
 
     /// Who it is.

@@ -78,9 +78,11 @@ impl Wires {
             told_all: self.told_all,
             console: self.console,
             finish: None,
+            ledger: None,
             inherited: false,
             supervisor: nursery.supervisor.clone(),
             records: nursery.records.clone(),
+            ledgers: nursery.ledgers.clone(),
         }
     }
 }
