@@ -59,6 +59,9 @@ pub struct Record {
     /// What became of its ledger when it was over; unset until that is decided.
     #[prost(message, optional, tag = "13")]
     pub ledger: Option<Fate>,
+    /// The launch digest in the first answer of CreateLaunch; empty where it had none, or its daemon was of before version 5 of the private protocol.
+    #[prost(bytes = "vec", tag = "14")]
+    pub created_digest: Vec<u8>,
 }
 
 /// The first answer of FinishLaunch.
@@ -116,6 +119,7 @@ impl Record {
             answers: Vec::new(),
             started: None,
             ledger: None,
+            created_digest: Vec::new(),
         }
     }
 
@@ -184,6 +188,12 @@ impl Record {
             released: true,
             unresponsive: None,
         }))
+    }
+
+    /// The launch digest in the first answer of CreateLaunch, where that is known.
+    #[must_use]
+    pub fn created_digest(&self) -> Option<[u8; 48]> {
+        self.created_digest.as_slice().try_into().ok()
     }
 
     /// The answers that it remembered.

@@ -29,10 +29,14 @@ mod doubt_tests;
 #[cfg(test)]
 mod fault_tests;
 mod finish;
+mod guard;
+#[cfg(test)]
+mod guard_tests;
 mod install;
 mod judge;
 #[cfg(test)]
 mod judge_tests;
+mod measure;
 mod once;
 #[cfg(test)]
 mod once_tests;
@@ -52,6 +56,7 @@ use stagepages_kvm::GfnRange;
 use crate::{guest::GuestStop, ledger::Ledger, protocol, settings::FinishArgs};
 use books::Books;
 pub(crate) use judge::by_firmware;
+pub(crate) use measure::MEASURING_PAGES;
 
 pub use answers::{Answered, Answers, Applied, CallKey, MAX_REQUEST_ID, REPLAY_WINDOW, RequestId};
 pub use compare::InTheWay;
@@ -118,8 +123,11 @@ pub struct Snapshot {
     pub state: State,
     /// Distinct pages installed.
     pub installed_pages: u64,
-    /// The launch digest of these, where the platform has one.
+    /// The launch digest that the launch is expected to end in, if it is finished with the first [`measured_pages`](Self::measured_pages) pages and its
+    /// vCPUs as they would begin; `None` where the platform has none.
     pub digest: Option<[u8; 48]>,
+    /// How many pages the digest covers: all that are installed once the launch has [settled](Launch::settle), fewer while calls run. 0 without a digest.
+    pub measured_pages: u64,
     /// Why it is over, in `Aborted`.
     pub abort: Option<AbortCause>,
     /// The number of the next call, if calls are numbered.
@@ -162,8 +170,14 @@ pub enum Launch {
 impl Aborted {
     /// Drops the launch's platform, and the VM's memory with it.
     fn bury(open: Open, cause: AbortCause) -> Self {
-        let Open { platform, books } = open;
+        let Open {
+            platform,
+            mut books,
+        } = open;
         drop(platform);
+        if let Err(error) = books.settle() {
+            tracing::error!(%error, "the digest of an aborted launch covers its first pages only");
+        }
         Self::close(books, cause)
     }
 
@@ -219,6 +233,17 @@ impl Launch {
         }
     }
 
+    /// Waits until the digest covers all that is installed, so that a snapshot says what there is: a moment at most. A launch of which the digest will not be
+    /// known is over.
+    #[must_use]
+    pub fn settle(self) -> Self {
+        match self {
+            Self::Open(open) => open.settle(),
+            // Settled on the way there.
+            Self::Finished(_) | Self::Running(_) | Self::Stopped(_) | Self::Aborted(_) => self,
+        }
+    }
+
     /// Sets how a vCPU begins; the last call for a vCPU counts.
     ///
     /// # Errors
@@ -237,7 +262,7 @@ impl Launch {
     /// Ends staging. A repeat with the same arguments is accepted again.
     ///
     /// # Errors
-    /// A digest that differs, and arguments that have no place here, leave the launch as it is; a refusal by the platform ends it.
+    /// A digest that differs, in the arguments or in their ID block, and arguments that have no place here leave the launch as it is; a refusal by the platform ends it.
     pub fn finish(self, args: &FinishArgs) -> (Self, Result<(), Refusal>) {
         match self {
             Self::Open(open) => open.finish(args),

@@ -297,6 +297,19 @@ pub struct Finish {
     pub sev_snp: Option<SevSnpFinish>,
 }
 
+impl Finish {
+    /// The launch digest that the argument at this path names, as a refusal tells it; nothing if it names none.
+    #[must_use]
+    pub fn digest_of(&self, field: &str) -> &[u8] {
+        let id_block = self.sev_snp.as_ref().map(|snp| snp.id_block.as_slice());
+        match field {
+            "expected_launch_digest" => &self.expected_digest,
+            "sev_snp.id_block" => id_block.and_then(|id| id.get(..48)).unwrap_or_default(),
+            _ => &[],
+        }
+    }
+}
+
 /// Ends the launch.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub struct Abort {
