@@ -57,7 +57,11 @@ async fn a_cpuid_page_that_firmware_would_have_otherwise_is_shown_and_can_be_had
             let submitted = written(dir, "cpuid", &cpuid_page());
             let corrected = dir.join("corrected");
             let corrected = corrected.to_str().unwrap();
-            let stage = |file| ["stage", "vm", file, "--gpa", "0x2000", "--type", "cpuid"];
+            let stage = |file| {
+                [
+                    "launch", "stage", "vm", file, "--gpa", "0x2000", "--type", "cpuid",
+                ]
+            };
 
             let none = failing_json(bench, &["launch", "rejected-cpuid", "vm"]);
             assert_eq!(none["error"]["reason"], "RESULT_NOT_FOUND");
@@ -122,7 +126,7 @@ async fn every_page_type_is_staged_by_command() {
                 ("0x3000", "secrets", &["--length", "4K"]),
                 ("0x4000", "cpuid", &[cpuid.as_str()]),
             ] {
-                let stage = ["stage", "vm", "--gpa", gpa, "--type", page_type];
+                let stage = ["launch", "stage", "vm", "--gpa", gpa, "--type", page_type];
                 let staged = json(bench, &[&stage[..], source].concat());
                 assert_eq!(
                     (&staged["installed_pages"], &staged["page_type"]),

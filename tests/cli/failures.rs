@@ -84,6 +84,7 @@ async fn a_refusal_carries_its_reason() {
         let staged = failing_json(
             bench,
             &[
+                "launch",
                 "stage",
                 "vm",
                 "--gpa",
@@ -147,8 +148,17 @@ fn a_wrong_command_line_is_a_usage_error() {
     for arguments in [
         &["launch", "create", "vm"][..],
         &["launch", "create", "vm", "--memory", "1M"],
-        &["stage", "vm", "--gpa", "0x0", "--type", "zero"],
-        &["stage", "vm", "/dev/null", "--gpa", "0x0", "--type", "vmsa"],
+        &["launch", "stage", "vm", "--gpa", "0x0", "--type", "zero"],
+        &[
+            "launch",
+            "stage",
+            "vm",
+            "/dev/null",
+            "--gpa",
+            "0x0",
+            "--type",
+            "vmsa",
+        ],
         &["--endpoint", "carrier-pigeon:coop", "node"],
         &["nonsense"],
     ] {

@@ -3,7 +3,6 @@
 //! **Invariant:** nothing here reads human output but for the words that a person needs.
 #![forbid(unsafe_code)]
 #![expect(
-    clippy::panic,
     clippy::unwrap_used,
     reason = "helpers of tests: a panic is a failing assertion"
 )]
@@ -11,5 +10,6 @@
 mod confidential;
 mod failures;
 mod launches;
-mod stagectl;
 mod staging;
+
+use stagepages_tests::stagectl;

@@ -1,4 +1,4 @@
-//! `stagectl stage`: files and runs, counts that survive a repeat, conflicts that fail.
+//! `stagectl launch stage`: files and runs, counts that survive a repeat, conflicts that fail.
 use serde_json::json as value;
 use stagepages_tests::{
     Bench, Contents, Extent, GuestMemory, PAGE, on_every_platform, page, region, snapshot, spec,
@@ -27,7 +27,9 @@ async fn a_file_is_staged_whole_and_a_repeat_finds_it_there() {
         let data = Contents::new(201).pages(pages);
         let path = file(bench, "image", &data);
 
-        let stage = ["stage", "vm", &path, "--gpa", "0x10000", "--type", "normal"];
+        let stage = [
+            "launch", "stage", "vm", &path, "--gpa", "0x10000", "--type", "normal",
+        ];
         let staged = json(bench, &stage);
         assert_eq!(
             (&staged["outcome"], &staged["installed_pages"]),
@@ -84,7 +86,9 @@ async fn a_page_of_somebody_else_is_a_conflict_that_names_it() {
 
         let staged = failing_json(
             bench,
-            &["stage", "vm", &path, "--gpa", "0x0", "--type", "normal"],
+            &[
+                "launch", "stage", "vm", &path, "--gpa", "0x0", "--type", "normal",
+            ],
         );
         assert_eq!(staged["outcome"], "conflict");
         assert_eq!(
@@ -112,7 +116,7 @@ async fn runs_without_contents_need_no_file() {
             let staged = json(
                 bench,
                 &[
-                    "stage", "vm", "--gpa", gpa, "--type", page_type, "--length", "64K",
+                    "launch", "stage", "vm", "--gpa", gpa, "--type", page_type, "--length", "64K",
                 ],
             );
             assert_eq!(
@@ -131,6 +135,7 @@ async fn a_part_of_a_page_is_padded_only_when_asked() {
         let launch = bench.launch("vm").await;
         let path = file(bench, "crooked", b"crooked");
         let stage = [
+            "launch",
             "stage",
             "vm",
             &path,

@@ -28,7 +28,7 @@ async fn a_killed_client_leaves_whole_calls_behind() {
         let mut client = tokio::process::Command::new(&binaries().stagectl)
             .arg("--endpoint")
             .arg(format!("unix:{}", bench.daemon.socket().display()))
-            .args(["stage", "vm"])
+            .args(["launch", "stage", "vm"])
             .arg(&file)
             .args(["--gpa", "0x0", "--type", "normal"])
             .stdin(Stdio::null())

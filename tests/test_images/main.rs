@@ -3,7 +3,7 @@
 
 use std::{env, fs, io, path::Path};
 
-use stagepages_tests::{amd_firmware, bzimage, elf, intel_firmware};
+use stagepages_tests::{amd_firmware, bzimage, elf, igvm, intel_firmware};
 
 fn main() -> io::Result<()> {
     let directory = env::args_os().nth(1);
@@ -11,6 +11,7 @@ fn main() -> io::Result<()> {
     for (name, bytes) in [
         ("amd.fd", amd_firmware(0)),
         ("intel.fd", intel_firmware(0)),
+        ("all.igvm", igvm(0)),
         ("hlt.elf", elf(&[0xf4])),
         ("hlt.bzimage", bzimage(&[0xf4])),
     ] {

@@ -63,7 +63,12 @@ impl LaunchDigest {
 
     /// Adds one vCPU's save area (see [`vmsa`](crate::vmsa)). They come after all pages, in order of vCPU index.
     pub fn extend_vmsa(&mut self, page: &[u8; PAGE_BYTES]) {
-        self.step(VMSA_GPA, VMSA, page_sha384(page));
+        self.extend_vmsa_hash(&vmsa_hash(page));
+    }
+
+    /// As [`extend_vmsa`](Self::extend_vmsa), for a save area of which the [hash](vmsa_hash) is known: it stays the same while pages come.
+    pub fn extend_vmsa_hash(&mut self, hash: &Value) {
+        self.step(VMSA_GPA, VMSA, *hash);
     }
 
     /// The digest so far.
@@ -81,6 +86,12 @@ impl LaunchDigest {
         hash.update(gpa.to_le_bytes());
         self.value = hash.finalize().into();
     }
+}
+
+/// What the digest has of a save area's contents: SHA-384.
+#[must_use]
+pub fn vmsa_hash(page: &[u8; PAGE_BYTES]) -> Value {
+    page_sha384(page)
 }
 
 impl Default for LaunchDigest {

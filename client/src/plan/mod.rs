@@ -8,10 +8,16 @@
 //!
 //! **Invariant:** a plan is what will be staged, extent by extent, in this order; nothing about it is decided later.
 
+mod check;
 mod digest;
 mod extent;
 mod finding;
+mod parts;
 mod registers;
+mod sweep;
+#[cfg(test)]
+mod test;
+mod time;
 
 use crate::{addr::Region, v1};
 
@@ -19,6 +25,8 @@ pub use digest::measured;
 pub use extent::{Contents, Extent, FileSlice};
 pub use finding::{Finding, Severity};
 pub use registers::registers;
+pub use sweep::{Swept, sweep};
+pub use time::Estimate;
 
 /// What is staged, and how.
 #[derive(Clone, Debug)]

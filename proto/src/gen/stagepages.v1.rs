@@ -677,9 +677,16 @@ pub struct Launch {
     /// Output only. Distinct pages installed, ever. After HOST_DIED as its host had told last, which may be fewer than it had installed.
     #[prost(uint64, tag = "7")]
     pub installed_pages: u64,
-    /// Output only. The launch digest of the pages installed so far, in their order of installation: 48 bytes on sim and sev-snp, before the
-    /// vCPUs that the platform adds at finish. Empty on kvm, which has none, and on tdx,
-    /// whose MRTD this version does not tell.
+    /// Output only. The launch digest that the launch is expected to end in if it were finished as it is now: 48 bytes on sim, sev-snp and tdx, empty on kvm, which
+    /// has none. On sev-snp and sim it covers the pages in their order of installation, then the save area (VMSA) of every vCPU, by index, as KVM makes it
+    /// of the state in which that vCPU would begin and of the features in `spec.sev_snp.vmsa_features`; so it changes with SetVcpuState too. On tdx it is MRTD,
+    /// of the pages in their order.
+    ///
+    /// *Expected*, because the launch host computes it: neither SNP's firmware nor KVM tells a host what was measured. What a guest has measured
+    /// is in its attestation report.
+    ///
+    /// In FINISHED and later as it was at the end of staging. Empty also where the launch's host is of a version that tells another digest (GetLaunch of a
+    /// launch that an older daemon created): one of pages alone.
     #[prost(bytes = "bytes", tag = "8")]
     pub launch_digest: ::prost::bytes::Bytes,
     /// Output only.
@@ -712,6 +719,10 @@ pub struct Launch {
     /// Output only. Since when the launch host gives no sign of life; unset while it does. AbortLaunch ends such a host within a bound.
     #[prost(message, optional, tag = "18")]
     pub host_unresponsive_since: ::core::option::Option<::prost_types::Timestamp>,
+    /// Output only. How many pages `launch_digest` covers, the first ones in order of installation. Equal to `installed_pages` except while calls of this launch
+    /// run or wait: pages are hashed beside their installation, and the digest may then lag by some chunks. 0 where `launch_digest` is empty.
+    #[prost(uint64, tag = "19")]
+    pub measured_pages: u64,
 }
 /// Request of CreateLaunch.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1044,7 +1055,8 @@ pub struct FinishLaunchRequest {
     /// If set, MUST equal the launch's uid.
     #[prost(string, tag = "2")]
     pub uid: ::prost::alloc::string::String,
-    /// The launch digest that the caller expects, 48 bytes on sim and sev-snp. Unset means no check. kvm has none and tdx tells none: they refuse it.
+    /// The launch digest that the caller expects the launch to end in, vCPUs included (see `Launch.launch_digest`): 48 bytes on sim, sev-snp and tdx. Unset means
+    /// no check. kvm has none and refuses it.
     #[prost(bytes = "bytes", tag = "3")]
     pub expected_launch_digest: ::prost::bytes::Bytes,
     /// What firmware is given at the end. Only on sev-snp. Unset means the default of each.
@@ -1744,6 +1756,7 @@ pub mod launch_service_client {
         /// * `INTERNAL` / HOST_DIED: the launch host died. The launch is now ABORTED and all its pages are gone.
         /// * `ABORTED` / ABORTED_DURING_CALL: AbortLaunch stopped this call.
         /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many calls wait for this launch; retry after RetryInfo.
+        /// * `RESOURCE_EXHAUSTED` / NO_CAPACITY: the launch's first page, and the machine has no room for what computes the launch digest. Nothing changed.
         pub async fn stage_pages(
             &mut self,
             request: impl tonic::IntoRequest<super::StagePagesRequest>,
@@ -2018,16 +2031,20 @@ pub mod launch_service_client {
         }
         /// Ends staging: no page can be installed afterwards, and the guest may be started.
         ///
-        /// The launch MUST be CREATED or STAGING. A repeat with equal arguments returns the first answer. With
-        /// `expected_launch_digest`, a mismatch is refused before the platform's own finish and the launch goes on.
+        /// The launch MUST be CREATED or STAGING. A repeat with equal arguments returns the first answer.
+        ///
+        /// The guard: `expected_launch_digest`, and the launch digest that begins an ID block, are compared with `Launch.launch_digest` of all installed pages before the
+        /// platform is asked for anything. Where one differs, no vCPU is made and nothing is measured; the launch goes on and can be finished with the right one.
         ///
         /// On sev-snp the vCPUs are made and measured here, then the ID block is checked by firmware: a refusal after that ends the launch.
         ///
         /// Errors:
-        /// * `FAILED_PRECONDITION` / DIGEST_MISMATCH: both values in the metadata, `expected` and `actual`, in hex. Nothing changed.
-        /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: a digest of the wrong length, or any digest on a platform that tells none (kvm, tdx); `sev_snp` on another platform, or
+        /// * `FAILED_PRECONDITION` / DIGEST_MISMATCH: in the metadata both values, `expected` and `actual`, in hex, and `field`, which named the expected one:
+        ///   `expected_launch_digest` or `sev_snp.id_block`. Nothing changed.
+        /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: a digest of the wrong length, or any digest on kvm, which has none; `sev_snp` on another platform, or
         ///   with a part that is missing or of the wrong length. Nothing changed.
-        /// * `UNIMPLEMENTED` / UNSUPPORTED_OPERATION: `sev_snp`, and the launch's host is of an older version.
+        /// * `UNIMPLEMENTED` / UNSUPPORTED_OPERATION: `sev_snp` or `expected_launch_digest`, and the launch's host is of an older version, which has no such argument or
+        ///   compares it with another digest. Nothing changed.
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
         /// * `FAILED_PRECONDITION` / WRONG_STATE: ABORTED, or finished with other arguments; LEASE_EXPIRED if its lease was why.
         /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
@@ -2385,6 +2402,7 @@ pub mod launch_service_server {
         /// * `INTERNAL` / HOST_DIED: the launch host died. The launch is now ABORTED and all its pages are gone.
         /// * `ABORTED` / ABORTED_DURING_CALL: AbortLaunch stopped this call.
         /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many calls wait for this launch; retry after RetryInfo.
+        /// * `RESOURCE_EXHAUSTED` / NO_CAPACITY: the launch's first page, and the machine has no room for what computes the launch digest. Nothing changed.
         async fn stage_pages(
             &self,
             request: tonic::Request<super::StagePagesRequest>,
@@ -2528,16 +2546,20 @@ pub mod launch_service_server {
         >;
         /// Ends staging: no page can be installed afterwards, and the guest may be started.
         ///
-        /// The launch MUST be CREATED or STAGING. A repeat with equal arguments returns the first answer. With
-        /// `expected_launch_digest`, a mismatch is refused before the platform's own finish and the launch goes on.
+        /// The launch MUST be CREATED or STAGING. A repeat with equal arguments returns the first answer.
+        ///
+        /// The guard: `expected_launch_digest`, and the launch digest that begins an ID block, are compared with `Launch.launch_digest` of all installed pages before the
+        /// platform is asked for anything. Where one differs, no vCPU is made and nothing is measured; the launch goes on and can be finished with the right one.
         ///
         /// On sev-snp the vCPUs are made and measured here, then the ID block is checked by firmware: a refusal after that ends the launch.
         ///
         /// Errors:
-        /// * `FAILED_PRECONDITION` / DIGEST_MISMATCH: both values in the metadata, `expected` and `actual`, in hex. Nothing changed.
-        /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: a digest of the wrong length, or any digest on a platform that tells none (kvm, tdx); `sev_snp` on another platform, or
+        /// * `FAILED_PRECONDITION` / DIGEST_MISMATCH: in the metadata both values, `expected` and `actual`, in hex, and `field`, which named the expected one:
+        ///   `expected_launch_digest` or `sev_snp.id_block`. Nothing changed.
+        /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: a digest of the wrong length, or any digest on kvm, which has none; `sev_snp` on another platform, or
         ///   with a part that is missing or of the wrong length. Nothing changed.
-        /// * `UNIMPLEMENTED` / UNSUPPORTED_OPERATION: `sev_snp`, and the launch's host is of an older version.
+        /// * `UNIMPLEMENTED` / UNSUPPORTED_OPERATION: `sev_snp` or `expected_launch_digest`, and the launch's host is of an older version, which has no such argument or
+        ///   compares it with another digest. Nothing changed.
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
         /// * `FAILED_PRECONDITION` / WRONG_STATE: ABORTED, or finished with other arguments; LEASE_EXPIRED if its lease was why.
         /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
@@ -3681,7 +3703,8 @@ pub struct PlatformInfo {
     /// Page types that StagePages takes on it.
     #[prost(enumeration = "PageType", repeated, tag = "4")]
     pub page_types: ::prost::alloc::vec::Vec<i32>,
-    /// Length of its launch digest in bytes; 0 if it has none.
+    /// Length in bytes of the launch digest that its launches are expected to end in (`Launch.launch_digest`), which their hosts compute: 48 on sim, sev-snp and
+    /// tdx; 0 on kvm, which has none.
     #[prost(uint32, tag = "5")]
     pub launch_digest_bytes: u32,
     /// Whether VerifyLaunch can read the contents of its pages.

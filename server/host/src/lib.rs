@@ -155,7 +155,6 @@
 
 pub mod console;
 pub mod cpuid_page;
-pub mod digest;
 pub mod guest;
 pub mod launch;
 pub mod ledger;

@@ -25,11 +25,15 @@ use std::{
 
 use prost::Message as _;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use stagepages_host::protocol::{self, Command, Ping};
+use stagepages_host::{
+    launch::State,
+    protocol::{self, Command, Ping},
+};
 
 use super::{
     Answer, Ending, HostLink, Launch, LinkLost, Nursery, Record, Staging,
     greeting::{Greeting, dial, is_from},
+    launch::Origin,
     pulse::{is_pong, rests},
     record::time,
     supervisor_link::HostChild,
@@ -248,9 +252,16 @@ impl Nursery {
         wires
             .status
             .send_modify(|status| status.adopted(ended, started));
+        // Without one on record its creation was not answered yet: nobody can have changed it.
+        let untouched = {
+            let status = wires.status.borrow();
+            let new = status.snapshot.state == State::Created;
+            status.snapshot.digest.filter(|_| new)
+        };
+        let digest = record.created_digest().or(untouched);
         let mut parts = wires.parts(self, hanging.keep(), Some(staging), Some(child));
         parts.finish = record.finish;
-        parts.inherited = true;
+        parts.origin = Origin::Inherited { digest };
         let launch = Launch::new(identity, parts);
         if launch.status().started.is_some() {
             launch.listen_console().await;
@@ -282,7 +293,9 @@ impl Nursery {
         }
         let mut parts = wires.parts(self, HostLink::gone(), None, None);
         parts.finish.clone_from(&record.finish);
-        parts.inherited = true;
+        parts.origin = Origin::Inherited {
+            digest: record.created_digest(),
+        };
         let launch = Launch::new(identity, parts);
         if news {
             if let Some(Ending::Died(exit)) = launch.status().ending {

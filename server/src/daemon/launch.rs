@@ -91,6 +91,18 @@ pub struct Identity {
     pub lease: Duration,
 }
 
+/// Who created a launch.
+#[derive(Debug, Clone, Copy)]
+pub enum Origin {
+    /// This daemon.
+    Made,
+    /// An earlier one.
+    Inherited {
+        /// The launch digest that it told then.
+        digest: Option<[u8; 48]>,
+    },
+}
+
 /// The parts that come from making it, or from finding it again.
 #[derive(Debug)]
 pub struct Parts {
@@ -110,8 +122,8 @@ pub struct Parts {
     pub told_all: CancellationToken,
     /// The first answer of FinishLaunch, if it was given.
     pub finish: Option<Finish>,
-    /// An earlier daemon created it.
-    pub inherited: bool,
+    /// Who created it.
+    pub origin: Origin,
     /// Who can kill the host.
     pub supervisor: SupervisorLink,
     /// Where it is kept.
@@ -154,12 +166,9 @@ impl Launch {
             created_answer: OnceLock::new(),
             finished: Mutex::new(finished),
         });
-        launch.created_answer.get_or_init(|| {
-            if parts.inherited {
-                launch.created_as()
-            } else {
-                launch.describe()
-            }
+        launch.created_answer.get_or_init(|| match parts.origin {
+            Origin::Made => launch.describe(),
+            Origin::Inherited { digest } => launch.created_as(digest),
         });
         if let Some(child) = &launch.child {
             tokio::spawn(Arc::clone(&launch).watch_host(child.clone()));
@@ -316,6 +325,11 @@ impl Launch {
             end: End::of(&self.uid, status, &self.console),
             answers: remembered.iter().map(protocol::Remembered::from).collect(),
             started: status.started.map(Timestamp::from),
+            created_digest: self
+                .created_answer
+                .get()
+                .map(|created| created.launch_digest.to_vec())
+                .unwrap_or_default(),
             ..Record::of(&identity)
         }
     }
@@ -332,10 +346,10 @@ impl Launch {
     }
 
     /// The same of a launch that an earlier daemon created, put together from what it was created with.
-    fn created_as(&self) -> v1::Launch {
+    fn created_as(&self, digest: Option<[u8; 48]>) -> v1::Launch {
         let fresh = Status::fresh();
         let snapshot = Snapshot {
-            digest: (self.platform.digest_bytes() == 48).then_some([0; 48]),
+            digest,
             ..fresh.snapshot.clone()
         };
         v1::Launch {
@@ -358,6 +372,7 @@ impl Launch {
                 .digest
                 .map(|digest| digest.to_vec().into())
                 .unwrap_or_default(),
+            measured_pages: snapshot.measured_pages,
             create_time: Some(Timestamp::from(self.created)),
             end_time: status.ended.map(Timestamp::from),
             resources_released: status.released,

@@ -33,7 +33,7 @@ pub use adopt::{Found, NotAdopted};
 pub use console::{Console, Granted, Owed, Piece, Tape};
 pub use create::{Blueprint, Nursery};
 pub use host_link::{Answer, HostLink, LinkLost, Posted, Told};
-pub use launch::{Identity, Launch, Parts};
+pub use launch::{Identity, Launch, Origin, Parts};
 pub use lease::{DEFAULT_LEASE, Lease, MAX_LEASE, MIN_LEASE};
 pub use node::Node;
 pub use record::Record;

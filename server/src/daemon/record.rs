@@ -56,6 +56,9 @@ pub struct Record {
     /// When its guest was started.
     #[prost(message, optional, tag = "12")]
     pub started: Option<Timestamp>,
+    /// The launch digest in the first answer of CreateLaunch; empty where it had none, or its daemon was of before version 5 of the private protocol.
+    #[prost(bytes = "vec", tag = "14")]
+    pub created_digest: Vec<u8>,
 }
 
 /// The first answer of FinishLaunch.
@@ -112,6 +115,7 @@ impl Record {
             end: None,
             answers: Vec::new(),
             started: None,
+            created_digest: Vec::new(),
         }
     }
 
@@ -173,6 +177,12 @@ impl Record {
             released: true,
             unresponsive: None,
         }))
+    }
+
+    /// The launch digest in the first answer of CreateLaunch, where that is known.
+    #[must_use]
+    pub fn created_digest(&self) -> Option<[u8; 48]> {
+        self.created_digest.as_slice().try_into().ok()
     }
 
     /// The answers that it remembered.

@@ -53,6 +53,7 @@ impl Status {
             state: State::Created,
             installed_pages: 0,
             digest: None,
+            measured_pages: 0,
             abort: None,
             stop: None,
             next_sequence: 0,
@@ -187,7 +188,11 @@ impl Status {
             .and_then(|finish| finish.answer.as_ref())
         {
             self.snapshot.installed_pages = answer.installed_pages;
-            self.snapshot.digest = <[u8; 48]>::try_from(&*answer.launch_digest).ok();
+            self.snapshot.measured_pages = answer.measured_pages;
+            // One that covers no pages of a launch that had some is an older daemon's, and of another meaning.
+            self.snapshot.digest = <[u8; 48]>::try_from(&*answer.launch_digest)
+                .ok()
+                .filter(|_| answer.measured_pages == answer.installed_pages);
             self.snapshot.next_sequence = answer.next_sequence;
         }
         let unknown = HostExit {

@@ -13,6 +13,9 @@ const GUESTS_SINCE: u32 = 3;
 /// The first version that has settings of confidential platforms.
 const SETTINGS_SINCE: u32 = 4;
 
+/// The first version that tells, and compares, the digest that a launch is expected to end in.
+const EXPECTED_SINCE: u32 = 5;
+
 /// Whether a host that speaks `version` of the private protocol takes commands about its guest.
 pub(super) fn has_guests(version: u32) -> bool {
     version >= GUESTS_SINCE
@@ -62,6 +65,13 @@ fn knows(command: &Command, version: u32, doing: &str) -> Result<(), ApiError> {
     ) || matches!(command, Command::SetVcpu(vcpu) if of_a_td(vcpu));
     if needs_settings && version < SETTINGS_SINCE {
         return Err(without_settings(doing, version));
+    }
+    let expects = matches!(command, Command::Finish(finish) if !finish.expected_digest.is_empty());
+    if expects && version < EXPECTED_SINCE {
+        let text = format!(
+            "cannot {doing}: the launch host speaks version {version} of the private protocol, which compares the digest of pages alone; version {EXPECTED_SINCE} compares the one that the launch ends in: finish without it, and compare what the guest attests"
+        );
+        return Err(ApiError::new(Reason::UnsupportedOperation, text));
     }
     Ok(())
 }
@@ -175,7 +185,7 @@ mod tests {
     fn a_host_without_settings_is_asked_for_nothing_that_goes_with_them() {
         let finish = |sev_snp| {
             Command::Finish(Finish {
-                expected_digest: vec![7; 48],
+                expected_digest: Vec::new(),
                 sev_snp,
             })
         };
@@ -192,5 +202,22 @@ mod tests {
             }
         }
         knows(&finish(None), 2, "finish").unwrap();
+    }
+
+    #[test]
+    fn a_host_that_compares_another_digest_is_not_asked_to() {
+        let finish = |expected_digest| {
+            Command::Finish(Finish {
+                expected_digest,
+                sev_snp: None,
+            })
+        };
+        for version in 2..EXPECTED_SINCE {
+            knows(&finish(Vec::new()), version, "finish").unwrap();
+            let error = knows(&finish(vec![7; 48]), version, "finish").unwrap_err();
+            assert_eq!(error.reason(), Reason::UnsupportedOperation);
+            assert!(error.to_string().contains("version 5"), "{error}");
+        }
+        knows(&finish(vec![7; 48]), EXPECTED_SINCE, "finish").unwrap();
     }
 }

@@ -7,7 +7,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Console, HostLink, Nursery, Staging, Status, Told, launch::Parts, supervisor_link::HostChild,
+    Console, HostLink, Nursery, Staging, Status, Told,
+    launch::{Origin, Parts},
+    supervisor_link::HostChild,
 };
 
 /// Answers that a launch remembers: so many by number, and as many by name.
@@ -78,7 +80,7 @@ impl Wires {
             told_all: self.told_all,
             console: self.console,
             finish: None,
-            inherited: false,
+            origin: Origin::Made,
             supervisor: nursery.supervisor.clone(),
             records: nursery.records.clone(),
         }

@@ -19,9 +19,15 @@ impl LaunchApi {
             return Ok(first);
         }
         let command = protocol::Command::Finish(arguments.clone());
-        if arguments.sev_snp.is_some() {
+        // What no launch of the platform takes is for its host to say, whatever its version.
+        let expects = !arguments.expected_digest.is_empty() && launch.platform.digest_bytes() > 0;
+        let given = [
+            ("sev_snp", arguments.sev_snp.is_some()),
+            ("expected_launch_digest", expects),
+        ];
+        if let Some((field, _)) = given.iter().find(|(_, given)| *given) {
             ask::not_over(&launch, "finish").await?;
-            launch.knows(&command, "finish with sev_snp")?;
+            launch.knows(&command, &format!("finish with {field}"))?;
         }
         let answer = self.call(&launch, "finish", command).await?;
         // The launch as this answer saw it: an abort may have come since.
@@ -33,7 +39,10 @@ impl LaunchApi {
         match ask::told(&launch, answer) {
             Ok(_) => Ok(launch.keep_finish(arguments, &finished_as).await),
             Err(error) if error.reason() == Reason::DigestMismatch => {
-                Err(error.meta("expected", hex(&arguments.expected_digest)))
+                let field = refusal.map(|refusal| refusal.field).unwrap_or_default();
+                Err(error
+                    .meta("expected", hex(arguments.digest_of(&field)))
+                    .meta("field", field))
             }
             Err(error) => Err(match &refusal {
                 Some(refusal) => settings::blame(error, "", refusal),

@@ -1,7 +1,7 @@
 //! Rounds: an image is staged through a connection that is cut off at random bytes, by clients that are killed, and is there at the end, once.
 //!
 //! ```text
-//!   two clients of the bare API, or `stagectl stage` ──▶ Proxy ──▶ stagepagesd
+//!   two clients of the bare API, or `stagectl launch stage` ──▶ Proxy ──▶ stagepagesd
 //!        forget everything           killed -9           refuses, delays, cuts in the middle of a frame
 //! ```
 //!

@@ -8,8 +8,10 @@
 mod boot;
 mod elf;
 mod firmware;
+mod igvm;
 mod put;
 
 pub use boot::{BOOT_ENTRY, bzimage};
 pub use elf::{ELF_ENTRY, elf};
 pub use firmware::{amd_firmware, intel_firmware};
+pub use igvm::igvm;

@@ -1,4 +1,4 @@
-//! `stagectl stage`, killed at random bytes and started again until it is through.
+//! `stagectl launch stage`, killed at random bytes and started again until it is through.
 use std::path::Path;
 use std::process::Stdio;
 
@@ -61,7 +61,7 @@ fn start(proxy: &Proxy, name: &str, file: &Path) -> Child {
     command
         .arg("--endpoint")
         .arg(format!("unix:{}", proxy.socket().display()))
-        .args(["--output", "json", "stage", name])
+        .args(["--output", "json", "launch", "stage", name])
         .arg(file)
         .args(["--gpa", "0x0", "--type", "normal", "--session", "round"])
         .stdin(Stdio::null())

@@ -20,6 +20,8 @@ mod cmd;
 mod failure;
 mod json;
 mod output;
+mod settings;
+mod picture;
 mod table;
 mod wrap;
 

@@ -4,9 +4,11 @@ use std::fmt;
 
 use stagepages_kvm::{GfnRange, PageType};
 
-use super::{Answers, Ordering, Refusal, RejectedCpuid, Snapshot, State, StopFlag};
+use super::{
+    Answers, Ordering, Refusal, RejectedCpuid, Snapshot, State, StopFlag,
+    measure::{Died, Measure},
+};
 use crate::{
-    digest::SnpDigest,
     ledger::{Ledger, LedgerError, PageHash, PageHasher},
     platform::{Contents, Memory, PlatformKind},
     vcpu::VcpuState,
@@ -25,14 +27,19 @@ pub(super) struct Books {
     pub(super) vcpus: Vec<VcpuState>,
     /// The CPUID page that firmware refused last, and how that was told.
     pub(super) rejected_cpuid: Option<(RejectedCpuid, Box<Refusal>)>,
+    /// What is measured, where the platform has a launch digest.
+    pub(super) measure: Option<Measure>,
     hasher: PageHasher,
-    digest: Option<SnpDigest>,
     /// Hashes of the chunk at hand; kept so that the hot path allocates nothing.
     hashes: Vec<PageHash>,
 }
 
 impl Books {
-    /// The books of a launch with nothing installed.
+    /// The books of a launch with nothing installed; the save areas of its vCPUs have these SEV_FEATURES.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is its own, and there is one caller"
+    )]
     pub(super) fn new(
         kind: PlatformKind,
         memory: Memory<()>,
@@ -41,12 +48,9 @@ impl Books {
         chunk_pages: u64,
         ordering: Ordering,
         vcpus: u32,
+        save_area_features: u64,
     ) -> Self {
         let ledger = Ledger::new(key);
-        let digest = match kind {
-            PlatformKind::Sim | PlatformKind::SevSnp => Some(SnpDigest::new()),
-            PlatformKind::Kvm | PlatformKind::Tdx => None,
-        };
         let hasher = ledger.hasher();
         Self {
             kind,
@@ -58,27 +62,32 @@ impl Books {
             answers: Answers::default(),
             vcpus: (0..vcpus).map(|_| VcpuState::Reset).collect(),
             rejected_cpuid: None,
+            measure: Measure::new(kind, vcpus, save_area_features),
             hasher,
-            digest,
             hashes: Vec::new(),
         }
     }
 
     /// The launch as it is now, in `state`.
     pub(super) fn snapshot(&self, state: State) -> Snapshot {
+        let expected = self.measure.as_ref().map(Measure::expected);
         Snapshot {
             state,
             installed_pages: self.ledger.len(),
-            digest: self.digest(),
+            digest: expected.map(|expected| expected.digest),
+            measured_pages: expected.map_or(0, |expected| expected.pages),
             abort: None,
             stop: None,
             next_sequence: self.answers.next_sequence(),
         }
     }
 
-    /// The launch digest of what is installed, where the platform has one.
-    pub(super) fn digest(&self) -> Option<[u8; 48]> {
-        self.digest.as_ref().map(SnpDigest::value)
+    /// Waits until the digest covers all that is installed: a moment at most.
+    ///
+    /// # Errors
+    /// It never will.
+    pub(super) fn settle(&mut self) -> Result<(), Died> {
+        self.measure.as_mut().map_or(Ok(()), Measure::settle)
     }
 
     /// The hasher of this launch's ledger.
@@ -91,46 +100,55 @@ impl Books {
         Recorder {
             ledger: &mut self.ledger,
             hasher: &self.hasher,
-            digest: self.digest.as_mut(),
+            measure: self.measure.as_mut(),
             hashes: &mut self.hashes,
         }
     }
+}
+
+/// Why pages that the platform installed are not on the books as they should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NotEntered {
+    /// They are not in the ledger.
+    #[error("the ledger cannot take what the platform installed: {0}")]
+    Ledger(#[from] LedgerError),
+    /// They are in the ledger, and not in the digest.
+    #[error(transparent)]
+    Measure(#[from] Died),
 }
 
 /// The part of the books that grows with every chunk.
 pub(super) struct Recorder<'a> {
     ledger: &'a mut Ledger,
     hasher: &'a PageHasher,
-    digest: Option<&'a mut SnpDigest>,
+    measure: Option<&'a mut Measure>,
     hashes: &'a mut Vec<PageHash>,
 }
 
 impl Recorder<'_> {
-    /// Enters pages that the platform confirmed into ledger and digest.
+    /// Enters pages that the platform confirmed into the ledger, and hands them to be measured.
     ///
     /// `contents` are those of exactly `range`; `blank` says that all of them ought to be alike.
     ///
     /// # Errors
-    /// The ledger holds one of them already, which no caller lets happen.
+    /// The ledger holds one of them already, which no caller lets happen; or it holds them now, and they are not measured.
     pub(super) fn enter(
         self,
         range: GfnRange,
         page_type: PageType,
         contents: Contents<'_>,
         blank: bool,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<(), NotEntered> {
         let Self {
             ledger,
             hasher,
-            digest,
+            measure,
             hashes,
         } = self;
         let Contents::Bytes(bytes) = contents else {
             ledger.append_uniform(range, page_type, hasher.zero_page_hash(page_type))?;
-            if let Some(digest) = digest {
-                range
-                    .iter()
-                    .for_each(|gfn| digest.extend(gfn.gpa(), page_type, None));
+            if let Some(measure) = measure {
+                measure.enter(range, page_type, None)?;
             }
             return Ok(());
         };
@@ -143,11 +161,8 @@ impl Recorder<'_> {
             }
             _ => ledger.append(range, page_type, hashes)?,
         }
-        if let Some(digest) = digest {
-            range
-                .iter()
-                .zip(pages)
-                .for_each(|(gfn, page)| digest.extend(gfn.gpa(), page_type, Some(page)));
+        if let Some(measure) = measure {
+            measure.enter(range, page_type, Some(pages))?;
         }
         Ok(())
     }

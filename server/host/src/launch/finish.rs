@@ -2,86 +2,59 @@
 
 use super::{
     AbortCause, AbortReason, Aborted, Finished, Launch, Open, Reason, Refusal, judge::refused,
-    retry::Retry,
+    measure::Died, retry::Retry,
 };
 use crate::{
     platform::{Finish, Platform, Stop},
-    settings::{FinishArgs, wrong},
+    settings::FinishArgs,
 };
 
 impl Open {
-    /// Checks the arguments, the digest among them, and only then asks the platform.
+    /// Checks the arguments, the digests among them, and only then asks the platform.
     pub(super) fn finish(mut self, args: &FinishArgs) -> (Launch, Result<(), Refusal>) {
+        if let Err(died) = self.books.settle() {
+            return self.ended(unmeasured(died));
+        }
         let finish = Finish {
             vcpus: &self.books.vcpus,
             snp: args.snp.as_ref(),
         };
         let checked = self
-            .check_digest(&args.expected)
-            .and_then(|()| self.check_snp(args))
-            .and_then(|()| self.platform.check_finish(&finish));
+            .books
+            .check_finish(args)
+            .and_then(|()| self.platform.check_finish(&finish))
+            .and_then(|()| self.books.guard(args));
         if let Err(refusal) = checked {
             return (Launch::Open(self), Err(refusal));
         }
         match ask(self.platform.as_mut(), &finish) {
-            Ok(()) => (
-                Launch::Finished(Finished {
+            Ok(()) => {
+                if let Some(measure) = &mut self.books.measure {
+                    measure.close();
+                }
+                let finished = Finished {
                     open: self,
                     args: args.clone(),
-                }),
-                Ok(()),
-            ),
-            Err(stop) => {
-                let refusal = refused(stop);
-                let cause = AbortCause {
-                    reason: AbortReason::PlatformRefused,
-                    message: refusal.message.clone(),
                 };
-                (Launch::Aborted(Aborted::bury(self, cause)), Err(refusal))
+                (Launch::Finished(finished), Ok(()))
             }
+            Err(stop) => self.ended(refused(stop)),
         }
     }
 
-    fn check_snp(&self, args: &FinishArgs) -> Result<(), Refusal> {
-        let kind = self.books.kind;
-        if args.snp.is_none() || kind.takes_snp_finish() {
-            return Ok(());
-        }
-        let text = format!("is only for platform sev-snp, and this is {kind}; leave it unset");
-        Err(wrong("sev_snp", &text))
-    }
-
-    fn check_digest(&self, expected: &[u8]) -> Result<(), Refusal> {
-        const FIELD: &str = "expected_launch_digest";
-        if expected.is_empty() {
-            return Ok(());
-        }
-        let kind = self.books.kind;
-        let Some(actual) = self.books.digest() else {
-            let text = format!("platform {kind} has no launch digest; leave the field unset");
-            return Err(wrong(FIELD, &text));
+    pub(super) fn ended(self, refusal: Refusal) -> (Launch, Result<(), Refusal>) {
+        let cause = AbortCause {
+            reason: AbortReason::PlatformRefused,
+            message: refusal.message.clone(),
         };
-        if expected.len() != actual.len() {
-            let text = format!(
-                "has {} bytes; a launch digest of platform {kind} has {}",
-                expected.len(),
-                actual.len()
-            );
-            return Err(wrong(FIELD, &text));
-        }
-        if expected != actual {
-            let message = format!(
-                "the launch digest is {}, not the expected {}; nothing was finished: ListInstalledPages in order of installation shows what was measured",
-                hex(&actual),
-                hex(expected)
-            );
-            return Err(Refusal {
-                actual_digest: Some(actual),
-                ..Refusal::new(Reason::DigestMismatch, message)
-            });
-        }
-        Ok(())
+        (Launch::Aborted(Aborted::bury(self, cause)), Err(refusal))
     }
+}
+
+/// What is said of a launch of which the digest will not be known.
+pub(super) fn unmeasured(died: Died) -> Refusal {
+    let text = format!("{died}; the launch is over, start a new one");
+    Refusal::new(Reason::KernelRefused, text)
 }
 
 /// Has the platform end staging, and asks again as long as the kernel wants that, a bounded number of times.
@@ -97,10 +70,6 @@ fn ask(platform: &mut dyn Platform, finish: &Finish<'_>) -> Result<(), Stop> {
             None => return Err(stop),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

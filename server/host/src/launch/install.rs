@@ -4,7 +4,9 @@ use stagepages_kvm::{GfnRange, PageType};
 
 use super::{
     AbortCause, AbortReason, Aborted, InTheWay, Open, Reason, Refusal, RejectedCpuid, Snapshot,
+    books::NotEntered,
     judge::{Verdict, contradicted, cpuid_rejected, in_doubt, judge},
+    measure::Measure,
     pages_at,
     retry::Retry,
 };
@@ -69,6 +71,9 @@ impl Open {
             return AfterInstall::Refused(self, refusal);
         };
         if let Some(refusal) = self.books.rejected_before(extent) {
+            return AfterInstall::Refused(self, refusal);
+        }
+        if let Some(Err(refusal)) = self.books.measure.as_mut().map(Measure::begin) {
             return AfterInstall::Refused(self, refusal);
         }
         let mut done = 0;
@@ -139,20 +144,20 @@ impl Open {
             contents,
             stop,
         } = self.platform.install(&chunk);
-        let over = |what: &str| Step {
-            pages: 0,
+        let over = |pages, what: &str| Step {
+            pages,
             verdict: Some(Verdict::InDoubt(in_doubt(range, extent.page_type, what))),
         };
         if pages > range.pages() {
-            return over("the platform reports more pages than it was given");
+            return over(0, "the platform reports more pages than it was given");
         }
         if let Some(confirmed) = range.take(pages) {
             let blank = matches!(extent.source, Source::Blank);
             let books = self.books.recorder();
-            if let Err(error) = books.enter(confirmed, extent.page_type, contents, blank) {
-                return over(&format!(
-                    "the ledger cannot take what the platform installed: {error}"
-                ));
+            match books.enter(confirmed, extent.page_type, contents, blank) {
+                Ok(()) => {}
+                Err(error @ NotEntered::Ledger(_)) => return over(0, &error.to_string()),
+                Err(error @ NotEntered::Measure(_)) => return over(pages, &error.to_string()),
             }
         }
         // An error that came with progress is an error all the same: its page must not be submitted again to see it once more.

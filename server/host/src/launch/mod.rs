@@ -14,7 +14,7 @@
 //! - **Running** holds the guest that the platform became, and the books. That the guest stopped is told from outside, by [`Launch::stopped`]:
 //!   asking it to ([`Launch::stop`], [`Launch::abort`]) changes nothing by itself, and so never waits.
 //! - **Stopped** holds the books, and why. The VM's memory is gone.
-//! - **Aborted** holds the cause. The platform is dropped on the way in, and the VM's memory with it.
+//! - **Aborted** holds the cause and the ledger, to be read once more. The platform is dropped on the way in, and the VM's memory with it.
 //!
 //! Inside, a phase is a type and every transition consumes it: what a refusal leaves behind is [`AfterInstall`], so that "refused,
 //! unchanged" and "aborted" cannot be confused. At the edge, [`Launch`] is an enum stepped by value.
@@ -29,10 +29,14 @@ mod doubt_tests;
 #[cfg(test)]
 mod fault_tests;
 mod finish;
+mod guard;
+#[cfg(test)]
+mod guard_tests;
 mod install;
 mod judge;
 #[cfg(test)]
 mod judge_tests;
+mod measure;
 mod once;
 #[cfg(test)]
 mod once_tests;
@@ -49,9 +53,10 @@ mod verify;
 
 use stagepages_kvm::GfnRange;
 
-use crate::{guest::GuestStop, protocol, settings::FinishArgs};
+use crate::{guest::GuestStop, ledger::Ledger, protocol, settings::FinishArgs};
 use books::Books;
 pub(crate) use judge::by_firmware;
+pub(crate) use measure::MEASURING_PAGES;
 
 pub use answers::{Answered, Answers, Applied, CallKey, MAX_REQUEST_ID, REPLAY_WINDOW, RequestId};
 pub use compare::InTheWay;
@@ -60,7 +65,7 @@ pub use open::Open;
 pub use refusal::{CpuidWords, MAX_CPUID_WORDS, PlatformWords, Reason, Refusal};
 pub use rejected_cpuid::RejectedCpuid;
 pub use running::{Running, Stopped};
-pub use runs::{Order, RunsPage};
+pub use runs::{Listing, Order, RunsPage, cut};
 pub use stop_flag::StopFlag;
 pub use verify::{Finding, FindingKind, VerifyReport};
 
@@ -118,8 +123,11 @@ pub struct Snapshot {
     pub state: State,
     /// Distinct pages installed.
     pub installed_pages: u64,
-    /// The launch digest of these, where the platform has one.
+    /// The launch digest that the launch is expected to end in, if it is finished with the first [`measured_pages`](Self::measured_pages) pages and its
+    /// vCPUs as they would begin; `None` where the platform has none.
     pub digest: Option<[u8; 48]>,
+    /// How many pages the digest covers: all that are installed once the launch has [settled](Launch::settle), fewer while calls run. 0 without a digest.
+    pub measured_pages: u64,
     /// Why it is over, in `Aborted`.
     pub abort: Option<AbortCause>,
     /// The number of the next call, if calls are numbered.
@@ -133,6 +141,7 @@ pub struct Snapshot {
 pub struct Aborted {
     last: Snapshot,
     answers: Answers,
+    ledger: Ledger,
 }
 
 /// A finished launch.
@@ -161,8 +170,14 @@ pub enum Launch {
 impl Aborted {
     /// Drops the launch's platform, and the VM's memory with it.
     fn bury(open: Open, cause: AbortCause) -> Self {
-        let Open { platform, books } = open;
+        let Open {
+            platform,
+            mut books,
+        } = open;
         drop(platform);
+        if let Err(error) = books.settle() {
+            tracing::error!(%error, "the digest of an aborted launch covers its first pages only");
+        }
         Self::close(books, cause)
     }
 
@@ -172,8 +187,14 @@ impl Aborted {
             abort: Some(cause),
             ..books.snapshot(State::Aborted)
         };
-        let answers = books.answers;
-        Self { last, answers }
+        let Books {
+            answers, ledger, ..
+        } = books;
+        Self {
+            last,
+            answers,
+            ledger,
+        }
     }
 
     /// Remembers the call that ended the launch.
@@ -212,6 +233,17 @@ impl Launch {
         }
     }
 
+    /// Waits until the digest covers all that is installed, so that a snapshot says what there is: a moment at most. A launch of which the digest will not be
+    /// known is over.
+    #[must_use]
+    pub fn settle(self) -> Self {
+        match self {
+            Self::Open(open) => open.settle(),
+            // Settled on the way there.
+            Self::Finished(_) | Self::Running(_) | Self::Stopped(_) | Self::Aborted(_) => self,
+        }
+    }
+
     /// Sets how a vCPU begins; the last call for a vCPU counts.
     ///
     /// # Errors
@@ -230,7 +262,7 @@ impl Launch {
     /// Ends staging. A repeat with the same arguments is accepted again.
     ///
     /// # Errors
-    /// A digest that differs, and arguments that have no place here, leave the launch as it is; a refusal by the platform ends it.
+    /// A digest that differs, in the arguments or in their ID block, and arguments that have no place here leave the launch as it is; a refusal by the platform ends it.
     pub fn finish(self, args: &FinishArgs) -> (Self, Result<(), Refusal>) {
         match self {
             Self::Open(open) => open.finish(args),
@@ -299,21 +331,19 @@ impl Launch {
         }
     }
 
-    /// A part of the ledger.
-    ///
-    /// # Errors
-    /// Not in ABORTED.
-    pub fn runs(
-        &self,
-        order: Order,
-        from: u64,
-        hashes: bool,
-        max_runs: usize,
-    ) -> Result<RunsPage, Refusal> {
-        let books = self
-            .books()
-            .ok_or_else(|| self.wrong_state("list pages", "its pages are gone"))?;
-        Ok(books.runs(order, from, hashes, max_runs))
+    /// A part of the ledger: at most `max_runs` runs from position `from` on, in whatever state the launch is.
+    #[must_use]
+    pub fn runs(&self, order: Order, from: u64, hashes: bool, max_runs: usize) -> RunsPage {
+        runs::of_ledger(self.ledger(), order, from, hashes, max_runs)
+    }
+
+    fn ledger(&self) -> &Ledger {
+        match self {
+            Self::Aborted(aborted) => &aborted.ledger,
+            Self::Open(open) | Self::Finished(Finished { open, .. }) => &open.books.ledger,
+            Self::Running(running) => &running.books.ledger,
+            Self::Stopped(stopped) => &stopped.books.ledger,
+        }
     }
 
     fn books(&self) -> Option<&Books> {

@@ -1,6 +1,8 @@
 //! A launch that takes pages.
 
-use super::{Ordering, Reason, Refusal, Snapshot, State, StopFlag, books::Books};
+use super::{
+    Launch, Ordering, Reason, Refusal, Snapshot, State, StopFlag, books::Books, finish::unmeasured,
+};
 use crate::{
     platform::{Memory, Platform},
     protocol,
@@ -29,8 +31,16 @@ impl Open {
         ordering: Ordering,
         vcpus: u32,
     ) -> Self {
-        let kind = platform.kind();
-        let books = Books::new(kind, memory, key, stop, chunk_pages, ordering, vcpus);
+        let books = Books::new(
+            platform.kind(),
+            memory,
+            key,
+            stop,
+            chunk_pages,
+            ordering,
+            vcpus,
+            platform.save_area_features(),
+        );
         Self { platform, books }
     }
 
@@ -44,6 +54,13 @@ impl Open {
         })
     }
 
+    pub(super) fn settle(mut self) -> Launch {
+        match self.books.settle() {
+            Ok(()) => Launch::Open(self),
+            Err(died) => self.ended(unmeasured(died)).0,
+        }
+    }
+
     /// Sets how a vCPU begins.
     ///
     /// # Errors
@@ -52,10 +69,8 @@ impl Open {
     pub(super) fn set_vcpu(&mut self, vcpu: &protocol::Vcpu) -> Result<(), Refusal> {
         let Self { platform, books } = self;
         let count = books.vcpus.len();
-        let at = usize::try_from(vcpu.index)
-            .ok()
-            .and_then(|index| books.vcpus.get_mut(index));
-        let Some(kept) = at else {
+        let index = usize::try_from(vcpu.index).unwrap_or(usize::MAX);
+        let Some(kept) = books.vcpus.get_mut(index) else {
             let message = format!(
                 "vCPU {} does not exist: the launch has {count}, counted from 0",
                 vcpu.index
@@ -72,6 +87,9 @@ impl Open {
         let state = VcpuState::new(vcpu, &rules)?;
         state.suits(books.kind)?;
         platform.set_vcpu(vcpu.index, &state)?;
+        if let Some(measure) = &mut books.measure {
+            measure.set_vcpu(index, &state);
+        }
         *kept = state;
         Ok(())
     }

@@ -101,7 +101,7 @@ pub struct Refusal {
     pub actual_digest: Option<[u8; 48]>,
     /// The number that comes next, for `OutOfSequence`.
     pub next_sequence: Option<u64>,
-    /// The wrong field, for `InvalidVcpuState` its path in the vCPU's state, for example `long_mode.cr3`, for `InvalidLaunch` its path in the settings, for
+    /// The wrong field, for `DigestMismatch` the one that names the other digest, for `InvalidVcpuState` its path in the vCPU's state, for example `long_mode.cr3`, for `InvalidLaunch` its path in the settings, for
     /// example `sev_snp.policy_number`; else empty.
     pub field: String,
 }

@@ -3,17 +3,18 @@
 use std::{collections::BTreeMap, fs::File, io::Write as _};
 
 use proptest::prelude::*;
-use stagepages_kvm::{Gfn, GfnRange, PAGE_BYTES, PageType};
+use stagepages_digest::{snp::LaunchDigest, vmsa};
+use stagepages_kvm::{Gfn, GfnRange, PAGE_BYTES, PAGE_SIZE, PageType};
 
 use super::{
     AbortReason, CallKey, Extent, Installation, Launch, Open, Order, Ordering, Reason, State,
     StopFlag,
 };
 use crate::{
-    digest::SnpDigest,
     platform::{
         Effect, Fault, Firmware, KvmPlatform, Memory, Platform, SimPlatform, SimScript, Source,
     },
+    protocol,
 };
 
 /// Two regions: frames 0 to 15, and 20 to 27.
@@ -105,6 +106,9 @@ enum Step {
         page_type: PageType,
         tag: Option<u8>,
     },
+    SetVcpu {
+        ip: u16,
+    },
     Finish {
         right: Option<bool>,
     },
@@ -127,6 +131,7 @@ fn step() -> impl Strategy<Value = Step> {
         });
     prop_oneof![
         30 => stage,
+        4 => any::<u16>().prop_map(|ip| Step::SetVcpu { ip }),
         1 => prop::option::of(any::<bool>()).prop_map(|right| Step::Finish { right }),
         1 => Just(Step::Abort),
     ]
@@ -139,6 +144,8 @@ struct Model {
     pages: BTreeMap<u64, (PageType, u8, u64)>,
     state: Option<State>,
     finished_with: Vec<u8>,
+    /// Where its vCPU begins, in real mode; as reset leaves it if unset.
+    vcpu_ip: Option<u16>,
 }
 
 impl Model {
@@ -153,14 +160,28 @@ impl Model {
     fn digest(&self) -> [u8; 48] {
         let mut order: Vec<_> = self.pages.iter().collect();
         order.sort_by_key(|(_, (_, _, ordinal))| *ordinal);
-        let mut digest = SnpDigest::new();
+        let mut digest = LaunchDigest::new();
         for (gfn, (page_type, tag, _)) in order {
-            digest.extend(
-                Gfn::new(*gfn).unwrap().gpa(),
-                *page_type,
-                Some(&[*tag; PAGE_BYTES]),
-            );
+            let page_type = match page_type {
+                PageType::Normal => stagepages_digest::PageType::Normal,
+                PageType::Zero => stagepages_digest::PageType::Zero,
+                PageType::Unmeasured => stagepages_digest::PageType::Unmeasured,
+                PageType::Secrets => stagepages_digest::PageType::Secrets,
+                PageType::Cpuid => stagepages_digest::PageType::Cpuid,
+            };
+            digest.extend(gfn * PAGE_SIZE, page_type, Some(&[*tag; PAGE_BYTES]));
         }
+        let registers = match self.vcpu_ip {
+            None => vmsa::Registers::reset(),
+            Some(ip) => {
+                let general = vmsa::General {
+                    rip: ip.into(),
+                    ..vmsa::General::default()
+                };
+                vmsa::Registers::real_mode(0, &general)
+            }
+        };
+        digest.extend_vmsa(&vmsa::page(&registers, vmsa::SNP_ACTIVE));
         digest.value()
     }
 
@@ -198,6 +219,18 @@ impl Model {
             })
         };
         (from..end).take_while(same).count() as u64
+    }
+}
+
+/// vCPU 0, to begin in real mode at this offset.
+pub(super) fn real_mode(ip: u16) -> protocol::Vcpu {
+    let start = protocol::RealMode {
+        ip: ip.into(),
+        ..protocol::RealMode::default()
+    };
+    protocol::Vcpu {
+        index: 0,
+        start: Some(protocol::VcpuStart::RealMode(start)),
     }
 }
 
@@ -250,6 +283,20 @@ fn apply(launch: Launch, model: &mut Model, step: &Step) -> Result<Launch, TestC
             }
             Ok(launch)
         }
+        Step::SetVcpu { ip } => {
+            let mut launch = launch;
+            let answer = launch.set_vcpu(&real_mode(*ip));
+            match model.state() {
+                State::Created | State::Staging => {
+                    prop_assert_eq!(answer, Ok(()));
+                    model.vcpu_ip = Some(*ip);
+                }
+                State::Finished | State::Aborted | State::Running | State::Stopped => {
+                    prop_assert_eq!(answer.unwrap_err().reason, Reason::WrongState);
+                }
+            }
+            Ok(launch)
+        }
         Step::Finish { right } => {
             let expected = match right {
                 None => Vec::new(),
@@ -284,22 +331,23 @@ fn compare(launch: &Launch, model: &Model) -> Result<(), TestCaseError> {
     prop_assert_eq!(snapshot.state, model.state());
     prop_assert_eq!(snapshot.installed_pages, model.pages.len() as u64);
     prop_assert_eq!(snapshot.digest, Some(model.digest()));
+    prop_assert_eq!(snapshot.measured_pages, snapshot.installed_pages);
     if model.state() == State::Aborted {
         prop_assert_eq!(
             launch.verify(&|| ()).unwrap_err().reason,
             Reason::WrongState
         );
-        return Ok(());
+    } else {
+        let report = launch.verify(&|| ()).unwrap();
+        prop_assert_eq!(
+            (report.findings_total, report.pages_checked),
+            (0, model.pages.len() as u64)
+        );
     }
-    let report = launch.verify(&|| ()).unwrap();
-    prop_assert_eq!(
-        (report.findings_total, report.pages_checked),
-        (0, model.pages.len() as u64)
-    );
     let mut listed = Vec::new();
     let mut from = Some(0);
     while let Some(position) = from {
-        let page = launch.runs(Order::Installation, position, true, 2).unwrap();
+        let page = launch.runs(Order::Installation, position, true, 2);
         listed.extend(
             page.runs
                 .iter()
@@ -329,6 +377,7 @@ proptest! {
         let mut model = Model::default();
         for step in &steps {
             launch = apply(launch, &mut model, step)?;
+            launch = launch.settle();
             compare(&launch, &model)?;
         }
     }

@@ -43,9 +43,8 @@ impl PlatformKind {
     #[must_use]
     pub const fn digest_bytes(self) -> u32 {
         match self {
-            Self::Sim | Self::SevSnp => 48,
-            // TDX has one (MRTD); the host does not compute it yet.
-            Self::Kvm | Self::Tdx => 0,
+            Self::Sim | Self::SevSnp | Self::Tdx => 48,
+            Self::Kvm => 0,
         }
     }
 

@@ -128,6 +128,11 @@ pub trait Platform: fmt::Debug + Send {
     /// What its vCPUs may hold. Every state is checked against it before the platform sees it.
     fn cpu(&self) -> CpuModel;
 
+    /// SEV_FEATURES of the save area of every vCPU, which the launch digest covers on `sev-snp` and `sim`.
+    fn save_area_features(&self) -> u64 {
+        stagepages_digest::vmsa::SNP_ACTIVE
+    }
+
     /// A vCPU will begin like this, unless it is told otherwise later; all begin as the architecture resets them. For platforms that make vCPUs
     /// before the first page (tdx), and for those that take less than the processor allows; the others get all states with
     /// [`finish`](Self::finish).

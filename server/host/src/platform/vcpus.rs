@@ -2,7 +2,10 @@
 //!
 //! **Invariant:** each is made once.
 
-use stagepages_kvm::{CpuidTable, KvmError, SystemRegisters, Vcpu, Vm};
+use stagepages_digest::vmsa;
+use stagepages_kvm::{
+    CpuidTable, DescriptorTable, GeneralRegisters, KvmError, Segment, SystemRegisters, Vcpu, Vm,
+};
 
 use super::{Stop, confidential::asks_again};
 use crate::vcpu::VcpuState;
@@ -74,16 +77,16 @@ pub(super) fn set(vcpu: &Vcpu, state: &VcpuState) -> Result<(), KvmError> {
     // Of the rest, the local APIC's base among it, nobody may have another opinion.
     let reset = vcpu.system_registers()?;
     vcpu.set_system_registers(&SystemRegisters {
-        cs: registers.cs,
-        ds: registers.ds,
-        es: registers.es,
-        fs: registers.fs,
-        gs: registers.gs,
-        ss: registers.ss,
-        tr: registers.tr,
-        ldt: registers.ldtr,
-        gdt: registers.gdtr,
-        idt: registers.idtr,
+        cs: segment(&registers.cs),
+        ds: segment(&registers.ds),
+        es: segment(&registers.es),
+        fs: segment(&registers.fs),
+        gs: segment(&registers.gs),
+        ss: segment(&registers.ss),
+        tr: segment(&registers.tr),
+        ldt: segment(&registers.ldtr),
+        gdt: table(&registers.gdtr),
+        idt: table(&registers.idtr),
         cr0: registers.cr0,
         cr2: registers.cr2,
         cr3: registers.cr3,
@@ -91,8 +94,47 @@ pub(super) fn set(vcpu: &Vcpu, state: &VcpuState) -> Result<(), KvmError> {
         efer: registers.efer,
         ..reset
     })?;
-    vcpu.set_general_registers(&registers.general)?;
+    vcpu.set_general_registers(&general(&registers.general))?;
     vcpu.set_pat(registers.pat)
+}
+
+fn segment(given: &vmsa::Segment) -> Segment {
+    Segment {
+        selector: given.selector,
+        attributes: given.attributes,
+        limit: given.limit,
+        base: given.base,
+    }
+}
+
+fn table(given: &vmsa::Table) -> DescriptorTable {
+    DescriptorTable {
+        base: given.base,
+        limit: given.limit,
+    }
+}
+
+fn general(given: &vmsa::General) -> GeneralRegisters {
+    GeneralRegisters {
+        rax: given.rax,
+        rbx: given.rbx,
+        rcx: given.rcx,
+        rdx: given.rdx,
+        rsi: given.rsi,
+        rdi: given.rdi,
+        rsp: given.rsp,
+        rbp: given.rbp,
+        r8: given.r8,
+        r9: given.r9,
+        r10: given.r10,
+        r11: given.r11,
+        r12: given.r12,
+        r13: given.r13,
+        r14: given.r14,
+        r15: given.r15,
+        rip: given.rip,
+        rflags: given.rflags,
+    }
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub enum Command {
     /// Installs an extent.
     #[prost(message, tag = "5")]
     Stage(Stage),
-    /// Lists the ledger.
+    /// Lists the ledger. From version 5 on also that of an ABORTED launch.
     #[prost(message, tag = "6")]
     ListRuns(ListRuns),
     /// Checks ledger, existence and contents against each other.
@@ -295,6 +295,19 @@ pub struct Finish {
     /// What firmware is given, on `sev-snp`. From version 4 on.
     #[prost(message, optional, tag = "2")]
     pub sev_snp: Option<SevSnpFinish>,
+}
+
+impl Finish {
+    /// The launch digest that the argument at this path names, as a refusal tells it; nothing if it names none.
+    #[must_use]
+    pub fn digest_of(&self, field: &str) -> &[u8] {
+        let id_block = self.sev_snp.as_ref().map(|snp| snp.id_block.as_slice());
+        match field {
+            "expected_launch_digest" => &self.expected_digest,
+            "sev_snp.id_block" => id_block.and_then(|id| id.get(..48)).unwrap_or_default(),
+            _ => &[],
+        }
+    }
 }
 
 /// Ends the launch.

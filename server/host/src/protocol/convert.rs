@@ -197,6 +197,7 @@ impl From<&Snapshot> for m::Snapshot {
             state: snapshot.state.number(),
             installed_pages: snapshot.installed_pages,
             digest: snapshot.digest.map(Vec::from).unwrap_or_default(),
+            measured_pages: snapshot.digest.map(|_| snapshot.measured_pages),
             abort: snapshot.abort.as_ref().map(|cause| m::AbortCause {
                 reason: cause.reason.number(),
                 message: cause.message.clone(),
@@ -214,7 +215,9 @@ impl TryFrom<m::Snapshot> for Snapshot {
         Ok(Self {
             state: State::from_number(snapshot.state)?,
             installed_pages: snapshot.installed_pages,
-            digest: digest(&snapshot.digest)?,
+            // One that a host of before version 5 told is of the pages alone, and nothing that the launch would end in.
+            digest: digest(&snapshot.digest)?.filter(|_| snapshot.measured_pages.is_some()),
+            measured_pages: snapshot.measured_pages.unwrap_or(0),
             abort: snapshot.abort.map(AbortCause::try_from).transpose()?,
             next_sequence: snapshot.next_sequence,
             stop: snapshot.stop.map(GuestStop::try_from).transpose()?,

@@ -30,6 +30,12 @@
 //!
 //! From version 4 on, there are confidential platforms: settings in [`Create`], more to [`Finish`] with, and `GetRejectedCpuid`.
 //!
+//! From version 5 on, a [`Snapshot`] tells the launch digest that the launch is expected to end in, vCPUs included, and of TDX too. Hosts before told
+//! that of the pages alone, and of TDX none.
+//!
+//! From version 5 on, too, a host of an ABORTED launch still answers [`ListRuns`], until it is told `Bye`; one of an older version does so of a STOPPED
+//! launch only.
+//!
 //! A daemon that comes back greets the host; `Welcome` gives it the record that the launch was created with, and how the launch is. It
 //! then brings a staging memory of its own (`Staging`), for its own requests: those of its predecessor that still wait keep theirs.
 //! A host that no daemon speaks to for as long as its lease ends itself.
@@ -42,6 +48,7 @@
 mod commands;
 mod convert;
 mod convert_reports;
+mod convert_runs;
 mod guest;
 mod replies;
 mod settings;
@@ -53,7 +60,7 @@ pub use replies::*;
 pub use settings::*;
 
 /// The version that this build speaks.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// The oldest version that this build still accepts. A host of version 1 could not be adopted: it kept no record of its daemon's.
 pub const OLDEST_VERSION: u32 = 2;

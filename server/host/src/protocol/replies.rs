@@ -282,9 +282,12 @@ pub struct Snapshot {
     /// Distinct pages installed.
     #[prost(uint64, tag = "2")]
     pub installed_pages: u64,
-    /// Launch digest of these; empty where the platform has none.
+    /// The launch digest that the launch is expected to end in; empty where the platform has none.
     #[prost(bytes = "vec", tag = "3")]
     pub digest: Vec<u8>,
+    /// Pages that the digest covers. From version 5 on, and set with every digest: one without it is of another meaning.
+    #[prost(uint64, optional, tag = "7")]
+    pub measured_pages: Option<u64>,
     /// Why it is aborted.
     #[prost(message, optional, tag = "4")]
     pub abort: Option<AbortCause>,

@@ -12,13 +12,9 @@ use super::{
     worker::{Worker, no_launch},
 };
 use crate::{
-    launch::{CallKey, Extent, Order, Reason, Refusal},
-    ledger::PageHash,
+    launch::{CallKey, Extent, Reason, Refusal},
     platform::Source,
-    protocol::{
-        self, Done, Finish, GetResult, ListRuns, MAX_PAGE_RUNS, Outcome, Run, RunsPage, Stage,
-        Staged,
-    },
+    protocol::{self, Done, Finish, GetResult, ListRuns, Outcome, Stage, Staged},
     settings::FinishArgs,
 };
 
@@ -101,29 +97,10 @@ impl Worker {
     }
 
     pub(super) fn list(&self, list: &ListRuns) -> Result<Outcome, Refusal> {
-        let order = if list.by_installation {
-            Order::Installation
-        } else {
-            Order::Gpa
-        };
-        let max_runs = usize::try_from(list.max_runs)
-            .unwrap_or(MAX_PAGE_RUNS)
-            .min(MAX_PAGE_RUNS);
         let page = self
             .launch()?
-            .runs(order, list.from, list.hashes, max_runs)?;
-        let run = |(run, hashes): &(crate::ledger::Run, Vec<PageHash>)| Run {
-            gpa: run.range.start().gpa().get(),
-            pages: run.range.pages(),
-            page_type: protocol::page_type_number(run.page_type),
-            first_ordinal: run.first_ordinal,
-            uniform: run.uniform,
-            hashes: hashes.iter().flat_map(|hash| hash.0).collect(),
-        };
-        Ok(Outcome::Runs(RunsPage {
-            runs: page.runs.iter().map(run).collect(),
-            next: page.next,
-        }))
+            .runs(list.order(), list.from, list.hashes, list.most_runs());
+        Ok(Outcome::Runs((&page).into()))
     }
 }
 

@@ -194,12 +194,17 @@ impl Worker {
 
     fn handle(&mut self, request: Request, files: Vec<File>, connection: &Connection) {
         let before = self.launch.as_ref().map(|launch| launch.snapshot().state);
+        // A daemon that comes is told what there is: of its predecessor's calls that still wait no answer will tell it.
+        let greets = matches!(request.command, Some(Command::Hello(_)));
         let answer = self
             .carry_out(request.command, files, connection)
             .unwrap_or_else(|refusal| {
                 tracing::debug!(reason = ?refusal.reason, message = refusal.message, "refused");
                 Answer::Now(Outcome::Refused((&refusal).into()))
             });
+        if greets || self.queued.load(Ordering::Acquire) == 0 {
+            self.settle();
+        }
         let snapshot = self.launch.as_ref().map(Launch::snapshot);
         if let Some(after) = &snapshot
             && before != Some(after.state)
@@ -212,6 +217,11 @@ impl Worker {
             }
             Answer::WhenStopped => self.waiting.push((request.id, connection.clone())),
         }
+    }
+
+    /// Has the digest cover all that is installed. Not while requests wait: each of them would wait for it, and the last one's answer tells it.
+    fn settle(&mut self) {
+        self.launch = self.launch.take().map(Launch::settle);
     }
 
     fn carry_out(

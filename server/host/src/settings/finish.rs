@@ -1,5 +1,7 @@
 //! What the end of staging is given.
 
+use stagepages_digest::DIGEST_BYTES;
+
 use super::{exactly, wrong};
 use crate::{launch::Refusal, protocol};
 
@@ -98,6 +100,12 @@ impl SnpFinish {
 }
 
 impl IdBlock {
+    /// The launch digest that the block was signed for: its first field (AMD 56860, "Structure of the ID Block").
+    #[must_use]
+    pub fn launch_digest(&self) -> &[u8] {
+        self.block.get(..DIGEST_BYTES).unwrap_or_default()
+    }
+
     /// The guest policy that the block was signed for: its last field (AMD 56860, "Structure of the ID Block", offset 0x58).
     #[must_use]
     pub fn policy(&self) -> u64 {
@@ -143,6 +151,7 @@ mod tests {
             ([1; 96], [2; 4096], true)
         );
         assert_eq!(id.policy(), 0x0101_0101_0101_0101);
+        assert_eq!(id.launch_digest(), [1; 48]);
         assert_eq!((snp.host_data, snp.vcek_disabled), ([3; 32], true));
         assert_eq!(args.expected, [9; 48]);
         let default = protocol::SevSnpFinish::default();

@@ -1,12 +1,12 @@
 //! What an SEV-SNP launch is made with.
 
+use stagepages_digest::vmsa::SNP_ACTIVE;
+
 use super::{exactly, policy, wrong};
 use crate::{launch::Refusal, protocol};
 
 /// The version of the GHCB protocol that SNP needs, and KVM's default for it.
 const LEAST_GHCB: u16 = 2;
-/// SEV_FEATURES bit 0: KVM sets it itself.
-const SNP_ACTIVE: u64 = 1;
 
 /// The settings, each with its default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +69,7 @@ impl SnpSettings {
         Ok(Self {
             policy,
             policy_named: given.policy_named,
+            // KVM sets it itself.
             vmsa_features: given.vmsa_features & !SNP_ACTIVE,
             ghcb_version,
             gosvw: exactly("sev_snp.gosvw", &given.gosvw)?,

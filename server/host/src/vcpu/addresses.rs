@@ -4,7 +4,7 @@ use stagepages_kvm::{Gfn, GfnRange, PAGE_SIZE};
 
 use super::{
     Registers, Rules,
-    registers::{PAE, PG},
+    registers::{PAE, PG, is_64_bit, is_long},
     wrong::Wrong,
 };
 
@@ -21,7 +21,7 @@ pub(super) fn check(registers: &Registers, rules: &Rules<'_>) -> Result<(), Wron
     };
     let general = &registers.general;
     for (field, value) in [("rip", general.rip), ("rsp", general.rsp)] {
-        if registers.is_64_bit() {
+        if is_64_bit(registers) {
             canonical(field, value, bits)?;
         } else {
             thirty_two_bits(field, value, "outside 64-bit code it has 32 bits")?;
@@ -85,7 +85,7 @@ pub(super) fn check_cr3(registers: &Registers, rules: &Rules<'_>) -> Result<(), 
     if cr0 & PG == 0 {
         return Ok(());
     }
-    let (aligned, allowed) = if registers.is_long() {
+    let (aligned, allowed) = if is_long(registers) {
         let process = if cr4 & PCIDE != 0 { 0xfff } else { CACHING };
         (PAGE_SIZE, process)
     } else if cr4 & PAE != 0 {
@@ -99,7 +99,7 @@ pub(super) fn check_cr3(registers: &Registers, rules: &Rules<'_>) -> Result<(), 
             "the page table's address is a multiple of {aligned:#x} bytes; of the bits below, {allowed:#x} may be set"
         ));
     }
-    if !registers.is_long() && cr3 > u32::MAX.into() {
+    if !is_long(registers) && cr3 > u32::MAX.into() {
         return wrong("outside 64-bit mode it has 32 bits; put the page table below 4 GiB");
     }
     let inside = Gfn::new(cr3 / PAGE_SIZE)

@@ -87,7 +87,7 @@ impl VcpuState {
                 LongMode::new(given, rules).map(|state| Self::LongMode(Box::new(state)))
             }
             Some(VcpuStart::Registers(given)) => {
-                Registers::new(given, rules).map(|state| Self::Registers(Box::new(state)))
+                parse::registers(given, rules).map(|state| Self::Registers(Box::new(state)))
             }
             Some(VcpuStart::Tdx(given)) => Ok(Self::Tdx { rcx: given.rcx }),
         };

@@ -1,6 +1,6 @@
 //! A register set from the wire.
 
-use stagepages_kvm::{DescriptorTable, GeneralRegisters, Segment};
+use stagepages_digest::vmsa::{General, Segment, Table};
 
 use super::{
     Registers, Rules, addresses, control,
@@ -10,30 +10,30 @@ use super::{
 };
 use crate::protocol;
 
-impl Registers {
-    /// Takes what was given, the rest as the architecture resets it, and checks all of it.
-    pub(super) fn new(given: &protocol::Registers, rules: &Rules<'_>) -> Result<Self, Wrong> {
-        parse(given)
-            .and_then(|registers| registers.checked(rules))
-            .map_err(|wrong| wrong.inside("registers"))
-    }
+/// Takes what was given, the rest as the architecture resets it, and checks all of it.
+pub(super) fn registers(
+    given: &protocol::Registers,
+    rules: &Rules<'_>,
+) -> Result<Registers, Wrong> {
+    parse(given)
+        .and_then(|registers| checked(registers, rules))
+        .map_err(|wrong| wrong.inside("registers"))
+}
 
-    fn checked(self, rules: &Rules<'_>) -> Result<Self, Wrong> {
-        control::check(&self, &rules.cpu)?;
-        // Follows from the rest, so that a register set with it and one without it mean the same.
-        let long = self.efer & LME != 0 && self.cr0 & PG != 0;
-        let efer = self.efer & !LMA | if long { LMA } else { 0 };
-        let registers = Self { efer, ..self };
-        segments::check(&registers)?;
-        addresses::check(&registers, rules)?;
-        Ok(registers)
-    }
+fn checked(mut registers: Registers, rules: &Rules<'_>) -> Result<Registers, Wrong> {
+    control::check(&registers, &rules.cpu)?;
+    // Follows from the rest, so that a register set with it and one without it mean the same.
+    let long = registers.efer & LME != 0 && registers.cr0 & PG != 0;
+    registers.efer = registers.efer & !LMA | if long { LMA } else { 0 };
+    segments::check(&registers)?;
+    addresses::check(&registers, rules)?;
+    Ok(registers)
 }
 
 fn parse(given: &protocol::Registers) -> Result<Registers, Wrong> {
     let reset = Registers::cleared();
     Ok(Registers {
-        general: GeneralRegisters {
+        general: General {
             rip: given.rip,
             rsp: given.rsp,
             rflags: given.rflags | 2,
@@ -60,9 +60,9 @@ fn parse(given: &protocol::Registers) -> Result<Registers, Wrong> {
 }
 
 /// The general registers, without stack and instruction pointer; 0 each if none is given.
-pub(super) fn general(given: Option<&protocol::General>) -> GeneralRegisters {
+pub(super) fn general(given: Option<&protocol::General>) -> General {
     let given = given.copied().unwrap_or_default();
-    GeneralRegisters {
+    General {
         rax: given.rax,
         rbx: given.rbx,
         rcx: given.rcx,
@@ -78,7 +78,7 @@ pub(super) fn general(given: Option<&protocol::General>) -> GeneralRegisters {
         r13: given.r13,
         r14: given.r14,
         r15: given.r15,
-        ..GeneralRegisters::default()
+        ..General::default()
     }
 }
 
@@ -99,15 +99,11 @@ fn segment(
     })
 }
 
-fn table(
-    name: &str,
-    given: Option<&protocol::Table>,
-    reset: DescriptorTable,
-) -> Result<DescriptorTable, Wrong> {
+fn table(name: &str, given: Option<&protocol::Table>, reset: Table) -> Result<Table, Wrong> {
     let Some(given) = given else {
         return Ok(reset);
     };
-    Ok(DescriptorTable {
+    Ok(Table {
         base: given.base,
         limit: sixteen_bits("limit", given.limit).map_err(|wrong| wrong.inside(name))?,
     })

@@ -4,11 +4,11 @@
 //! The accessed bit of a type is not asked for, because KVM sets it (`vmx_set_segment()`, `arch/x86/kvm/vmx/vmx.c`), and selectors are not
 //! held against privilege levels, which a processor looks at only when it loads one.
 
-use stagepages_kvm::Segment;
+use stagepages_digest::vmsa::Segment;
 
 use super::{
     Registers,
-    registers::{L, PE, VM},
+    registers::{L, PE, VM, is_long},
     wrong::Wrong,
 };
 
@@ -61,7 +61,7 @@ pub(super) fn check(registers: &Registers) -> Result<(), Wrong> {
             check_data(segment).map_err(|wrong| wrong.inside(name))?;
         }
     }
-    check_task(tr, registers.is_long()).map_err(|wrong| wrong.inside("tr"))?;
+    check_task(tr, is_long(registers)).map_err(|wrong| wrong.inside("tr"))?;
     check_local_table(ldtr).map_err(|wrong| wrong.inside("ldtr"))
 }
 
@@ -101,7 +101,7 @@ fn check_code(registers: &Registers) -> Result<(), Wrong> {
             "code is present (bit 7) and no system segment (bit 4); set both",
         );
     }
-    if cs.attributes & L != 0 && !registers.is_long() {
+    if cs.attributes & L != 0 && !is_long(registers) {
         return refuse(
             cs,
             "64-bit code (L, bit 13) needs 64-bit mode (EFER.LME and CR0.PG); clear it",

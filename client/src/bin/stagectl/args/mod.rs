@@ -8,6 +8,9 @@ use clap::ValueEnum;
 use stagepages_client::{LaunchRef, addr::ParseError, v1};
 
 pub(crate) mod hex;
+pub(crate) mod image;
+pub(crate) mod sev_snp;
+pub(crate) mod tdx;
 
 /// A launch, on the command line of every command that is about one.
 #[derive(Debug, clap::Args)]

@@ -8,8 +8,11 @@ use crate::{
 };
 
 pub(crate) mod completions;
+pub(crate) mod digest;
+pub(crate) mod diff;
 pub(crate) mod launch;
 mod node;
+pub(crate) mod plan;
 pub(crate) mod stage;
 
 /// Runs a command.
@@ -17,7 +20,10 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
     match command {
         Command::Node => node::run(context).await,
         Command::Launch(command) => command.run(context).await,
+        Command::Plan(command) => command.run(context),
+        Command::Digest(command) => command.run(context),
         Command::Stage(command) => command.run(context).await,
+        Command::Diff(command) => command.run(context).await,
         Command::Completions(command) => command.run(),
     }
 }

@@ -13,7 +13,9 @@
 //! | `launch list`                              | `{"launches": [LaunchDocument]}`|
 //! | `launch pages`, `result`, `verify`, `delete`, `rejected-cpuid` | in the command's file |
 //! | `node`                                     | in the command's file           |
-//! | `stage`                                    | in `cmd/stage/report.rs`        |
+//! | `diff`                                     | in `cmd/diff/document.rs`       |
+//! | `launch stage`                             | in `cmd/launch/stage/report.rs` |
+//! | `plan`, `digest`, `stage`                  | in the command's file           |
 //! | a failure                                  | [`ErrorDocument`]               |
 //!
 //! **Invariant:** never derives from the proto's messages, whose JSON form is another one (numbers as strings, base64).
@@ -21,9 +23,15 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use stagepages_client::{StagepagesError, addr::Gpa, v1, vcpu::Vcpu, words};
+use stagepages_client::{
+    StagepagesError,
+    addr::{Gpa, Region},
+    v1,
+    vcpu::Vcpu,
+    words,
+};
 
-mod settings;
+pub(crate) mod settings;
 
 use settings::{SevSnpDocument, TdxDocument};
 
@@ -115,6 +123,8 @@ pub(crate) struct LaunchDocument {
     installed_pages: u64,
     next_sequence: Option<u64>,
     launch_digest: Option<String>,
+    /// The digest covers these pages, the first ones.
+    measured_pages: u64,
     create_time: Option<String>,
     end_time: Option<String>,
     lease_expire_time: Option<String>,
@@ -128,7 +138,7 @@ pub(crate) struct LaunchDocument {
 }
 
 #[derive(Clone, Debug, Serialize)]
-struct RegionDocument {
+pub(crate) struct RegionDocument {
     gpa: String,
     size: u64,
 }
@@ -164,10 +174,7 @@ impl From<&v1::Launch> for LaunchDocument {
             confidential: launch.confidential,
             memory: regions
                 .iter()
-                .map(|region| RegionDocument {
-                    gpa: Gpa::new(region.gpa).to_string(),
-                    size: region.size,
-                })
+                .map(|region| Region::from(region).into())
                 .collect(),
             labels: spec
                 .map(|spec| spec.labels.clone().into_iter().collect())
@@ -188,6 +195,7 @@ impl From<&v1::Launch> for LaunchDocument {
             installed_pages: launch.installed_pages,
             next_sequence: sequenced.then_some(launch.next_sequence),
             launch_digest: (!launch.launch_digest.is_empty()).then(|| hex(&launch.launch_digest)),
+            measured_pages: launch.measured_pages,
             create_time: launch.create_time.as_ref().map(ToString::to_string),
             end_time: launch.end_time.as_ref().map(ToString::to_string),
             lease_expire_time: launch.lease_expire_time.as_ref().map(ToString::to_string),
@@ -201,6 +209,15 @@ impl From<&v1::Launch> for LaunchDocument {
                 .map(ToString::to_string),
             resources_released: launch.resources_released,
             host_pid: (launch.host_pid != 0).then_some(launch.host_pid),
+        }
+    }
+}
+
+impl From<Region> for RegionDocument {
+    fn from(region: Region) -> Self {
+        Self {
+            gpa: region.gpa.to_string(),
+            size: region.size,
         }
     }
 }

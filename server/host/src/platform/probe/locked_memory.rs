@@ -5,18 +5,27 @@
 use std::io;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
-use stagepages_kvm::PAGE_SIZE;
+use stagepages_kvm::{PAGE_SIZE, PageBuf};
 
 use super::Check;
-use crate::platform::confidential::{BUFFER_PAGES, Buffer};
+use crate::{
+    launch::MEASURING_PAGES,
+    platform::confidential::{BUFFER_PAGES, Buffer},
+};
 
 const SUBJECT: &str = "locked memory";
 
 /// Locks what a launch locks, and lets it go.
 pub(super) fn check() -> Check {
-    let locked = Buffer::new().map(drop);
+    let locked = lock();
     let limit = getrlimit(Resource::RLIMIT_MEMLOCK).map(|(soft, _hard)| soft);
     judge(locked, limit.ok())
+}
+
+fn lock() -> io::Result<()> {
+    let _installing = Buffer::new()?;
+    let mut measuring = PageBuf::new(usize::try_from(MEASURING_PAGES).unwrap_or(1))?;
+    measuring.lock()
 }
 
 fn judge(locked: io::Result<()>, limit: Option<u64>) -> Check {
@@ -25,7 +34,7 @@ fn judge(locked: io::Result<()>, limit: Option<u64>) -> Check {
         Some(bytes) => format!("limit {} KiB", bytes >> 10),
         None => "limit not known".to_owned(),
     };
-    let needed = (BUFFER_PAGES * PAGE_SIZE) >> 10;
+    let needed = ((BUFFER_PAGES + MEASURING_PAGES) * PAGE_SIZE) >> 10;
     match locked {
         Ok(()) => Check::there(SUBJECT, format!("{needed} KiB, as a launch locks; {limit}")),
         Err(error) => {
@@ -47,7 +56,7 @@ mod tests {
         let locked = judge(Ok(()), Some(8 << 20));
         assert_eq!(
             (locked.ok, locked.found.as_str()),
-            (true, "256 KiB, as a launch locks; limit 8192 KiB")
+            (true, "768 KiB, as a launch locks; limit 8192 KiB")
         );
         assert!(
             judge(Ok(()), Some(RLIM_INFINITY))
@@ -59,6 +68,6 @@ mod tests {
             !refused.ok && refused.found.ends_with("; limit 64 KiB"),
             "{refused:?}"
         );
-        assert!(refused.remedy.contains("LimitMEMLOCK=256K"), "{refused:?}");
+        assert!(refused.remedy.contains("LimitMEMLOCK=768K"), "{refused:?}");
     }
 }

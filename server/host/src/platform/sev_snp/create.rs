@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** settings are held against what KVM says that it takes before anything is made.
 
+use stagepages_digest::vmsa::SNP_ACTIVE;
 use stagepages_kvm::{Kvm, KvmError, SevDevice, SnpInit, SnpStart, VmType};
 
 use super::{
@@ -54,6 +55,7 @@ impl SnpPlatform {
             cpuid,
             buffer,
             policy: settings.policy,
+            features: settings.vmsa_features | SNP_ACTIVE,
         })
     }
 }

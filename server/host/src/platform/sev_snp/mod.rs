@@ -41,6 +41,8 @@ pub struct SnpPlatform {
     cpuid: CpuidTable,
     buffer: Buffer,
     policy: u64,
+    /// SEV_FEATURES, SNP_ACTIVE among them.
+    features: u64,
 }
 
 impl Platform for SnpPlatform {
@@ -93,6 +95,10 @@ impl Platform for SnpPlatform {
 
     fn cpu(&self) -> CpuModel {
         (&self.cpuid).into()
+    }
+
+    fn save_area_features(&self) -> u64 {
+        self.features
     }
 
     fn check_finish(&self, finish: &Finish<'_>) -> Result<(), Refusal> {

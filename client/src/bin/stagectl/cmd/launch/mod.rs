@@ -18,7 +18,8 @@ mod rejected_cpuid;
 mod renew;
 mod result;
 mod set_vcpu;
-mod show;
+pub(crate) mod show;
+pub(crate) mod stage;
 mod start;
 mod stop;
 mod verify;
@@ -39,6 +40,8 @@ pub(crate) enum LaunchCommand {
     Renew(renew::Renew),
     /// Show the answer that a staging call got.
     Result(result::ResultOf),
+    /// Stage a file, or a run of pages without contents.
+    Stage(stage::Stage),
     /// Set how a vCPU begins; the last one set counts.
     SetVcpu(set_vcpu::SetVcpu),
     /// End staging; no page can be installed afterwards.
@@ -71,6 +74,7 @@ impl LaunchCommand {
             Self::Watch(command) => command.run(context).await,
             Self::Renew(command) => command.run(context).await,
             Self::Result(command) => command.run(context).await,
+            Self::Stage(command) => command.run(context).await,
             Self::SetVcpu(command) => command.run(context).await,
             Self::Finish(command) => command.run(context).await,
             Self::Start(command) => command.run(context).await,

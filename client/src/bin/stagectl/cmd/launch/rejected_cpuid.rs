@@ -49,7 +49,7 @@ fn refused(error: StagepagesError) -> Failure {
     let failure = Failure::from(error);
     if none {
         failure.hinted(
-            "ask while the launch lives, after `stagectl stage` was refused with CPUID_REJECTED",
+            "ask while the launch lives, after `stagectl launch stage` was refused with CPUID_REJECTED",
         )
     } else {
         failure

@@ -1,66 +1,53 @@
-//! `stagectl stage`: a file, or a run of pages without contents, into a launch.
+//! `stagectl stage`: an image into a launch of its own, in the order of its plan, finished under the plan's digest.
 //!
-//! What is lost on the way is taken up again, by this command within `--retry-for`, and by the same command with the same `--session`
-//! after it was killed.
+//! ```text
+//! image ──plan──▶ no errors? ──▶ CreateLaunch (SEQUENCED) ──▶ the plan's extents, by a session ──▶ FinishLaunch (digest, ID block) ──▶ StartLaunch
+//! ```
 //!
-//! **Invariant:** succeeds only if every page is installed as wanted, by this command or before it; what was counted is shown however
-//! it ends.
+//! Every step gives its first answer again: the same command with the same `--launch` goes on after it was killed, and does nothing more once all is done.
+//!
+//! **Invariant:** nothing is created for a plan with errors, and a launch is finished only under the digest that was planned.
 
-use std::{
-    fs::Metadata,
-    io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::time::Duration;
 
+use bytes::Bytes;
 use stagepages_client::{
-    addr::{Gpa, parse_size},
-    session::{Options, Part, RetryPolicy, Session, SessionName},
-    stage::{LengthError, Source},
-    v1,
+    Client, FinishArgs, LaunchRef,
+    plan::Plan,
+    session::{Options, Outcome, Session},
+    v1::{Launch, LaunchState},
+    words,
 };
-use tokio::fs::File;
 
+use super::{
+    launch::stage::{progress::Bar, retry},
+    plan::{digest, refuse_errors},
+};
 use crate::{
-    args::{self, Target},
+    args::{self, image::ImageArgs},
     cli::Context,
     failure::Failure,
+    json::hex,
 };
 
-mod progress;
 mod report;
 
-use progress::Bar;
-use report::Staged;
+use report::Report;
 
 /// The command line.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Stage {
     #[command(flatten)]
-    target: Target,
-    /// The file with the contents; not for zero and secrets pages.
-    #[arg(
-        value_name = "FILE",
-        conflicts_with = "length",
-        required_unless_present = "length"
-    )]
-    file: Option<PathBuf>,
-    /// Address of the first page.
-    #[arg(long, value_name = "GPA")]
-    gpa: Gpa,
-    /// Type of every page.
-    #[arg(long = "type", value_enum, ignore_case = true, value_name = "TYPE")]
-    page_type: args::PageType,
-    /// Stage this many bytes without contents, for example 1M: zero and secrets pages, and zeros that are normal pages.
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    length: Option<u64>,
-    /// Fill the last page up with zeros if the file does not.
-    #[arg(long, conflicts_with = "length")]
-    pad: bool,
-    /// A name, 1 to 32 of A-Z a-z 0-9 . _ -, under which the same command goes on after it was killed, and counts as its own what it
-    /// installed before. One name is for one source, and for one process at a time.
-    #[arg(long, value_name = "NAME")]
-    session: Option<SessionName>,
+    image: ImageArgs,
+    /// The id of the launch, under which the same command goes on after it was killed; made by the daemon if not given, and then a repeat makes another launch.
+    #[arg(long, value_name = "ID")]
+    launch: Option<String>,
+    /// Leave the launch STAGING: more is to be staged, or somebody else finishes it.
+    #[arg(long)]
+    no_finish: bool,
+    /// Run the guest.
+    #[arg(long, conflicts_with = "no_finish")]
+    start: bool,
     /// How long to try again without a page of progress, for example 30s; 0s gives up at the first failure.
     #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "2m")]
     retry_for: Duration,
@@ -68,112 +55,145 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Runs it.
-    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        self.fits_type()?;
-        let source = self.source().await?;
-        let options = self.options()?;
-        let name = self.session.as_ref().map(SessionName::as_str);
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let Self {
+            image,
+            launch: id,
+            no_finish,
+            start,
+            retry_for,
+        } = self;
+        let given = image.read()?;
+        let plan = given.image.plan(&given.options)?;
+        refuse_errors(&given.path, &plan)?;
+        let planned = digest(&plan)?;
+        let options = session(&plan, retry_for)?;
+        let session_name = options.name.to_string();
+
         let client = context.client().await?;
-        let session = Session::open(&client, &self.target.launch(), options).await?;
-        let launch = session.launch().clone();
-        let page_type = v1::PageType::from(self.page_type);
-
-        let bar = Bar::new(context.output, source.pages());
-        let part = Part {
-            gpa: self.gpa,
-            page_type,
-            source,
-        };
-        let outcome = session
-            .stage(vec![part], |progress| bar.show(progress))
-            .await;
-        bar.close();
-
-        let staged = Staged::new(&launch, name, self.gpa, page_type, &outcome);
-        context.output.document(&staged)?;
-        staged
-            .failure()
-            .map_or(Ok(()), |failure| Err(failure.documented()))
-    }
-
-    fn options(&self) -> Result<Options, Failure> {
-        let options = match &self.session {
-            Some(name) => Options::named(name.clone()),
-            None => Options::unnamed().map_err(|error| {
-                Failure::new(
-                    format!("cannot make a name for the session: {error}"),
-                    "give one with --session",
-                )
-            })?,
-        };
-        let retry = if self.retry_for.is_zero() {
-            RetryPolicy::never()
-        } else {
-            RetryPolicy::for_outage(self.retry_for)
-        };
-        Ok(Options { retry, ..options })
-    }
-
-    /// Whether the page type takes what was given: a file or a length.
-    fn fits_type(&self) -> Result<(), Failure> {
-        match (self.page_type, &self.file) {
-            (args::PageType::Zero | args::PageType::Secrets, Some(_)) => Err(Failure::usage(
-                "zero and secrets pages take no file",
-                "give their length with --length, for example --length 4K",
-            )),
-            (args::PageType::Unmeasured | args::PageType::Cpuid, None) => Err(Failure::usage(
-                "unmeasured and cpuid pages need a file",
-                "give a FILE instead of --length",
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    async fn source(&self) -> Result<Source<'static>, Failure> {
-        match (&self.file, self.length) {
-            (Some(path), _) => {
-                let (file, metadata) =
-                    open(path).await.map_err(|error| unreadable(path, &error))?;
-                if !metadata.is_file() {
-                    return Err(Failure::new(
-                        format!("{} is not a regular file", path.display()),
-                        "stage a file, whose length is known beforehand",
-                    ));
-                }
-                let bytes = metadata.len();
-                let source = match self.pad {
-                    true => Source::padded(file, bytes),
-                    false => Source::data(file, bytes),
-                };
-                source.map_err(|error| wrong_length(path, error))
+        let launch = client.create_launch(id.as_deref(), plan.spec()).await?;
+        let (launch, outcome) = match launch.state() {
+            LaunchState::Created | LaunchState::Staging => {
+                let reference = LaunchRef::from(&launch);
+                let outcome = install(context, &client, &reference, &plan, options).await?;
+                (client.get_launch(&reference).await?, Some(outcome))
             }
-            (None, length) => Source::length_only(length.unwrap_or(0)).map_err(|error| {
-                Failure::usage(
-                    format!("--length: {error}"),
-                    "give whole pages, for example --length 4K",
-                )
-            }),
+            LaunchState::Finished | LaunchState::Running | LaunchState::Stopped => (launch, None),
+            LaunchState::Aborted | LaunchState::Unspecified => return Err(over(&launch)),
+        };
+        let mut report = Report::new(session_name, &plan, planned, &launch, outcome);
+        if let Some(failure) = report.failure() {
+            context.output.document(&report)?;
+            return Err(failure.documented());
+        }
+        let end = conclude(&client, launch, &plan, planned, (!no_finish, start)).await;
+        match end {
+            Ok(launch) => {
+                report.now(&launch);
+                Ok(context.output.document(&report)?)
+            }
+            Err(failure) => {
+                report.failed(&failure);
+                context.output.document(&report)?;
+                Err(failure.documented())
+            }
         }
     }
 }
 
-async fn open(path: &Path) -> io::Result<(File, Metadata)> {
-    let file = File::open(path).await?;
-    let metadata = file.metadata().await?;
-    Ok((file, metadata))
+fn session(plan: &Plan, retry_for: Duration) -> Result<Options, Failure> {
+    let name = plan.session().map_err(|error| {
+        Failure::new(
+            format!("the plan cannot be read: {error}"),
+            "give an image whose files do not change meanwhile",
+        )
+    })?;
+    Ok(Options {
+        retry: retry(retry_for),
+        ..Options::named(name)
+    })
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Failure {
+async fn install(
+    context: &Context,
+    client: &Client,
+    launch: &LaunchRef,
+    plan: &Plan,
+    options: Options,
+) -> Result<Outcome, Failure> {
+    let parts = plan.parts().map_err(|error| {
+        Failure::new(
+            format!("an extent of the plan cannot be sent: {error}"),
+            "see `stagectl plan`",
+        )
+    })?;
+    let session = Session::open(client, launch, options).await?;
+    let bar = Bar::new(context.output, plan.pages());
+    let outcome = session.stage(parts, |progress| bar.show(progress)).await;
+    bar.close();
+    Ok(outcome)
+}
+
+/// Finishes and starts the launch, as far as that is wanted and has not been done.
+async fn conclude(
+    client: &Client,
+    mut launch: Launch,
+    plan: &Plan,
+    planned: Option<[u8; 48]>,
+    (finish, start): (bool, bool),
+) -> Result<Launch, Failure> {
+    let reference = LaunchRef::from(&launch);
+    let staged = matches!(launch.state(), LaunchState::Created | LaunchState::Staging);
+    if staged && finish {
+        let expected = planned.map_or_else(Bytes::new, |it| Bytes::copy_from_slice(&it));
+        let args = FinishArgs {
+            expected_launch_digest: expected,
+            sev_snp: plan.finish.clone(),
+        };
+        launch = client.finish_launch(&reference, args).await?;
+    } else if !staged {
+        same(&launch, plan, planned)?;
+    }
+    if start && launch.state() == LaunchState::Finished {
+        launch = client.start_launch(&reference).await?;
+    }
+    Ok(launch)
+}
+
+/// Whether a launch that was finished before is one of this plan.
+fn same(launch: &Launch, plan: &Plan, planned: Option<[u8; 48]>) -> Result<(), Failure> {
+    let hint = "take another id, or end that launch first: `stagectl launch abort`, `stagectl launch delete`";
+    let name = &launch.name;
+    if launch.installed_pages != plan.pages() {
+        let has = launch.installed_pages;
+        let text = format!(
+            "{name} was finished before with {has} pages, and the plan has {}",
+            plan.pages()
+        );
+        return Err(Failure::new(text, hint));
+    }
+    match planned {
+        Some(planned) if launch.launch_digest != planned[..] => {
+            let text = format!(
+                "{name} was finished before under the launch digest {}, and the plan ends in {}",
+                hex(&launch.launch_digest),
+                hex(&planned)
+            );
+            Err(Failure::new(text, hint))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn over(launch: &Launch) -> Failure {
+    let cause = launch.abort.as_ref();
     Failure::new(
-        format!("cannot read {}: {error}", path.display()),
-        "give a file that this user can read",
+        format!(
+            "{} is {}: {}",
+            launch.name,
+            words::launch_state(launch.state),
+            cause.map_or("no cause is told", |cause| cause.message.as_str())
+        ),
+        "nothing can be staged into it any more: take another id, or delete it with `stagectl launch delete` and repeat the command",
     )
-}
-
-fn wrong_length(path: &Path, error: LengthError) -> Failure {
-    let hint = match error {
-        LengthError::Empty => "give a file with something in it",
-        LengthError::PartOfPage(_) => "--pad fills the last page up with zeros",
-    };
-    Failure::new(format!("{}: {error}", path.display()), hint)
 }

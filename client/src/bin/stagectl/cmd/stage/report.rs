@@ -1,9 +1,9 @@
-//! What staging came to, as a document and as a failure.
+//! What staging an image came to, as a document and as a failure.
 //!
-//! JSON: `{"launch", "uid", "session", "gpa", "page_type", "total_pages", "installed_pages", "identical_pages", "next_gpa", "calls",
-//! "losses", "outcome", "conflict": {"gpa", "page_type"}, "in_doubt": {"gpa", "pages"}, "error": {…}}`. `outcome` is `complete`,
-//! `conflict` or `failed`; `session` is null without a name, the last three where they do not apply, and `error` is as in a failure's
-//! document.
+//! JSON: `{"launch", "uid", "state", "session", "total_pages", "installed_pages", "identical_pages", "calls", "losses", "outcome", "conflict": {"gpa",
+//! "page_type"}, "in_doubt": {"gpa", "pages"}, "digest", "error": {…}}`. `outcome` is that of the pages: `complete`, `conflict`, `failed`, or `finished` if the launch
+//! was finished before this command; `digest` is what was planned, null where nothing is measured; `error` is as in a failure's document, also of
+//! finishing and starting.
 //!
 //! **Invariant:** the counts are shown whatever the outcome, and pages in doubt are never among them.
 
@@ -11,268 +11,128 @@ use std::fmt;
 
 use serde::Serialize;
 use stagepages_client::{
-    LaunchRef,
-    addr::{Gpa, PAGE_BYTES},
-    reason,
+    plan::{Extent, Plan},
     session::Outcome,
-    stage::{Conflict, Pages, StageEnd},
-    v1, words,
+    stage::StageEnd,
+    v1::{Launch, PageType},
+    words,
 };
 
 use crate::{
+    cmd::launch::stage::report::{ConflictDocument, InDoubtDocument, ended},
     failure::Failure,
-    json::{ErrorDetails, ErrorDocument},
+    json::{ErrorDetails, ErrorDocument, hex},
 };
-
-const REPEAT: &str = "repeat the command once that is mended: pages that are there as wanted are counted as identical";
 
 /// The document.
 #[derive(Debug, Serialize)]
-pub(super) struct Staged {
+pub(super) struct Report {
     launch: String,
     uid: String,
-    session: Option<String>,
-    gpa: String,
-    page_type: String,
+    state: String,
+    session: String,
     total_pages: u64,
     installed_pages: u64,
     identical_pages: u64,
-    next_gpa: String,
     calls: u64,
     losses: u64,
     outcome: &'static str,
     conflict: Option<ConflictDocument>,
     in_doubt: Option<InDoubtDocument>,
+    digest: Option<String>,
     error: Option<ErrorDetails>,
 }
 
-#[derive(Debug, Serialize)]
-struct ConflictDocument {
-    gpa: String,
-    page_type: String,
-}
-
-#[derive(Debug, Serialize)]
-struct InDoubtDocument {
-    gpa: String,
-    pages: u64,
-}
-
-impl InDoubtDocument {
-    /// The pages from the first to the last in doubt: on one stream they are neighbours.
-    fn of(doubt: &[Pages]) -> Option<Self> {
-        let (first, last) = (doubt.first()?, doubt.last()?);
-        let between = last.gpa.bytes().saturating_sub(first.gpa.bytes()) / PAGE_BYTES;
-        Some(Self {
-            gpa: first.gpa.to_string(),
-            pages: between + last.count,
-        })
-    }
-}
-
-impl Staged {
-    /// The document of `report`.
+impl Report {
+    /// Of a launch as it is now; `outcome` is none if nothing had to be staged.
     pub(super) fn new(
-        launch: &LaunchRef,
-        session: Option<&str>,
-        gpa: Gpa,
-        page_type: v1::PageType,
-        report: &Outcome,
+        session: String,
+        plan: &Plan,
+        planned: Option<[u8; 48]>,
+        launch: &Launch,
+        outcome: Option<Outcome>,
     ) -> Self {
-        let (outcome, conflict, error) = match &report.end {
-            StageEnd::Complete => ("complete", None, None),
-            StageEnd::Conflict(page) => (
-                "conflict",
-                Some(ConflictDocument {
-                    gpa: page.gpa.to_string(),
-                    page_type: type_word(*page),
-                }),
-                Some(differs(*page, page_type)),
-            ),
-            StageEnd::Failed(error) => ("failed", None, Some(ErrorDocument::from(error))),
-            StageEnd::Unreadable(error) => (
-                "failed",
-                None,
-                Some(ErrorDocument::new(
-                    format!("cannot read the source: {error}"),
-                    REPEAT,
-                )),
-            ),
+        let mut report = Self {
+            launch: launch.name.clone(),
+            uid: launch.uid.clone(),
+            state: words::launch_state(launch.state).into(),
+            session,
+            total_pages: plan.pages(),
+            installed_pages: 0,
+            identical_pages: 0,
+            calls: 0,
+            losses: 0,
+            outcome: "finished",
+            conflict: None,
+            in_doubt: None,
+            digest: planned.map(|digest| hex(&digest)),
+            error: None,
         };
-        Self {
-            launch: launch.name().to_owned(),
-            uid: launch.uid().to_owned(),
-            session: session.map(str::to_owned),
-            gpa: gpa.to_string(),
-            page_type: words::page_type(page_type.into()).into(),
-            total_pages: report.total_pages,
-            installed_pages: report.mine,
-            identical_pages: report.identical,
-            next_gpa: report.next_gpa.to_string(),
-            calls: report.calls,
-            losses: report.losses,
-            outcome,
-            conflict,
-            in_doubt: InDoubtDocument::of(&report.in_doubt),
-            error: error.map(|document| document.error),
+        if let Some(outcome) = outcome {
+            let (word, conflict, error) = ended(&outcome.end, wanted(plan, &outcome.end));
+            report.installed_pages = outcome.mine;
+            report.identical_pages = outcome.identical;
+            report.calls = outcome.calls;
+            report.losses = outcome.losses;
+            report.outcome = word;
+            report.conflict = conflict;
+            report.in_doubt = InDoubtDocument::of(&outcome.in_doubt);
+            report.error = error.map(|document| document.error);
         }
+        report
+    }
+
+    /// The launch after finishing or starting.
+    pub(super) fn now(&mut self, launch: &Launch) {
+        self.state = words::launch_state(launch.state).into();
+    }
+
+    /// Finishing or starting failed.
+    pub(super) fn failed(&mut self, failure: &Failure) {
+        self.error = Some(failure.details().clone());
     }
 
     /// Why the command fails; `None` if it does not.
     pub(super) fn failure(&self) -> Option<Failure> {
-        self.error
-            .clone()
-            .map(|error| Failure::from(ErrorDocument { error }))
+        let error = self.error.clone()?;
+        Some(Failure::from(ErrorDocument { error }))
     }
 }
 
-impl fmt::Display for Staged {
+/// The type that the plan has where a page of somebody else was met.
+fn wanted(plan: &Plan, end: &StageEnd) -> PageType {
+    let StageEnd::Conflict(page) = end else {
+        return PageType::Unspecified;
+    };
+    let holds = |it: &&Extent| it.gpa() <= page.gpa && page.gpa < it.end();
+    let extent = plan.extents.iter().find(holds);
+    extent.map_or(PageType::Unspecified, Extent::page_type)
+}
+
+impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: {} of {} pages installed at GPA {}",
-            self.launch, self.installed_pages, self.total_pages, self.gpa
-        )?;
+        let (name, total) = (&self.launch, self.total_pages);
+        match self.outcome {
+            "finished" => write!(f, "{name}: finished before, with all {total} pages")?,
+            _ => write!(
+                f,
+                "{name}: {} of {total} pages installed",
+                self.installed_pages
+            )?,
+        }
         if self.identical_pages > 0 {
             write!(f, ", {} already there as wanted", self.identical_pages)?;
         }
-        if self.outcome != "complete" {
-            write!(f, "; stopped at GPA {}", self.next_gpa)?;
-        }
-        match &self.in_doubt {
-            Some(doubt) => write!(
+        if let Some(doubt) = &self.in_doubt {
+            write!(
                 f,
-                "\nin doubt: whether {} pages at GPA {} are installed, and how many of them{}",
-                doubt.pages,
-                doubt.gpa,
-                match &self.session {
-                    Some(_) => "; the same command again, with the same --session, tells",
-                    None => "",
-                }
-            ),
+                "\n{doubt}; the same command again, with the same --launch, tells"
+            )?;
+        }
+        write!(f, "\nstate          {}", self.state)?;
+        match &self.digest {
+            Some(digest) => write!(f, "\nplanned digest {digest}"),
             None => Ok(()),
         }
-    }
-}
-
-/// A conflict as an error, with the reason that the daemon has for a call that begins at such a page.
-fn differs(page: Conflict, wanted: v1::PageType) -> ErrorDocument {
-    let reason = reason::ALREADY_INSTALLED;
-    let how = if page.page_type == wanted || page.page_type == v1::PageType::Unspecified {
-        "with other contents".to_owned()
-    } else {
-        format!(
-            "as {}, not as {}",
-            type_word(page),
-            words::page_type(wanted.into())
-        )
-    };
-    let what = format!(
-        "{reason}: the page at GPA {} is already installed, {how}",
-        page.gpa
-    );
-    let mut document = ErrorDocument::new(what, reason::remedy(reason).unwrap_or_default());
-    document.error.reason = Some(reason.to_owned());
-    document
-}
-
-fn type_word(page: Conflict) -> String {
-    words::page_type(page.page_type.into()).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-
-    use stagepages_client::StagepagesError;
-    use tonic::Status;
-
-    use super::*;
-
-    fn staged(end: StageEnd, in_doubt: Option<Pages>) -> Staged {
-        let report = Outcome {
-            total_pages: 8,
-            mine: 5,
-            identical: 1,
-            next_gpa: Gpa::new(0x6000),
-            calls: 2,
-            losses: 0,
-            in_doubt: in_doubt.into_iter().collect(),
-            end,
-        };
-        Staged::new(
-            &LaunchRef::from("vm-1"),
-            Some("boot"),
-            Gpa::new(0),
-            v1::PageType::Normal,
-            &report,
-        )
-    }
-
-    #[test]
-    fn only_a_complete_source_is_a_success() {
-        assert!(staged(StageEnd::Complete, None).failure().is_none());
-        let conflict = Conflict {
-            gpa: Gpa::new(0x6000),
-            page_type: v1::PageType::Zero,
-        };
-        assert!(
-            staged(StageEnd::Conflict(conflict), None)
-                .failure()
-                .is_some()
-        );
-        assert!(
-            staged(
-                StageEnd::Unreadable(io::ErrorKind::UnexpectedEof.into()),
-                None
-            )
-            .failure()
-            .is_some()
-        );
-    }
-
-    #[test]
-    fn counts_are_shown_however_it_ends() {
-        let conflict = Conflict {
-            gpa: Gpa::new(0x6000),
-            page_type: v1::PageType::Zero,
-        };
-        let staged = staged(StageEnd::Conflict(conflict), None);
-        assert_eq!(
-            staged.to_string(),
-            "launches/vm-1: 5 of 8 pages installed at GPA 0x0, 1 already there as wanted; stopped at GPA 0x6000"
-        );
-        let json = serde_json::to_value(&staged).unwrap();
-        assert_eq!(
-            (json["installed_pages"].as_u64(), json["outcome"].as_str()),
-            (Some(5), Some("conflict"))
-        );
-        assert_eq!(
-            json["error"]["what"],
-            "ALREADY_INSTALLED: the page at GPA 0x6000 is already installed, as ZERO, not as NORMAL"
-        );
-        assert_eq!(
-            json["conflict"],
-            serde_json::json!({"gpa": "0x6000", "page_type": "ZERO"})
-        );
-    }
-
-    #[test]
-    fn pages_in_doubt_are_named() {
-        let lost = StagepagesError::from(Status::unavailable("connection reset"));
-        let staged = staged(
-            StageEnd::Failed(lost),
-            Some(Pages {
-                gpa: Gpa::new(0x6000),
-                count: 2,
-            }),
-        );
-        assert!(staged.to_string().ends_with(
-            "in doubt: whether 2 pages at GPA 0x6000 are installed, and how many of them; the same command again, with the same --session, tells"
-        ));
-        assert_eq!(
-            serde_json::to_value(&staged).unwrap()["error"]["code"],
-            "UNAVAILABLE"
-        );
     }
 }

@@ -1,0 +1,5 @@
+//! Sequences compared by the product and by a model that knows pages one by one.
+
+mod model;
+mod pages;
+mod settings;

@@ -1,0 +1,56 @@
+//! The ID block, which firmware compares when the launch finishes: a wrong one costs the launch, so it is compared here before.
+//!
+//! **Invariant:** compares fields; whether the signatures verify, firmware says.
+
+use super::{Found, settings::policy};
+use crate::{
+    plan::{Finding, Plan, Severity::Error},
+    v1::Platform,
+};
+
+/// Bytes of an ID block (AMD 56860, "Structure of the ID Block"): digest, family, image, version, SVN, policy.
+const ID_BLOCK: usize = 96;
+/// Bytes of the ID authentication information.
+const ID_AUTH: usize = 4096;
+
+pub(super) fn check(plan: &Plan, found: &mut Found) {
+    let Some(finish) = plan.finish.as_ref().filter(|it| !it.id_block.is_empty()) else {
+        return;
+    };
+    if finish.id_auth.len() != ID_AUTH {
+        let text = format!(
+            "the ID authentication information has {:#x} bytes; an ID block needs all {ID_AUTH:#x} of it",
+            finish.id_auth.len()
+        );
+        found.add(Finding::new(Error, "ID_AUTH", text));
+    }
+    let block = finish.id_block.as_ref();
+    let (Some((digest, _)), Some((_, policy_bytes)), ID_BLOCK) = (
+        block.split_first_chunk::<48>(),
+        block.split_last_chunk::<8>(),
+        block.len(),
+    ) else {
+        let text = format!(
+            "the ID block has {:#x} bytes, not {ID_BLOCK:#x}",
+            block.len()
+        );
+        found.add(Finding::new(Error, "ID_BLOCK_LENGTH", text));
+        return;
+    };
+    let signed = u64::from_le_bytes(*policy_bytes);
+    if signed != policy(plan) {
+        let text = format!(
+            "the ID block was signed for the guest policy {signed:#x}, and the launch has {:#x}; give --snp-policy {signed:#x}, or another block",
+            policy(plan)
+        );
+        found.add(Finding::new(Error, "ID_BLOCK_POLICY", text));
+    }
+    // A plan whose digest cannot be computed says why elsewhere.
+    if plan.platform == Platform::SevSnp
+        && let Ok(Some(planned)) = plan.digest()
+        && planned != *digest
+    {
+        let text = "the ID block was signed for another launch digest than this plan ends in, and firmware compares them: plan with the vCPUs and settings it was made for, or leave it out and sign a new one";
+        found.add(Finding::new(Error, "ID_BLOCK_DIGEST", text));
+    }
+}

@@ -1,0 +1,82 @@
+//! Checks of a plan: what the daemon, KVM or firmware would refuse, and what is probably not meant.
+//!
+//! | module     | codes                                                                                                             |
+//! |------------|-------------------------------------------------------------------------------------------------------------------|
+//! | `memory`   | NO_MEMORY, REGION_UNALIGNED, REGION_OVERLAP, REGION_BEYOND                                                        |
+//! | `extents`  | NO_PAGES, UNALIGNED, OVERLAP, OUTSIDE_MEMORY                                                                      |
+//! | `types`    | PAGE_TYPE, CONTENTS, CPUID_PAGES, SECRETS_PAGES                                                                   |
+//! | `vcpus`    | VCPU_COUNT, VCPU_INDEX, VCPU_STATE                                                                                |
+//! | `registers` | VCPU_REGISTER, VCPU_NORMALISED                                                                                   |
+//! | `settings` | SETTINGS, POLICY_BIT_17, POLICY_DEBUG, POLICY_MIGRATION, POLICY_SMT, POLICY_UNKNOWN, GHCB_VERSION, TD_DEBUG, FIELD_LENGTH |
+//! | `finish`   | ID_BLOCK_LENGTH, ID_BLOCK_POLICY, ID_BLOCK_DIGEST, ID_AUTH                                                         |
+//! | `cost`     | UNREADABLE, NORMAL_ZEROS, SLOW                                                                                    |
+//!
+//! Loaders add what only they can see: sections that they do not know, for example. All of it is in [`Plan::findings`] and what [`Plan::check`] returns.
+//!
+//! **Invariant:** a plan without an error finding is one that no rule known here refuses; what a machine lacks, its daemon alone knows.
+
+mod cost;
+mod extents;
+mod finish;
+mod memory;
+mod registers;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod types;
+mod vcpus;
+
+use super::{Finding, Plan};
+
+/// Findings of one code that are shown one by one. An image can have hundreds of thousands of extents, and each could be wrong.
+const MOST_ALIKE: usize = 16;
+
+impl Plan {
+    /// Its loader's findings and those of every check, the worst first, and of one severity in order of appearance. Reads the files of the plan once.
+    #[must_use]
+    pub fn check(&self) -> Vec<Finding> {
+        let mut found = Found::default();
+        memory::check(self, &mut found);
+        extents::check(self, &mut found);
+        types::check(self, &mut found);
+        vcpus::check(self, &mut found);
+        settings::check(self, &mut found);
+        finish::check(self, &mut found);
+        cost::check(self, &mut found);
+        let mut all = self.findings.clone();
+        all.extend(found.into_findings());
+        all.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        all
+    }
+}
+
+/// Findings so far, few of each code.
+#[derive(Debug, Default)]
+struct Found {
+    shown: Vec<Finding>,
+    /// The last shown of each code that came too often, and how often it came after that.
+    more: Vec<(Finding, u64)>,
+}
+
+impl Found {
+    fn add(&mut self, finding: Finding) {
+        if let Some((_, count)) = self.more.iter_mut().find(|(it, _)| it.code == finding.code) {
+            *count += 1;
+            return;
+        }
+        let alike = self.shown.iter().filter(|it| it.code == finding.code);
+        if alike.count() < MOST_ALIKE {
+            self.shown.push(finding);
+        } else {
+            self.more.push((finding, 1));
+        }
+    }
+
+    fn into_findings(self) -> Vec<Finding> {
+        let rest = self.more.into_iter().map(|(like, count)| {
+            let message = format!("{count} more of this kind; mend those that are shown first");
+            Finding::new(like.severity, like.code, message)
+        });
+        self.shown.into_iter().chain(rest).collect()
+    }
+}

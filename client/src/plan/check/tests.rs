@@ -1,0 +1,373 @@
+//! Each code, found where it is and nowhere else.
+
+use bytes::Bytes;
+
+use super::*;
+use crate::{
+    addr::{Gpa, Region},
+    plan::{
+        Contents, Extent, Severity,
+        test::{plan, vcpu},
+    },
+    v1::{
+        LongModeState, PageType, Platform, Segment, SevSnpFinish, SevSnpSettings, TdxSettings,
+        TdxVcpuState, VcpuRegisters, sev_snp_settings::GuestPolicy, vcpu_state::State,
+    },
+};
+
+fn zeros(gpa: u64, page_type: PageType, pages: u64) -> Extent {
+    Extent::zeros(Gpa::new(gpa), page_type, pages, format!("at {gpa:x}")).unwrap()
+}
+
+fn bytes(gpa: u64, page_type: PageType, pages: usize) -> Extent {
+    let contents = Contents::Bytes(Bytes::from(vec![7; pages * 4096]));
+    Extent::new(Gpa::new(gpa), page_type, contents, "bytes").unwrap()
+}
+
+fn sound(platform: Platform) -> Plan {
+    plan(platform, vec![bytes(0x1000, PageType::Normal, 2)])
+}
+
+fn long_mode() -> VcpuRegisters {
+    let flat = |attributes| Segment {
+        attributes,
+        limit: u32::MAX,
+        ..Segment::default()
+    };
+    VcpuRegisters {
+        cr0: 0x8000_0033,
+        cr3: 0x1000,
+        cr4: 0x660,
+        efer: 0x1d00,
+        cs: Some(flat(0xa09b)),
+        ds: Some(flat(0xc093)),
+        ss: Some(flat(0xc093)),
+        ..VcpuRegisters::default()
+    }
+}
+
+fn with_registers(change: impl Fn(&mut VcpuRegisters)) -> Plan {
+    let mut all = long_mode();
+    change(&mut all);
+    let mut plan = sound(Platform::SevSnp);
+    plan.vcpus = vec![vcpu(0, State::Registers(all))];
+    plan
+}
+
+fn with_policy(number: u64) -> Plan {
+    let mut plan = sound(Platform::SevSnp);
+    plan.sev_snp = Some(SevSnpSettings {
+        guest_policy: Some(GuestPolicy::PolicyNumber(number)),
+        ..SevSnpSettings::default()
+    });
+    plan
+}
+
+fn with_memory(regions: &[(u64, u64)]) -> Plan {
+    let mut plan = sound(Platform::SevSnp);
+    plan.memory
+        .extend(regions.iter().map(|&(gpa, size)| Region {
+            gpa: Gpa::new(gpa),
+            size,
+        }));
+    plan
+}
+
+fn with_block(change: impl Fn(&mut [u8; 96])) -> Plan {
+    let mut plan = sound(Platform::SevSnp);
+    let mut block = [0; 96];
+    block[..48].copy_from_slice(&plan.digest().unwrap().unwrap());
+    block[88..].copy_from_slice(&0x3_0000_u64.to_le_bytes());
+    change(&mut block);
+    plan.finish = Some(SevSnpFinish {
+        id_block: block.to_vec().into(),
+        id_auth: vec![0; 4096].into(),
+        ..SevSnpFinish::default()
+    });
+    plan
+}
+
+fn codes(plan: &Plan) -> Vec<(Severity, &'static str)> {
+    let found = plan.check();
+    found.iter().map(|it| (it.severity, it.code)).collect()
+}
+
+#[test]
+fn a_sound_plan_has_no_finding() {
+    for platform in [
+        Platform::SevSnp,
+        Platform::Sim,
+        Platform::Kvm,
+        Platform::Tdx,
+    ] {
+        assert_eq!(sound(platform).check(), [], "{platform:?}");
+    }
+    assert_eq!(with_registers(|_| ()).check(), []);
+    assert_eq!(with_block(|_| ()).check(), []);
+    let mut long = sound(Platform::Kvm);
+    let state = LongModeState {
+        cr3: 0x2000,
+        ..LongModeState::default()
+    };
+    long.vcpus = vec![vcpu(0, State::LongMode(state))];
+    assert_eq!(long.check(), []);
+}
+
+#[test]
+fn what_would_be_refused_is_an_error_of_its_code() {
+    let extents = |platform, extents| plan(platform, extents);
+    let vcpus = |platform, vcpus| {
+        let mut plan = sound(platform);
+        plan.vcpus = vcpus;
+        plan
+    };
+    let mut no_memory = sound(Platform::Kvm);
+    no_memory.memory.clear();
+    let mut settings = sound(Platform::Sim);
+    settings.tdx = Some(TdxSettings::default());
+    let mut ghcb = with_policy(0x3_0000);
+    ghcb.sev_snp.as_mut().unwrap().ghcb_version = 1;
+    let mut gosvw = with_policy(0x3_0000);
+    gosvw.sev_snp.as_mut().unwrap().gosvw = vec![0; 15].into();
+    let mut auth = with_block(|_| ());
+    auth.finish.as_mut().unwrap().id_auth.truncate(4095);
+    let mut short_block = with_block(|_| ());
+    short_block.finish.as_mut().unwrap().id_block.truncate(95);
+    let reset = || sound(Platform::Kvm).vcpus[0];
+    let rcx = |index| vcpu(index, State::Tdx(TdxVcpuState { rcx: 1 }));
+    let mut too_high = sound(Platform::Tdx);
+    too_high.memory.push(Region {
+        gpa: Gpa::new(1 << 47),
+        size: 4096,
+    });
+    let table: Vec<(Plan, &[&str])> = vec![
+        (no_memory, &["NO_MEMORY", "OUTSIDE_MEMORY"]),
+        (with_memory(&[(1 << 30, 4097)]), &["REGION_UNALIGNED"]),
+        (with_memory(&[(1 << 30, 0)]), &["REGION_UNALIGNED"]),
+        (with_memory(&[(32 << 20, 4096)]), &["REGION_OVERLAP"]),
+        (with_memory(&[((1 << 52) - 4096, 8192)]), &["REGION_BEYOND"]),
+        (with_memory(&[(u64::MAX - 4095, 4096)]), &["REGION_BEYOND"]),
+        (too_high, &["REGION_BEYOND"]),
+        (
+            extents(Platform::Kvm, vec![zeros(0x1001, PageType::Zero, 1)]),
+            &["UNALIGNED"],
+        ),
+        (
+            extents(
+                Platform::Kvm,
+                vec![
+                    zeros(0x3000, PageType::Zero, 1),
+                    zeros(0, PageType::Zero, 4),
+                ],
+            ),
+            &["OVERLAP"],
+        ),
+        (
+            extents(Platform::Kvm, vec![zeros(0x3ff_f000, PageType::Zero, 2)]),
+            &["OUTSIDE_MEMORY"],
+        ),
+        (
+            extents(Platform::Tdx, vec![zeros(0, PageType::Secrets, 1)]),
+            &["PAGE_TYPE"],
+        ),
+        (
+            extents(Platform::SevSnp, vec![bytes(0, PageType::Zero, 1)]),
+            &["CONTENTS"],
+        ),
+        (vcpus(Platform::Kvm, vec![]), &["VCPU_COUNT"]),
+        (
+            vcpus(Platform::Tdx, (0..65).map(rcx).collect()),
+            &["VCPU_COUNT"],
+        ),
+        (
+            vcpus(Platform::Kvm, vec![reset(), reset()]),
+            &["VCPU_INDEX"],
+        ),
+        (vcpus(Platform::SevSnp, vec![rcx(0)]), &["VCPU_STATE"]),
+        (settings, &["SETTINGS"]),
+        (ghcb, &["GHCB_VERSION"]),
+        (gosvw, &["FIELD_LENGTH"]),
+        (with_policy(0x1_0000), &["POLICY_BIT_17"]),
+        (auth, &["ID_AUTH"]),
+        (short_block, &["ID_BLOCK_LENGTH"]),
+        (with_block(|block| block[0] ^= 1), &["ID_BLOCK_DIGEST"]),
+        (with_block(|block| block[90] ^= 1), &["ID_BLOCK_POLICY"]),
+    ];
+    for (plan, wanted) in table {
+        let found = plan.check();
+        let errors: Vec<_> = { found.iter() }
+            .filter(|it| it.severity == Severity::Error)
+            .map(|it| it.code)
+            .collect();
+        assert_eq!(errors, wanted, "{found:#?}");
+    }
+}
+
+#[test]
+fn a_register_that_a_processor_refuses_is_named_with_its_value() {
+    type Change = fn(&mut VcpuRegisters);
+    let table: [(Change, &str); 18] = [
+        (|r| r.cr0 |= 1 << 63, "cr0 is 0x8000000080000033"),
+        (|r| r.cr0 &= !1, "cr0 is 0x80000032"),
+        (|r| r.cr0 |= 1 << 29, "cr0 is 0xa0000033"),
+        (|r| r.cr4 |= 1 << 30, "cr4 is 0x40000660"),
+        (|r| r.cr4 &= !0x20, "cr4 is 0x640"),
+        (|r| r.cr4 |= 1 << 23, "cr4 is 0x800660"),
+        (|r| r.efer |= 2, "efer is 0x1d02"),
+        (|r| r.rflags = 8, "rflags is 0xa"),
+        (|r| r.rflags = 1 << 17, "rflags is 0x20002"),
+        (|r| r.pat = Some(2), "pat is 0x2"),
+        (
+            |r| r.cs.as_mut().unwrap().attributes = 0xa9b,
+            "cs.attributes are 0xa9b",
+        ),
+        (
+            |r| r.cs.as_mut().unwrap().attributes |= 1 << 14,
+            "cs.attributes are 0xe09b",
+        ),
+        (
+            |r| r.cs.as_mut().unwrap().limit = 0x10_0000,
+            "cs.limit is 0x100000",
+        ),
+        (|r| r.tr = Some(Segment::default()), "tr.attributes are 0x0"),
+        (|r| r.rip = 1 << 47, "rip is 0x800000000000"),
+        (
+            |r| {
+                r.gdtr = Some(crate::v1::DescriptorTable {
+                    base: 1 << 63,
+                    limit: 0,
+                });
+            },
+            "gdtr.base is 0x8000000000000000",
+        ),
+        (|r| r.cr3 = 64 << 20, "cr3 is 0x4000000"),
+        (
+            |r| r.ss.as_mut().unwrap().selector = 0x1_0000,
+            "above 0xffff",
+        ),
+    ];
+    for (change, wanted) in table {
+        let found = with_registers(change).check();
+        let [only] = found.as_slice() else {
+            panic!("{wanted}: {found:#?}");
+        };
+        assert_eq!(
+            (only.severity, only.code),
+            (Severity::Error, "VCPU_REGISTER")
+        );
+        assert!(only.message.contains(wanted), "{wanted}: {only}");
+    }
+}
+
+#[test]
+fn what_kvm_changes_in_a_save_area_is_noted() {
+    let plan = with_registers(|r| {
+        r.efer &= !(1 << 12);
+        r.cr0 |= 1 << 30;
+    });
+    let found = plan.check();
+    let [only] = found.as_slice() else {
+        panic!("{found:#?}");
+    };
+    assert_eq!(
+        (only.severity, only.code),
+        (Severity::Note, "VCPU_NORMALISED")
+    );
+    assert!(only.message.contains("EFER.SVME") && only.message.contains("CR0.CD"));
+    assert!(!only.message.contains("CR4.MCE"), "{only}");
+}
+
+#[test]
+fn what_is_seldom_meant_is_told_and_not_refused() {
+    let mut td = sound(Platform::Tdx);
+    td.tdx = Some(TdxSettings {
+        attributes: Some(1),
+        ..TdxSettings::default()
+    });
+    let nothing = plan(Platform::Kvm, vec![]);
+    let two = |page_type| plan(Platform::SevSnp, vec![zeros(0, page_type, 2)]);
+    for (plan, severity, code) in [
+        (with_policy(0xb_0000), Severity::Warning, "POLICY_DEBUG"),
+        (with_policy(0x7_0000), Severity::Note, "POLICY_MIGRATION"),
+        (with_policy(0x2_0000), Severity::Note, "POLICY_SMT"),
+        (with_policy(0x403_0000), Severity::Warning, "POLICY_UNKNOWN"),
+        (td, Severity::Warning, "TD_DEBUG"),
+        (nothing, Severity::Warning, "NO_PAGES"),
+        (two(PageType::Cpuid), Severity::Warning, "CPUID_PAGES"),
+        (two(PageType::Secrets), Severity::Warning, "SECRETS_PAGES"),
+    ] {
+        assert_eq!(codes(&plan), [(severity, code)]);
+    }
+}
+
+#[test]
+fn zeros_and_seconds_are_counted() {
+    let mut contents = vec![0; 3 * 4096];
+    contents[4096] = 1;
+    let contents = Contents::Bytes(contents.into());
+    let some = Extent::new(Gpa::new(0), PageType::Normal, contents, "some").unwrap();
+    let run = zeros(0x10_0000, PageType::Normal, 1998);
+    let found = plan(Platform::SevSnp, vec![some.clone(), run.clone()]).check();
+    let told: Vec<_> = found.iter().map(|it| (it.code, it.gpa)).collect();
+    assert_eq!(told, [("SLOW", None), ("NORMAL_ZEROS", Some(Gpa::new(0)))]);
+    let [slow, zeros] = found.as_slice() else {
+        panic!("{found:#?}");
+    };
+    assert!(
+        slow.message
+            .starts_with("2001 pages are 2001 firmware commands, about 2.0 s")
+    );
+    assert!(slow.message.contains("2000 of them") && zeros.message.starts_with("2000 NORMAL"));
+    // Neither is said where firmware measures no types.
+    for platform in [Platform::Kvm, Platform::Tdx] {
+        assert_eq!(codes(&plan(platform, vec![some.clone(), run.clone()])), []);
+    }
+}
+
+#[test]
+fn a_file_that_ends_early_is_an_error() {
+    let file = std::sync::Arc::new(tempfile::tempfile().unwrap());
+    let slice = crate::plan::FileSlice::new(file, 0, 4096);
+    let extent = Extent::new(
+        Gpa::new(0),
+        PageType::Unmeasured,
+        Contents::File(slice),
+        "a",
+    )
+    .unwrap();
+    let plan = plan(Platform::Kvm, vec![extent]);
+    assert_eq!(codes(&plan), [(Severity::Error, "UNREADABLE")]);
+}
+
+#[test]
+fn overlaps_name_both_and_reach_over_what_lies_between() {
+    let wide = zeros(0, PageType::Zero, 16);
+    let inside = zeros(0x1000, PageType::Zero, 1);
+    let last = zeros(0xf000, PageType::Zero, 1);
+    let found = plan(Platform::Kvm, vec![last, inside, wide]).check();
+    let told: Vec<_> = found.iter().map(|it| (it.code, it.gpa)).collect();
+    let at = |gpa| ("OVERLAP", Some(Gpa::new(gpa)));
+    assert_eq!(told, [at(0x1000), at(0xf000)]);
+    assert!(found.iter().all(|it| it.message.contains("`at 0`")));
+    assert!(found[1].message.contains("`at f000`"));
+}
+
+#[test]
+fn a_hundred_thousand_wrong_extents_are_a_few_findings() {
+    let many = (0..100_000).map(|_| zeros(0x1000, PageType::Zero, 1));
+    let found = plan(Platform::Kvm, many.collect()).check();
+    assert_eq!(found.len(), MOST_ALIKE + 1);
+    let last = found.last().unwrap();
+    assert!(last.message.starts_with("99983 more"), "{last}");
+}
+
+#[test]
+fn the_worst_come_first_and_the_loaders_are_among_them() {
+    let mut plan = plan(Platform::Kvm, vec![]);
+    plan.findings = vec![
+        Finding::new(Severity::Note, "A", "a"),
+        Finding::new(Severity::Error, "B", "b"),
+    ];
+    let told = codes(&plan).into_iter().map(|(_, code)| code);
+    assert_eq!(told.collect::<Vec<_>>(), ["B", "NO_PAGES", "A"]);
+}
