@@ -14,6 +14,7 @@ pub mod elf;
 mod error;
 mod input;
 mod linux_boot;
+pub mod manifest;
 mod options;
 #[cfg(test)]
 mod testing;
