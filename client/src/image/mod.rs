@@ -13,12 +13,13 @@ pub mod bzimage;
 pub mod elf;
 mod error;
 mod format;
+pub mod igvm;
 mod input;
 mod linux_boot;
 mod options;
+pub mod ovmf;
 #[cfg(test)]
 mod testing;
-pub mod ovmf;
 
 pub use error::ImageError;
 pub use format::{Format, Image, open};
