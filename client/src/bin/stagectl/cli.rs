@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Digest(Box<cmd::digest::Digest>),
     /// Create a launch, stage an image into it, and finish it under the image's digest.
     Stage(Box<cmd::stage::Stage>),
+    /// Compare a launch with the image that it should hold, or two images: where is the first page that differs?
+    Diff(Box<cmd::diff::Diff>),
     /// Print completions for a shell.
     Completions(cmd::completions::Completions),
 }
@@ -122,6 +124,7 @@ mod tests {
             "stagectl launch abort vm-1 --uid 0123",
             "stagectl launch delete vm-1",
             "stagectl launch pages vm-1 --order installation --hashes",
+            "stagectl launch pages vm-1 --map --svg vm-1.svg",
             "stagectl launch stage vm-1 OVMF.fd --gpa 0xffc00000 --type normal --pad",
             "stagectl launch stage vm-1 --gpa 0x1000 --type zero --length 4K",
             "stagectl launch create vm-1 --platform kvm --memory 0x0+1M --vcpus 2 --vcpu 0=real:0x0:0x1000 --vcpu 1=long:0x100000:0x1000:0x9000,rsi=0x7000",
@@ -140,6 +143,8 @@ mod tests {
             "stagectl digest OVMF.fd --platform sev-snp --vcpus 4 --vcpu-type EPYC-Milan --kernel bzImage --initrd initrd --append console=ttyS0 --guest-features 0x21",
             "stagectl stage vmlinux --launch vm-1 --platform kvm --memory 0x0+1G --initrd initrd --start",
             "stagectl stage guest.toml --no-finish --retry-for 0s",
+            "stagectl diff vm-1 OVMF.fd --platform sev-snp --vcpus 4 --kernel bzImage --append quiet --prefix",
+            "stagectl diff --images a.elf b.elf --platform sim",
             "stagectl completions bash",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
@@ -178,6 +183,10 @@ mod tests {
             "stagectl stage OVMF.fd --no-finish --start",
             "stagectl stage",
             "stagectl plan OVMF.fd --sweep-vcpus 0",
+            "stagectl launch pages vm-1 --map --hashes",
+            "stagectl diff vm-1",
+            "stagectl diff --images a b --uid 0123",
+            "stagectl diff --images a b --prefix",
             "stagectl --timeout 5 node",
             "stagectl --endpoint /run/x.sock node",
         ] {

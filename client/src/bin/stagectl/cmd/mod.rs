@@ -8,6 +8,7 @@ use crate::{
 };
 
 pub(crate) mod completions;
+pub(crate) mod diff;
 pub(crate) mod digest;
 pub(crate) mod launch;
 mod node;
@@ -22,6 +23,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Plan(command) => command.run(context),
         Command::Digest(command) => command.run(context),
         Command::Stage(command) => command.run(context).await,
+        Command::Diff(command) => command.run(context).await,
         Command::Completions(command) => command.run(),
     }
 }

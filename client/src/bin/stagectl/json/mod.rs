@@ -13,6 +13,7 @@
 //! | `launch list`                              | `{"launches": [LaunchDocument]}`|
 //! | `launch pages`, `result`, `verify`, `delete`, `rejected-cpuid` | in the command's file |
 //! | `node`                                     | in the command's file           |
+//! | `diff`                                     | in `cmd/diff/document.rs`       |
 //! | `launch stage`                             | in `cmd/launch/stage/report.rs` |
 //! | `plan`, `digest`, `stage`                  | in the command's file           |
 //! | a failure                                  | [`ErrorDocument`]               |
