@@ -9,6 +9,7 @@
 
 mod confidential;
 mod failures;
+mod images;
 mod launches;
 mod staging;
 
