@@ -3,6 +3,7 @@
 //! | module       | one idea                                                                       |
 //! |--------------|--------------------------------------------------------------------------------|
 //! | [`addr`]     | guest-physical addresses, sizes and regions, as people type them                |
+//! | [`cpu_type`] | the vCPU type of an SEV-SNP guest, as people type it                       |
 //! | [`cpuid_page`] | what firmware would have otherwise in a CPUID page                            |
 //! | [`diff`]     | where what is installed and what was planned part, and all that differs         |
 //! | [`endpoint`] | where the daemon listens                                                        |
@@ -41,6 +42,7 @@ pub mod addr;
 mod client;
 mod connect;
 pub mod console;
+pub mod cpu_type;
 pub mod cpuid_page;
 pub mod diff;
 pub mod endpoint;

@@ -51,6 +51,12 @@ pub(crate) enum Command {
     /// Create, look at and end launches.
     #[command(subcommand)]
     Launch(cmd::launch::LaunchCommand),
+    /// Show what staging an image would do and what is wrong with it, without a daemon.
+    Plan(Box<cmd::plan::PlanImage>),
+    /// Print the launch digest that an image ends in, without a daemon.
+    Digest(Box<cmd::digest::Digest>),
+    /// Create a launch, stage an image into it, and finish it under the image's digest.
+    Stage(Box<cmd::stage::Stage>),
     /// Compare a launch with the image that it should hold, or two images: where is the first page that differs?
     Diff(Box<cmd::diff::Diff>),
     /// Print completions for a shell.
@@ -133,6 +139,10 @@ mod tests {
             "stagectl launch rejected-cpuid vm-1 --page corrected --output json",
             "stagectl launch stage vm-1 cpuid --gpa 0x80f000 --type cpuid --pad",
             "stagectl launch stage vm-1 --gpa 0x80e000 --type secrets --length 4K",
+            "stagectl plan OVMF.fd --sweep-vcpus 1,2,64 --sweep-types EPYC-v4,25:1:1,0xa00f11 --output json",
+            "stagectl digest OVMF.fd --platform sev-snp --vcpus 4 --vcpu-type EPYC-Milan --kernel bzImage --initrd initrd --append console=ttyS0 --guest-features 0x21",
+            "stagectl stage vmlinux --launch vm-1 --platform kvm --memory 0x0+1G --initrd initrd --start",
+            "stagectl stage guest.toml --no-finish --retry-for 0s",
             "stagectl diff vm-1 OVMF.fd --platform sev-snp --vcpus 4 --kernel bzImage --append quiet --prefix",
             "stagectl diff --images a.elf b.elf --platform sim",
             "stagectl completions bash",
@@ -170,6 +180,9 @@ mod tests {
             "stagectl launch stage vm-1 image --gpa 0x0 --type normal --session a/b",
             "stagectl launch stage vm-1 image --type normal",
             "stagectl launch stage vm-1 image --gpa 0x0 --type vmsa",
+            "stagectl stage OVMF.fd --no-finish --start",
+            "stagectl stage",
+            "stagectl plan OVMF.fd --sweep-vcpus 0",
             "stagectl launch pages vm-1 --map --hashes",
             "stagectl diff vm-1",
             "stagectl diff --images a b --uid 0123",

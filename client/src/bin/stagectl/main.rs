@@ -21,6 +21,7 @@ mod failure;
 mod json;
 mod output;
 mod picture;
+mod settings;
 mod table;
 mod wrap;
 
