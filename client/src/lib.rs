@@ -10,6 +10,7 @@
 //! | [`Client`]   | one method per RPC                                                              |
 //! | [`console`]  | what a guest writes, followed over lost connections                             |
 //! | [`error`]    | a refusal with its stable reason, its metadata, and what to do                  |
+//! | [`id_block`] | the signed identity of an SEV-SNP guest: made, and judged as firmware would     |
 //! | [`image`]    | the images that people have, each turned into a plan                            |
 //! | [`picture`]  | a guest's memory as a picture, for terminals and for tickets                    |
 //! | [`plan`]     | what of an image is staged where and in which order, and the digest it ends in  |
@@ -47,6 +48,7 @@ pub mod cpuid_page;
 pub mod diff;
 pub mod endpoint;
 pub mod error;
+pub mod id_block;
 pub mod image;
 mod launch_ref;
 pub mod picture;

@@ -44,6 +44,9 @@ const FLAGS: [Flag; 9] = [
 pub struct Policy(GuestPolicy);
 
 impl Policy {
+    /// The number of the policy of a launch that names none: SMT allowed, nothing else.
+    pub const DEFAULT: u64 = 0x3_0000;
+
     /// Its number in the firmware's ABI.
     #[must_use]
     pub fn number(&self) -> u64 {

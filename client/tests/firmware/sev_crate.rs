@@ -1,6 +1,6 @@
 //! The digest of a plan against an independent calculator, the `sev` crate, which reads the same files by itself.
 //!
-//! `tests/oracles/sev_snp_measure.py` makes the same comparison with sev-snp-measure.
+//! The script `tests/oracles/sev_snp_measure.py` makes the same comparison with sev-snp-measure.
 //!
 //! **Invariant:** every digest compared here comes from files that both read; neither is told anything by the other.
 

@@ -45,6 +45,9 @@ mod vcpus;
 mod vmsa;
 mod walk;
 
+#[cfg(test)]
+mod tests;
+
 use super::{ImageError, Input, Options};
 use crate::{plan::Plan, v1::Platform};
 

@@ -20,10 +20,10 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
     match command {
         Command::Node => node::run(context).await,
         Command::Launch(command) => command.run(context).await,
-        Command::Diff(command) => command.run(context).await,
         Command::Plan(command) => command.run(context),
         Command::Digest(command) => command.run(context),
         Command::Stage(command) => command.run(context).await,
+        Command::Diff(command) => command.run(context).await,
         Command::Completions(command) => command.run(),
     }
 }
