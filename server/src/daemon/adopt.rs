@@ -31,7 +31,7 @@ use stagepages_host::{
 };
 
 use super::{
-    Answer, Ending, HostLink, Launch, LinkLost, Nursery, Record, Staging,
+    Answer, Ending, Fate, HostLink, Launch, LinkLost, Nursery, Record, Staging,
     greeting::{Greeting, dial, is_from},
     launch::Origin,
     pulse::{is_pong, rests},
@@ -262,6 +262,7 @@ impl Nursery {
         let mut parts = wires.parts(self, hanging.keep(), Some(staging), Some(child));
         parts.finish = record.finish;
         parts.origin = Origin::Inherited { digest };
+        parts.ledger = record.ledger;
         let launch = Launch::new(identity, parts);
         if launch.status().started.is_some() {
             launch.listen_console().await;
@@ -296,6 +297,8 @@ impl Nursery {
         parts.origin = Origin::Inherited {
             digest: record.created_digest(),
         };
+        let fate = record.ledger.clone();
+        parts.ledger = Some(fate.unwrap_or_else(|| Fate::lost(&parts.status.borrow())));
         let launch = Launch::new(identity, parts);
         if news {
             if let Some(Ending::Died(exit)) = launch.status().ending {

@@ -14,7 +14,7 @@ use stagepages_host::{
 };
 use stagepages_proto::v1;
 
-use super::{Console, Ending, Identity, Status};
+use super::{Console, Ending, Fate, Identity, Status};
 use crate::supervisor::{HostId, proto::HostExited};
 
 /// A launch, to be found again. Append only: later builds read what earlier ones wrote.
@@ -59,6 +59,9 @@ pub struct Record {
     /// The launch digest in the first answer of CreateLaunch; empty where it had none, or its daemon was of before version 5 of the private protocol.
     #[prost(bytes = "vec", tag = "14")]
     pub created_digest: Vec<u8>,
+    /// What became of its ledger when it was over; unset until that is decided.
+    #[prost(message, optional, tag = "13")]
+    pub ledger: Option<Fate>,
 }
 
 /// The first answer of FinishLaunch.
@@ -116,7 +119,15 @@ impl Record {
             answers: Vec::new(),
             started: None,
             created_digest: Vec::new(),
+            ledger: None,
         }
+    }
+
+    /// Whether a file with its ledger belongs to it.
+    #[must_use]
+    pub fn has_ledger(&self) -> bool {
+        let kept = self.ledger.as_ref().and_then(|fate| fate.kept.as_ref());
+        kept.is_some_and(|note| note.pages > 0)
     }
 
     /// Who it is.

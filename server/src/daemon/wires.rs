@@ -81,8 +81,10 @@ impl Wires {
             console: self.console,
             finish: None,
             origin: Origin::Made,
+            ledger: None,
             supervisor: nursery.supervisor.clone(),
             records: nursery.records.clone(),
+            ledgers: nursery.ledgers.clone(),
         }
     }
 }
