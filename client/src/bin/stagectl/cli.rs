@@ -51,6 +51,9 @@ pub(crate) enum Command {
     /// Create, look at and end launches.
     #[command(subcommand)]
     Launch(cmd::launch::LaunchCommand),
+    /// Make and check the signed identity of an SEV-SNP guest.
+    #[command(subcommand)]
+    IdBlock(cmd::id_block::IdBlockCommand),
     /// Print completions for a shell.
     Completions(cmd::completions::Completions),
 }
@@ -130,6 +133,7 @@ mod tests {
             "stagectl launch rejected-cpuid vm-1 --page corrected --output json",
             "stagectl launch stage vm-1 cpuid --gpa 0x80f000 --type cpuid --pad",
             "stagectl launch stage vm-1 --gpa 0x80e000 --type secrets --length 4K",
+            "stagectl id-block check --block id.block --auth id.auth --policy smt --author-key",
             "stagectl completions bash",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
@@ -159,6 +163,8 @@ mod tests {
             "stagectl launch finish vm-1 --snp-author-key",
             "stagectl launch finish vm-1 --snp-host-data 00",
             "stagectl launch rejected-cpuid",
+            "stagectl id-block check --block id.block",
+            "stagectl id-block create --digest 00 --id-key k --out-block b --out-auth a",
             "stagectl launch console",
             "stagectl launch result vm-1",
             "stagectl launch result vm-1 --sequence 0 --request-id a",

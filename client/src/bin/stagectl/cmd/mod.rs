@@ -8,6 +8,7 @@ use crate::{
 };
 
 pub(crate) mod completions;
+pub(crate) mod id_block;
 pub(crate) mod launch;
 mod node;
 
@@ -16,6 +17,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
     match command {
         Command::Node => node::run(context).await,
         Command::Launch(command) => command.run(context).await,
+        Command::IdBlock(command) => command.run(context),
         Command::Completions(command) => command.run(),
     }
 }
