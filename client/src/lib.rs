@@ -3,6 +3,7 @@
 //! | module       | one idea                                                                       |
 //! |--------------|--------------------------------------------------------------------------------|
 //! | [`addr`]     | guest-physical addresses, sizes and regions, as people type them                |
+//! | [`cpu_type`] | the vCPU type of an SEV-SNP guest, as people type it                       |
 //! | [`cpuid_page`] | what firmware would have otherwise in a CPUID page                            |
 //! | [`diff`]     | where what is installed and what was planned part, and all that differs         |
 //! | [`endpoint`] | where the daemon listens                                                        |
@@ -11,6 +12,7 @@
 //! | [`error`]    | a refusal with its stable reason, its metadata, and what to do                  |
 //! | [`id_block`] | the signed identity of an SEV-SNP guest: made, and judged as firmware would     |
 //! | [`image`]    | the images that people have, each turned into a plan                            |
+//! | [`picture`]  | a guest's memory as a picture, for terminals and for tickets                    |
 //! | [`plan`]     | what of an image is staged where and in which order, and the digest it ends in  |
 //! | [`reason`]   | the reasons, what each leaves behind, and the way out of each                   |
 //! | [`session`]  | a plan staged however often something is lost on the way, every page counted once |
@@ -41,6 +43,7 @@ pub mod addr;
 mod client;
 mod connect;
 pub mod console;
+pub mod cpu_type;
 pub mod cpuid_page;
 pub mod diff;
 pub mod endpoint;
@@ -48,6 +51,7 @@ pub mod error;
 pub mod id_block;
 pub mod image;
 mod launch_ref;
+pub mod picture;
 mod plain;
 pub mod plan;
 pub mod reason;

@@ -12,12 +12,16 @@
 pub mod bzimage;
 pub mod elf;
 mod error;
+mod format;
+pub mod igvm;
 mod input;
 mod linux_boot;
 mod options;
+pub mod ovmf;
 #[cfg(test)]
 mod testing;
 
 pub use error::ImageError;
+pub use format::{Format, Image, open};
 pub use input::{Input, LARGEST_IMAGE};
 pub use options::Options;

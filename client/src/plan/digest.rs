@@ -27,11 +27,21 @@ impl Plan {
     }
 
     fn snp_digest(&self) -> io::Result<Value> {
+        self.snp_vcpus(self.snp_pages()?)
+    }
+
+    /// The digest of all pages.
+    pub(super) fn snp_pages(&self) -> io::Result<LaunchDigest> {
         let mut digest = LaunchDigest::new();
         for extent in &self.extents {
             let page_type = measured(extent.page_type())?;
             extent.each_page(|gpa, page| digest.extend(gpa.bytes(), page_type, page))?;
         }
+        Ok(digest)
+    }
+
+    /// `digest`, which is that of all pages, with the vCPUs behind them.
+    pub(super) fn snp_vcpus(&self, mut digest: LaunchDigest) -> io::Result<Value> {
         let features = self.sev_snp.as_ref().map_or(0, |it| it.vmsa_features) | SNP_ACTIVE;
         for state in &self.vcpus {
             let registers = registers(state).ok_or_else(|| {

@@ -12,7 +12,9 @@ mod check;
 mod digest;
 mod extent;
 mod finding;
+mod parts;
 mod registers;
+mod sweep;
 #[cfg(test)]
 mod test;
 mod time;
@@ -23,6 +25,7 @@ pub use digest::measured;
 pub use extent::{Contents, Extent, FileSlice};
 pub use finding::{Finding, Severity};
 pub use registers::registers;
+pub use sweep::{Swept, sweep};
 pub use time::Estimate;
 
 /// What is staged, and how.

@@ -42,6 +42,17 @@ impl SessionName {
         })
     }
 
+    /// A lasting name that follows from `hash`, as long as a name may be.
+    #[must_use]
+    pub fn of_hash(hash: &blake3::Hash) -> Self {
+        let mut name = hash.to_hex().to_string();
+        name.truncate(LONGEST_NAME);
+        Self {
+            name,
+            lasting: true,
+        }
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -51,6 +51,14 @@ pub(crate) enum Command {
     /// Create, look at and end launches.
     #[command(subcommand)]
     Launch(cmd::launch::LaunchCommand),
+    /// Show what staging an image would do and what is wrong with it, without a daemon.
+    Plan(Box<cmd::plan::PlanImage>),
+    /// Print the launch digest that an image ends in, without a daemon.
+    Digest(Box<cmd::digest::Digest>),
+    /// Create a launch, stage an image into it, and finish it under the image's digest.
+    Stage(Box<cmd::stage::Stage>),
+    /// Compare a launch with the image that it should hold, or two images: where is the first page that differs?
+    Diff(Box<cmd::diff::Diff>),
     /// Make and check the signed identity of an SEV-SNP guest.
     #[command(subcommand)]
     IdBlock(cmd::id_block::IdBlockCommand),
@@ -119,6 +127,7 @@ mod tests {
             "stagectl launch abort vm-1 --uid 0123",
             "stagectl launch delete vm-1",
             "stagectl launch pages vm-1 --order installation --hashes",
+            "stagectl launch pages vm-1 --map --svg vm-1.svg",
             "stagectl launch stage vm-1 OVMF.fd --gpa 0xffc00000 --type normal --pad",
             "stagectl launch stage vm-1 --gpa 0x1000 --type zero --length 4K",
             "stagectl launch create vm-1 --platform kvm --memory 0x0+1M --vcpus 2 --vcpu 0=real:0x0:0x1000 --vcpu 1=long:0x100000:0x1000:0x9000,rsi=0x7000",
@@ -133,6 +142,12 @@ mod tests {
             "stagectl launch rejected-cpuid vm-1 --page corrected --output json",
             "stagectl launch stage vm-1 cpuid --gpa 0x80f000 --type cpuid --pad",
             "stagectl launch stage vm-1 --gpa 0x80e000 --type secrets --length 4K",
+            "stagectl plan OVMF.fd --sweep-vcpus 1,2,64 --sweep-types EPYC-v4,25:1:1,0xa00f11 --output json",
+            "stagectl digest OVMF.fd --platform sev-snp --vcpus 4 --vcpu-type EPYC-Milan --kernel bzImage --initrd initrd --append console=ttyS0 --guest-features 0x21",
+            "stagectl stage vmlinux --launch vm-1 --platform kvm --memory 0x0+1G --initrd initrd --start",
+            "stagectl stage guest.toml --no-finish --retry-for 0s",
+            "stagectl diff vm-1 OVMF.fd --platform sev-snp --vcpus 4 --kernel bzImage --append quiet --prefix",
+            "stagectl diff --images a.elf b.elf --platform sim",
             "stagectl id-block check --block id.block --auth id.auth --policy smt --author-key",
             "stagectl completions bash",
         ] {
@@ -171,6 +186,13 @@ mod tests {
             "stagectl launch stage vm-1 image --gpa 0x0 --type normal --session a/b",
             "stagectl launch stage vm-1 image --type normal",
             "stagectl launch stage vm-1 image --gpa 0x0 --type vmsa",
+            "stagectl stage OVMF.fd --no-finish --start",
+            "stagectl stage",
+            "stagectl plan OVMF.fd --sweep-vcpus 0",
+            "stagectl launch pages vm-1 --map --hashes",
+            "stagectl diff vm-1",
+            "stagectl diff --images a b --uid 0123",
+            "stagectl diff --images a b --prefix",
             "stagectl --timeout 5 node",
             "stagectl --endpoint /run/x.sock node",
         ] {

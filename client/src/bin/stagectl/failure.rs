@@ -11,7 +11,10 @@ use std::{
 
 use stagepages_client::{ConnectError, StagepagesError, endpoint::EndpointError, plain};
 
-use crate::{json::ErrorDocument, output::Output};
+use crate::{
+    json::{ErrorDetails, ErrorDocument},
+    output::Output,
+};
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -57,6 +60,11 @@ impl Failure {
             documented: true,
             ..self
         }
+    }
+
+    /// What the document says.
+    pub(crate) fn details(&self) -> &ErrorDetails {
+        &self.document.error
     }
 
     /// Tells the user.

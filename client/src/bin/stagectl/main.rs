@@ -20,6 +20,8 @@ mod cmd;
 mod failure;
 mod json;
 mod output;
+mod picture;
+mod settings;
 mod table;
 mod wrap;
 

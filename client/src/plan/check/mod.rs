@@ -45,7 +45,7 @@ impl Plan {
         cost::check(self, &mut found);
         let mut all = self.findings.clone();
         all.extend(found.into_findings());
-        all.sort_by(|a, b| b.severity.cmp(&a.severity));
+        all.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         all
     }
 }

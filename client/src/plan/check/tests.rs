@@ -236,7 +236,7 @@ fn a_register_that_a_processor_refuses_is_named_with_its_value() {
                 r.gdtr = Some(crate::v1::DescriptorTable {
                     base: 1 << 63,
                     limit: 0,
-                })
+                });
             },
             "gdtr.base is 0x8000000000000000",
         ),

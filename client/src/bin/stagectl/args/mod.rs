@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use stagepages_client::{LaunchRef, addr::ParseError, v1};
 
 pub(crate) mod hex;
+pub(crate) mod image;
 pub(crate) mod sev_snp;
 pub(crate) mod tdx;
 

@@ -8,15 +8,23 @@ use crate::{
 };
 
 pub(crate) mod completions;
+pub(crate) mod diff;
+pub(crate) mod digest;
 pub(crate) mod id_block;
 pub(crate) mod launch;
 mod node;
+pub(crate) mod plan;
+pub(crate) mod stage;
 
 /// Runs a command.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Node => node::run(context).await,
         Command::Launch(command) => command.run(context).await,
+        Command::Plan(command) => command.run(context),
+        Command::Digest(command) => command.run(context),
+        Command::Stage(command) => command.run(context).await,
+        Command::Diff(command) => command.run(context).await,
         Command::IdBlock(command) => command.run(context),
         Command::Completions(command) => command.run(),
     }

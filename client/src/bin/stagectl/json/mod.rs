@@ -14,7 +14,9 @@
 //! | `launch pages`, `result`, `verify`, `delete`, `rejected-cpuid` | in the command's file |
 //! | `id-block create`, `check`                 | in `cmd/id_block/document.rs`   |
 //! | `node`                                     | in the command's file           |
+//! | `diff`                                     | in `cmd/diff/document.rs`       |
 //! | `launch stage`                             | in `cmd/launch/stage/report.rs` |
+//! | `plan`, `digest`, `stage`                  | in the command's file           |
 //! | a failure                                  | [`ErrorDocument`]               |
 //!
 //! **Invariant:** never derives from the proto's messages, whose JSON form is another one (numbers as strings, base64).
@@ -22,9 +24,15 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use stagepages_client::{StagepagesError, addr::Gpa, v1, vcpu::Vcpu, words};
+use stagepages_client::{
+    StagepagesError,
+    addr::{Gpa, Region},
+    v1,
+    vcpu::Vcpu,
+    words,
+};
 
-mod settings;
+pub(crate) mod settings;
 
 use settings::{SevSnpDocument, TdxDocument};
 
@@ -131,7 +139,7 @@ pub(crate) struct LaunchDocument {
 }
 
 #[derive(Clone, Debug, Serialize)]
-struct RegionDocument {
+pub(crate) struct RegionDocument {
     gpa: String,
     size: u64,
 }
@@ -167,10 +175,7 @@ impl From<&v1::Launch> for LaunchDocument {
             confidential: launch.confidential,
             memory: regions
                 .iter()
-                .map(|region| RegionDocument {
-                    gpa: Gpa::new(region.gpa).to_string(),
-                    size: region.size,
-                })
+                .map(|region| Region::from(region).into())
                 .collect(),
             labels: spec
                 .map(|spec| spec.labels.clone().into_iter().collect())
@@ -205,6 +210,15 @@ impl From<&v1::Launch> for LaunchDocument {
                 .map(ToString::to_string),
             resources_released: launch.resources_released,
             host_pid: (launch.host_pid != 0).then_some(launch.host_pid),
+        }
+    }
+}
+
+impl From<Region> for RegionDocument {
+    fn from(region: Region) -> Self {
+        Self {
+            gpa: region.gpa.to_string(),
+            size: region.size,
         }
     }
 }

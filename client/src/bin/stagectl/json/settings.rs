@@ -15,7 +15,7 @@ use super::hex;
 
 /// `{"policy", "policy_flags", "vmsa_features", "ghcb_version", "gosvw"}`.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct SevSnpDocument {
+pub(crate) struct SevSnpDocument {
     policy: Option<String>,
     policy_flags: Option<Vec<String>>,
     vmsa_features: String,
@@ -25,7 +25,7 @@ pub(super) struct SevSnpDocument {
 
 /// `{"attributes", "xfam", "mrconfigid", "mrowner", "mrownerconfig", "cpuid"}`; leaves as they are typed.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct TdxDocument {
+pub(crate) struct TdxDocument {
     attributes: Option<String>,
     xfam: Option<String>,
     mrconfigid: Option<String>,

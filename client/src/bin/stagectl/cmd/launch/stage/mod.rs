@@ -27,8 +27,8 @@ use crate::{
     failure::Failure,
 };
 
-mod progress;
-mod report;
+pub(crate) mod progress;
+pub(crate) mod report;
 
 use progress::Bar;
 use report::Staged;
@@ -106,12 +106,10 @@ impl Stage {
                 )
             })?,
         };
-        let retry = if self.retry_for.is_zero() {
-            RetryPolicy::never()
-        } else {
-            RetryPolicy::for_outage(self.retry_for)
-        };
-        Ok(Options { retry, ..options })
+        Ok(Options {
+            retry: retry(self.retry_for),
+            ..options
+        })
     }
 
     /// Whether the page type takes what was given: a file or a length.
@@ -154,6 +152,14 @@ impl Stage {
                 )
             }),
         }
+    }
+}
+
+/// No repeat at all for no time.
+pub(crate) fn retry(outage: Duration) -> RetryPolicy {
+    match outage.is_zero() {
+        true => RetryPolicy::never(),
+        false => RetryPolicy::for_outage(outage),
     }
 }
 

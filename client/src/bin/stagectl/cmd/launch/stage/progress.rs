@@ -11,11 +11,11 @@ const TEMPLATE: &str = "{bar:40} {pos}/{len} pages, {per_sec}, {eta} to go {msg}
 
 /// The bar of one source.
 #[derive(Debug)]
-pub(super) struct Bar(ProgressBar);
+pub(crate) struct Bar(ProgressBar);
 
 impl Bar {
     /// A bar for `pages` pages.
-    pub(super) fn new(output: Output, pages: u64) -> Self {
+    pub(crate) fn new(output: Output, pages: u64) -> Self {
         let target = if output.is_watched() {
             ProgressDrawTarget::stderr()
         } else {
@@ -28,7 +28,7 @@ impl Bar {
     }
 
     /// Shows how far it has come.
-    pub(super) fn show(&self, progress: Progress) {
+    pub(crate) fn show(&self, progress: Progress) {
         if progress.identical > 0 {
             self.0
                 .set_message(format!("({} already there)", progress.identical));
@@ -37,7 +37,7 @@ impl Bar {
     }
 
     /// Takes the bar away; the report says it all.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.0.finish_and_clear();
     }
 }

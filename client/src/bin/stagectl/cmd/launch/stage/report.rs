@@ -47,26 +47,36 @@ pub(super) struct Staged {
 }
 
 #[derive(Debug, Serialize)]
-struct ConflictDocument {
+pub(crate) struct ConflictDocument {
     gpa: String,
     page_type: String,
 }
 
 #[derive(Debug, Serialize)]
-struct InDoubtDocument {
+pub(crate) struct InDoubtDocument {
     gpa: String,
     pages: u64,
 }
 
 impl InDoubtDocument {
     /// The pages from the first to the last in doubt: on one stream they are neighbours.
-    fn of(doubt: &[Pages]) -> Option<Self> {
+    pub(crate) fn of(doubt: &[Pages]) -> Option<Self> {
         let (first, last) = (doubt.first()?, doubt.last()?);
         let between = last.gpa.bytes().saturating_sub(first.gpa.bytes()) / PAGE_BYTES;
         Some(Self {
             gpa: first.gpa.to_string(),
             pages: between + last.count,
         })
+    }
+}
+
+impl fmt::Display for InDoubtDocument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "in doubt: whether {} pages at GPA {} are installed, and how many of them",
+            self.pages, self.gpa
+        )
     }
 }
 
@@ -79,26 +89,7 @@ impl Staged {
         page_type: v1::PageType,
         report: &Outcome,
     ) -> Self {
-        let (outcome, conflict, error) = match &report.end {
-            StageEnd::Complete => ("complete", None, None),
-            StageEnd::Conflict(page) => (
-                "conflict",
-                Some(ConflictDocument {
-                    gpa: page.gpa.to_string(),
-                    page_type: type_word(*page),
-                }),
-                Some(differs(*page, page_type)),
-            ),
-            StageEnd::Failed(error) => ("failed", None, Some(ErrorDocument::from(error))),
-            StageEnd::Unreadable(error) => (
-                "failed",
-                None,
-                Some(ErrorDocument::new(
-                    format!("cannot read the source: {error}"),
-                    REPEAT,
-                )),
-            ),
-        };
+        let (outcome, conflict, error) = ended(&report.end, page_type);
         Self {
             launch: launch.name().to_owned(),
             uid: launch.uid().to_owned(),
@@ -142,15 +133,39 @@ impl fmt::Display for Staged {
         match &self.in_doubt {
             Some(doubt) => write!(
                 f,
-                "\nin doubt: whether {} pages at GPA {} are installed, and how many of them{}",
-                doubt.pages,
-                doubt.gpa,
+                "\n{doubt}{}",
                 match &self.session {
                     Some(_) => "; the same command again, with the same --session, tells",
                     None => "",
                 }
             ),
             None => Ok(()),
+        }
+    }
+}
+
+/// How it ended: the word, the page that was met, and why the command fails, if it does. `wanted` is the type of the page that was met.
+pub(crate) fn ended(
+    end: &StageEnd,
+    wanted: v1::PageType,
+) -> (
+    &'static str,
+    Option<ConflictDocument>,
+    Option<ErrorDocument>,
+) {
+    match end {
+        StageEnd::Complete => ("complete", None, None),
+        StageEnd::Conflict(page) => {
+            let conflict = ConflictDocument {
+                gpa: page.gpa.to_string(),
+                page_type: type_word(*page),
+            };
+            ("conflict", Some(conflict), Some(differs(*page, wanted)))
+        }
+        StageEnd::Failed(error) => ("failed", None, Some(ErrorDocument::from(error))),
+        StageEnd::Unreadable(error) => {
+            let what = format!("cannot read the source: {error}");
+            ("failed", None, Some(ErrorDocument::new(what, REPEAT)))
         }
     }
 }

@@ -15,10 +15,9 @@ use stagepages_client::{
 
 use crate::{
     json::{LaunchDocument, hex},
+    settings,
     table::Table,
 };
-
-mod settings;
 
 /// One launch, in full.
 #[derive(Debug, Serialize)]

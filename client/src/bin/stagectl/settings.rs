@@ -1,4 +1,4 @@
-//! What a confidential launch was made with, as names and values.
+//! What a confidential launch is made with, as names and values.
 //!
 //! **Invariant:** only what was given is shown: which default was taken, the daemon does not tell.
 
@@ -7,7 +7,7 @@ use stagepages_client::{sev_snp::Policy, tdx::CpuidLeaf, v1};
 use crate::json::hex;
 
 /// The settings of `spec` that were given.
-pub(super) fn facts(spec: &v1::LaunchSpec) -> Vec<(&'static str, String)> {
+pub(crate) fn facts(spec: &v1::LaunchSpec) -> Vec<(&'static str, String)> {
     let snp = spec.sev_snp.iter().flat_map(sev_snp);
     snp.chain(spec.tdx.iter().flat_map(tdx)).collect()
 }

@@ -1,6 +1,8 @@
 //! `stagectl launch pages`: the ledger.
 //!
-//! JSON: `{"installed_pages": N, "runs": [{"gpa", "pages", "page_type", "first_ordinal", "uniform", "hashes"}]}`. `hashes` has one
+//! With `--map` the picture of the memory in place of the list, with `--svg FILE` the same in a file.
+//!
+//! JSON: `{"installed_pages": N, "svg": FILE or null, "runs": [{"gpa", "pages", "page_type", "first_ordinal", "uniform", "hashes"}]}`. `hashes` has one
 //! BLAKE3-256 in hex for each page of the run, or one for all of them where `uniform` is true; it is empty without `--hashes`, and for
 //! SECRETS and UNMEASURED pages, whose hashes never leave the launch host.
 //!
@@ -10,9 +12,10 @@ use std::fmt;
 
 use serde::Serialize;
 use stagepages_client::{
-    InstalledPages,
-    addr::{Gpa, PAGE_BYTES, Size},
-    v1, words,
+    InstalledPages, LaunchRef,
+    addr::{Gpa, PAGE_BYTES, Region, Size},
+    picture::Drawing,
+    plain, v1, words,
 };
 
 use crate::{
@@ -20,6 +23,7 @@ use crate::{
     cli::Context,
     failure::Failure,
     json::hex,
+    picture::{Drawn, Picture},
     table::Table,
 };
 
@@ -35,19 +39,40 @@ pub(crate) struct Pages {
     #[arg(long, value_enum, value_name = "ORDER", default_value = "gpa")]
     order: Order,
     /// Show the hash of each page.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "map")]
     hashes: bool,
+    #[command(flatten)]
+    picture: Picture,
 }
 
 impl Pages {
     /// Runs it.
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let is_drawn = self.picture.is_wanted(context.output)?;
         let client = context.client().await?;
+        let mut launch = self.target.launch();
+        let mut memory = None;
+        if is_drawn {
+            let told = client.get_launch(&launch).await?;
+            // Under its uid: the pages have to be those of the launch whose memory this is.
+            launch = LaunchRef::from(told.name.as_str()).with_uid(told.uid);
+            memory = told.spec.map(|spec| spec.regions);
+        }
         let ledger = client
-            .list_installed_pages(&self.target.launch(), self.order.into(), self.hashes)
+            .list_installed_pages(&launch, self.order.into(), self.hashes)
             .await?;
+        let drawn = match memory {
+            Some(regions) => {
+                let memory = regions.iter().map(Region::from).collect();
+                let drawing = Drawing::of_ledger(launch.name(), memory, &ledger);
+                self.picture.draw(&drawing)?
+            }
+            None => Drawn::default(),
+        };
         Ok(context.output.document(&Ledger {
             hashed: self.hashes,
+            map: drawn.map,
+            svg: drawn.svg,
             ..Ledger::from(&ledger)
         })?)
     }
@@ -56,9 +81,12 @@ impl Pages {
 #[derive(Debug, Serialize)]
 struct Ledger {
     installed_pages: u64,
+    svg: Option<String>,
     runs: Vec<Run>,
     #[serde(skip)]
     hashed: bool,
+    #[serde(skip)]
+    map: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -79,6 +107,8 @@ impl From<&InstalledPages> for Ledger {
             installed_pages: ledger.installed_pages,
             runs: ledger.runs.iter().map(Run::from).collect(),
             hashed: false,
+            svg: None,
+            map: None,
         }
     }
 }
@@ -99,10 +129,20 @@ impl From<&v1::InstalledRun> for Run {
 }
 
 impl fmt::Display for Ledger {
-    /// A line for each run; with hashes, one for each page that has its own.
+    /// The picture; or a line for each run, with hashes one for each page that has its own. Who has a picture in a file needs no list.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(map) = &self.map {
+            f.write_str(map)?;
+            return match &self.svg {
+                Some(file) => write!(f, "\n\ndrawn into {}", plain(file)),
+                None => Ok(()),
+            };
+        }
         let size = Size(self.installed_pages.saturating_mul(PAGE_BYTES));
         write!(f, "{} pages installed, {size}", self.installed_pages)?;
+        if let Some(file) = &self.svg {
+            return write!(f, "; drawn into {}", plain(file));
+        }
         if self.runs.is_empty() {
             return Ok(());
         }

@@ -1,0 +1,229 @@
+//! `stagectl diff`: a launch against the image that it should hold, or two images.
+//!
+//! ```text
+//! LAUNCH ─▶ GetLaunch, ListInstalledPages in order of installation ─┐
+//! IMAGE ──▶ its plan ───────────────────────────────────────────────┴─▶ stagepages_client::diff ─▶ document, exit status
+//! ```
+//!
+//! Exit status 0 only if pages and settings are the same; with `--prefix` also for a launch that is not finished and whose pages so far are as planned.
+//!
+//! **Invariant:** asks and compares; changes nothing.
+
+use std::path::{Path, PathBuf};
+
+use stagepages_client::{
+    LaunchRef,
+    diff::{self, Comparison, Sequence, SequenceError},
+    image::Options,
+    plan::Plan,
+    v1::{LaunchSpec, LaunchState, LedgerOrder},
+    words,
+};
+
+use crate::{cli::Context, failure::Failure, json::hex};
+
+mod document;
+mod image;
+mod sentence;
+mod text;
+
+use document::Document;
+
+/// The command line.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Diff {
+    /// The launch: vm-1 or launches/vm-1. With --images the image that is taken as the plan.
+    #[arg(value_name = "LAUNCH")]
+    launch: String,
+    /// The image that the launch should hold. With --images the image to compare.
+    #[arg(value_name = "IMAGE")]
+    image: PathBuf,
+    /// Compare two images. Needs no daemon.
+    #[arg(long, conflicts_with_all = ["uid", "prefix"])]
+    images: bool,
+    /// Be content with a launch that is not finished, if all its pages so far are as planned.
+    #[arg(long)]
+    prefix: bool,
+    /// Refuse unless the launch has this uid, so that a late command never hits a later launch of the same name.
+    #[arg(long, value_name = "UID")]
+    uid: Option<String>,
+    #[command(flatten)]
+    options: image::ImageOptions,
+}
+
+/// What the image is compared with.
+struct Other {
+    /// The launch's name, or the image's.
+    name: String,
+    /// Of a launch.
+    state: Option<LaunchState>,
+    spec: LaunchSpec,
+    digest: Option<String>,
+    pages: Sequence,
+}
+
+impl Diff {
+    /// Runs it.
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let options = self.options.read()?;
+        let (plan, path, other) = if self.images {
+            let path = PathBuf::from(&self.launch);
+            let plan = image::plan(&path, &options, None)?;
+            (plan, path, Other::image(&self.image, &options)?)
+        } else {
+            let launch = LaunchRef::from(self.launch.as_str());
+            let launch = launch.with_uid(self.uid.unwrap_or_default());
+            let other = Other::launch(&launch, context).await?;
+            let plan = image::plan(&self.image, &options, Some(other.spec.platform()))?;
+            (plan, self.image, other)
+        };
+        let planned = Sequence::of_plan(&plan).map_err(|error| not_compared(&error))?;
+        let comparison = diff::compare(&planned, &other.pages);
+        let settings = diff::settings(&plan.spec(), &other.spec);
+        let verdict = Verdict::of(&comparison, settings.is_empty());
+        let document = Document {
+            image: path.display().to_string(),
+            planned_digest: digest(&plan)?,
+            other,
+            verdict,
+            comparison,
+            settings,
+        };
+        context.output.document(&document)?;
+        document.judge(self.prefix)
+    }
+}
+
+impl Other {
+    async fn launch(launch: &LaunchRef, context: &Context) -> Result<Self, Failure> {
+        let client = context.client().await?;
+        // Before its pages, so that a launch that goes on meanwhile is told as it was, at most with more pages.
+        let told = client.get_launch(launch).await?;
+        // Under its uid: the pages have to be those of the launch that was told.
+        let same = LaunchRef::from(told.name.as_str()).with_uid(told.uid.clone());
+        let order = LedgerOrder::Installation;
+        let ledger = client.list_installed_pages(&same, order, true).await?;
+        let digest = &told.launch_digest;
+        Ok(Self {
+            state: Some(told.state()),
+            digest: (!digest.is_empty()).then(|| hex(digest)),
+            pages: Sequence::of_ledger(&ledger).map_err(|error| not_compared(&error))?,
+            name: told.name,
+            spec: told.spec.unwrap_or_default(),
+        })
+    }
+
+    fn image(path: &Path, options: &Options) -> Result<Self, Failure> {
+        let plan = image::plan(path, options, None)?;
+        Ok(Self {
+            name: path.display().to_string(),
+            state: None,
+            spec: plan.spec(),
+            digest: digest(&plan)?,
+            pages: Sequence::of_plan(&plan).map_err(|error| not_compared(&error))?,
+        })
+    }
+
+    /// Whether pages may still be installed, or might have been.
+    fn is_unfinished(&self) -> bool {
+        match self.state {
+            Some(LaunchState::Created | LaunchState::Staging | LaunchState::Aborted) => true,
+            Some(
+                LaunchState::Finished
+                | LaunchState::Running
+                | LaunchState::Stopped
+                | LaunchState::Unspecified,
+            )
+            | None => false,
+        }
+    }
+
+    /// `launches/vm-1 (STAGING)`, or the image's name.
+    fn title(&self) -> String {
+        match self.state {
+            Some(state) => format!("{} ({})", self.name, words::launch_state(state.into())),
+            None => self.name.clone(),
+        }
+    }
+}
+
+/// What comes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The same pages in the same order, made with the same settings.
+    Identical,
+    /// All pages that are there are as planned, and so are the settings; the rest of the pages is not there.
+    Prefix,
+    /// Anything else.
+    Diverges,
+}
+
+impl Verdict {
+    fn of(comparison: &Comparison, same_settings: bool) -> Self {
+        match (comparison.is_identical(), comparison.is_prefix()) {
+            _ if !same_settings => Self::Diverges,
+            (true, _) => Self::Identical,
+            (false, true) => Self::Prefix,
+            (false, false) => Self::Diverges,
+        }
+    }
+}
+
+impl Document {
+    /// The exit status, and what to do.
+    fn judge(&self, prefix_is_enough: bool) -> Result<(), Failure> {
+        let unfinished = self.other.is_unfinished();
+        let (what, hint) = match self.verdict {
+            Verdict::Identical => return Ok(()),
+            Verdict::Prefix if prefix_is_enough && unfinished => return Ok(()),
+            Verdict::Prefix if unfinished => (
+                "is not complete",
+                "stage what is missing; --prefix is content with pages that are as planned so far",
+            ),
+            Verdict::Prefix | Verdict::Diverges if self.other.state.is_none() => (
+                "is another image",
+                "the first page that differs is where its digest parts from the other's",
+            ),
+            Verdict::Prefix => (
+                "ended before all planned pages were installed",
+                "its digest cannot be the planned one: abort it and stage the whole image into a new launch",
+            ),
+            Verdict::Diverges if self.comparison.is_identical() => (
+                "holds the pages that were planned, but was made with other settings",
+                "plan with the settings that were meant, or create the launch anew with those of the plan: a launch keeps what it was created with",
+            ),
+            Verdict::Diverges => (
+                "does not hold what was planned",
+                "installed pages stay as they are: abort the launch, correct what staged the first page that differs, and stage the image into a new one",
+            ),
+        };
+        Err(Failure::new(format!("{} {what}", self.other.title()), hint).documented())
+    }
+}
+
+fn digest(plan: &Plan) -> Result<Option<String>, Failure> {
+    match plan.digest() {
+        Ok(digest) => Ok(digest.map(|digest| hex(&digest))),
+        Err(error) => Err(Failure::new(
+            format!("the image's digest cannot be computed: {error}"),
+            "give an image that this user can read, with vCPU states that its platform takes",
+        )),
+    }
+}
+
+fn not_compared(error: &SequenceError) -> Failure {
+    let what = match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    };
+    let hint = match error {
+        SequenceError::BadAnswer { .. } => {
+            "compare the versions of client and daemon: `stagectl node`"
+        }
+        SequenceError::Unreadable { .. } => "leave the image as it is while it is compared",
+        SequenceError::Misaligned { .. } | SequenceError::TooMany => {
+            "give an image that can be staged"
+        }
+    };
+    Failure::new(what, hint)
+}

@@ -1,0 +1,199 @@
+//! `stagectl stage`: an image into a launch of its own, in the order of its plan, finished under the plan's digest.
+//!
+//! ```text
+//! image ──plan──▶ no errors? ──▶ CreateLaunch (SEQUENCED) ──▶ the plan's extents, by a session ──▶ FinishLaunch (digest, ID block) ──▶ StartLaunch
+//! ```
+//!
+//! Every step gives its first answer again: the same command with the same `--launch` goes on after it was killed, and does nothing more once all is done.
+//!
+//! **Invariant:** nothing is created for a plan with errors, and a launch is finished only under the digest that was planned.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use stagepages_client::{
+    Client, FinishArgs, LaunchRef,
+    plan::Plan,
+    session::{Options, Outcome, Session},
+    v1::{Launch, LaunchState},
+    words,
+};
+
+use super::{
+    launch::stage::{progress::Bar, retry},
+    plan::{digest, refuse_errors},
+};
+use crate::{
+    args::{self, image::ImageArgs},
+    cli::Context,
+    failure::Failure,
+    json::hex,
+};
+
+mod report;
+
+use report::Report;
+
+/// The command line.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Stage {
+    #[command(flatten)]
+    image: ImageArgs,
+    /// The id of the launch, under which the same command goes on after it was killed; made by the daemon if not given, and then a repeat makes another launch.
+    #[arg(long, value_name = "ID")]
+    launch: Option<String>,
+    /// Leave the launch STAGING: more is to be staged, or somebody else finishes it.
+    #[arg(long)]
+    no_finish: bool,
+    /// Run the guest.
+    #[arg(long, conflicts_with = "no_finish")]
+    start: bool,
+    /// How long to try again without a page of progress, for example 30s; 0s gives up at the first failure.
+    #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "2m")]
+    retry_for: Duration,
+}
+
+impl Stage {
+    /// Runs it.
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let Self {
+            image,
+            launch: id,
+            no_finish,
+            start,
+            retry_for,
+        } = self;
+        let given = image.read()?;
+        let plan = given.image.plan(&given.options)?;
+        refuse_errors(&given.path, &plan)?;
+        let planned = digest(&plan)?;
+        let options = session(&plan, retry_for)?;
+        let session_name = options.name.to_string();
+
+        let client = context.client().await?;
+        let launch = client.create_launch(id.as_deref(), plan.spec()).await?;
+        let (launch, outcome) = match launch.state() {
+            LaunchState::Created | LaunchState::Staging => {
+                let reference = LaunchRef::from(&launch);
+                let outcome = install(context, &client, &reference, &plan, options).await?;
+                (client.get_launch(&reference).await?, Some(outcome))
+            }
+            LaunchState::Finished | LaunchState::Running | LaunchState::Stopped => (launch, None),
+            LaunchState::Aborted | LaunchState::Unspecified => return Err(over(&launch)),
+        };
+        let mut report = Report::new(session_name, &plan, planned, &launch, outcome);
+        if let Some(failure) = report.failure() {
+            context.output.document(&report)?;
+            return Err(failure.documented());
+        }
+        let end = conclude(&client, launch, &plan, planned, (!no_finish, start)).await;
+        match end {
+            Ok(launch) => {
+                report.now(&launch);
+                Ok(context.output.document(&report)?)
+            }
+            Err(failure) => {
+                report.failed(&failure);
+                context.output.document(&report)?;
+                Err(failure.documented())
+            }
+        }
+    }
+}
+
+fn session(plan: &Plan, retry_for: Duration) -> Result<Options, Failure> {
+    let name = plan.session().map_err(|error| {
+        Failure::new(
+            format!("the plan cannot be read: {error}"),
+            "give an image whose files do not change meanwhile",
+        )
+    })?;
+    Ok(Options {
+        retry: retry(retry_for),
+        ..Options::named(name)
+    })
+}
+
+async fn install(
+    context: &Context,
+    client: &Client,
+    launch: &LaunchRef,
+    plan: &Plan,
+    options: Options,
+) -> Result<Outcome, Failure> {
+    let parts = plan.parts().map_err(|error| {
+        Failure::new(
+            format!("an extent of the plan cannot be sent: {error}"),
+            "see `stagectl plan`",
+        )
+    })?;
+    let session = Session::open(client, launch, options).await?;
+    let bar = Bar::new(context.output, plan.pages());
+    let outcome = session.stage(parts, |progress| bar.show(progress)).await;
+    bar.close();
+    Ok(outcome)
+}
+
+/// Finishes and starts the launch, as far as that is wanted and has not been done.
+async fn conclude(
+    client: &Client,
+    mut launch: Launch,
+    plan: &Plan,
+    planned: Option<[u8; 48]>,
+    (finish, start): (bool, bool),
+) -> Result<Launch, Failure> {
+    let reference = LaunchRef::from(&launch);
+    let staged = matches!(launch.state(), LaunchState::Created | LaunchState::Staging);
+    if staged && finish {
+        let expected = planned.map_or_else(Bytes::new, |it| Bytes::copy_from_slice(&it));
+        let args = FinishArgs {
+            expected_launch_digest: expected,
+            sev_snp: plan.finish.clone(),
+        };
+        launch = client.finish_launch(&reference, args).await?;
+    } else if !staged {
+        same(&launch, plan, planned)?;
+    }
+    if start && launch.state() == LaunchState::Finished {
+        launch = client.start_launch(&reference).await?;
+    }
+    Ok(launch)
+}
+
+/// Whether a launch that was finished before is one of this plan.
+fn same(launch: &Launch, plan: &Plan, planned: Option<[u8; 48]>) -> Result<(), Failure> {
+    let hint = "take another id, or end that launch first: `stagectl launch abort`, `stagectl launch delete`";
+    let name = &launch.name;
+    if launch.installed_pages != plan.pages() {
+        let has = launch.installed_pages;
+        let text = format!(
+            "{name} was finished before with {has} pages, and the plan has {}",
+            plan.pages()
+        );
+        return Err(Failure::new(text, hint));
+    }
+    match planned {
+        Some(planned) if launch.launch_digest != planned[..] => {
+            let text = format!(
+                "{name} was finished before under the launch digest {}, and the plan ends in {}",
+                hex(&launch.launch_digest),
+                hex(&planned)
+            );
+            Err(Failure::new(text, hint))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn over(launch: &Launch) -> Failure {
+    let cause = launch.abort.as_ref();
+    Failure::new(
+        format!(
+            "{} is {}: {}",
+            launch.name,
+            words::launch_state(launch.state),
+            cause.map_or("no cause is told", |cause| cause.message.as_str())
+        ),
+        "nothing can be staged into it any more: take another id, or delete it with `stagectl launch delete` and repeat the command",
+    )
+}

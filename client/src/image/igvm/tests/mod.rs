@@ -1,0 +1,11 @@
+//! Files made with the igvm crate, loaded here, and held against its own measurement.
+
+mod broken;
+mod data;
+mod digests;
+mod id_block;
+mod made;
+mod parameters;
+mod platforms;
+mod refused;
+mod vcpus;
