@@ -6,7 +6,7 @@ use stagepages_proto::v1::{
     CreateLaunchRequest, GetLaunchRequest, LaunchSpec, LaunchState, OrderingMode, Platform,
     VerifyLaunchRequest,
 };
-use stagepages_tests::{Bench, PAGE, page, refused, region, spec};
+use stagepages_tests::{Bench, PAGE, SNP_ACTIVE, page, refused, region, spec, with_vcpus_at_reset};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_launch_is_what_was_asked_for_and_holds_nothing() {
@@ -58,8 +58,10 @@ async fn a_new_launch_is_what_was_asked_for_and_holds_nothing() {
         let bytes = bench.info().await.launch_digest_bytes;
         assert_eq!(u32::try_from(digest.len()), Ok(bytes));
         if abilities.snp_digest {
-            assert_eq!(*digest, vec![0; 48], "SNP's starts from zeros");
+            let vcpu = with_vcpus_at_reset([0; 48], 1, SNP_ACTIVE);
+            assert_eq!(**digest, vcpu, "SNP's starts from zeros");
         }
+        assert_eq!(launch.measured_pages, 0);
         assert_eq!(bench.api.get("launches/Vm-1.a_b").await.unwrap(), launch);
 
         let verified = bench.api.verify(&launch.name).await.unwrap();

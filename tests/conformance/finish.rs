@@ -90,6 +90,7 @@ async fn a_digest_that_differs_is_refused_and_the_launch_goes_on() {
                 (refusal.meta("expected"), refusal.meta("actual")),
                 (hex(&[7; 48]).as_str(), hex(&actual).as_str())
             );
+            assert_eq!(refusal.meta("field"), "expected_launch_digest");
             assert_eq!(snapshot(&bench.api, &name).await, before, "nothing changed");
 
             bench

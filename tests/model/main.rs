@@ -7,6 +7,7 @@
 //! exactly_once  likewise
 //! preflight     GetNodeInfo of machines that lack something
 //! snp_finish    what SNP's firmware alone is given at the end
+//! expected      that the digest told before the end is the one of the end
 //! settings      that every setting reaches the kernel
 //! faults        what each fault of the kernel, firmware or the TDX module comes to: a table
 //! trace         what the binaries asked of the kernel, and in which order
@@ -36,6 +37,7 @@
 mod black_box;
 mod conformance;
 mod exactly_once;
+mod expected;
 mod faults;
 mod measured;
 mod pages;

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use sha2::{Digest as _, Sha384};
 use stagepages_proto::v1::PageType;
+use stagepages_tests::{SNP_ACTIVE, with_vcpus_at_reset};
 
 /// Pages that a test staged, in the order in which they were installed.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +36,11 @@ impl Measured {
         })
     }
 
+    /// The same with the save areas of so many vCPUs as reset leaves them.
+    pub(crate) fn snp_with_vcpus(&self, vcpus: u32) -> [u8; 48] {
+        with_vcpus_at_reset(self.snp(), vcpus, SNP_ACTIVE)
+    }
+
     /// TDX's MRTD over them: one hash over PAGE.ADD and, of what is measured, 16 MR.EXTEND for each page (section 8.2).
     pub(crate) fn tdx(&self) -> [u8; 48] {
         let mut hash = Sha384::new();
@@ -54,7 +60,7 @@ impl Measured {
 }
 
 /// One page more: a `kind` by SNP's numbers.
-pub(crate) fn extend(digest: [u8; 48], kind: u8, gpa: u64, bytes: &[u8]) -> [u8; 48] {
+fn extend(digest: [u8; 48], kind: u8, gpa: u64, bytes: &[u8]) -> [u8; 48] {
     let contents: [u8; 48] = match kind {
         // NORMAL and VMSA.
         1 | 2 => Sha384::digest(bytes).into(),

@@ -17,7 +17,7 @@ pub struct Abilities {
     pub open_memory: bool,
     /// Lengths that its launch digest may have, in bytes; 0 for none.
     pub digest_bytes: &'static [u32],
-    /// The launch digest is SNP's, from 48 zeros on, and so known beforehand.
+    /// The launch digest is SNP's, of pages and save areas, and so known beforehand.
     pub snp_digest: bool,
     /// It follows a script of faults.
     pub scripted: bool,
@@ -73,8 +73,8 @@ pub fn abilities(platform: Platform) -> Abilities {
             confidential: true,
             page_types: COMMON,
             open_memory: false,
-            // MRTD, where this version tells it.
-            digest_bytes: &[0, 48],
+            // MRTD.
+            digest_bytes: &[48],
             snp_digest: false,
             scripted: false,
             vcpu_states: false,

@@ -35,10 +35,10 @@ pub(crate) async fn runs(rig: &Rig, name: &str) -> Vec<Run> {
 pub(crate) fn check_digest(rig: &Rig, launch: &Launch, staged: &Measured) {
     let counted = staged.first(launch.installed_pages);
     assert_eq!(counted.pages(), launch.installed_pages, "{launch:?}");
-    let expected = checks::digest_of(rig.platform, &counted);
-    if !launch.launch_digest.is_empty() || rig.platform == stagepages_proto::v1::Platform::SevSnp {
-        assert_eq!(hex(&launch.launch_digest), hex(&expected), "{launch:?}");
-    }
+    let vcpus = launch.spec.as_ref().map_or(1, |spec| spec.vcpus.max(1));
+    let expected = checks::digest_of(rig.platform, &counted, vcpus);
+    assert_eq!(hex(&launch.launch_digest), hex(&expected), "{launch:?}");
+    assert_eq!(launch.measured_pages, launch.installed_pages, "{launch:?}");
 }
 
 /// The calls that install pages, in their order.

@@ -19,6 +19,7 @@ pub(crate) const FIRMWARE_REFUSED: Reason = ("FIRMWARE_REFUSED", Code::FailedPre
 pub(crate) const CPUID_REJECTED: Reason = ("CPUID_REJECTED", Code::FailedPrecondition);
 pub(crate) const NO_CAPACITY: Reason = ("NO_CAPACITY", Code::ResourceExhausted);
 pub(crate) const UNAVAILABLE: Reason = ("PLATFORM_UNAVAILABLE", Code::FailedPrecondition);
+pub(crate) const DIGEST_MISMATCH: Reason = ("DIGEST_MISMATCH", Code::FailedPrecondition);
 pub(crate) const INVALID_LAUNCH: Reason = ("INVALID_LAUNCH", Code::InvalidArgument);
 
 /// One row.

@@ -21,6 +21,9 @@ use crate::trace::checks;
 const BEFORE: u64 = 0;
 const AFTER: u64 = 0x30;
 
+/// In an ID block: the digest that the launch tells.
+pub(super) const OWN_DIGEST: [u8; 48] = [0xff; 48];
+
 /// The launch.
 pub(super) struct Staged<'a> {
     rig: &'a Rig,
@@ -210,7 +213,13 @@ impl<'a> Staged<'a> {
     }
 
     /// Finishes it, which the row is about.
-    pub(super) async fn finish(&mut self, sev_snp: Option<SevSnpFinish>, expect: &Expect) {
+    pub(super) async fn finish(&mut self, mut sev_snp: Option<SevSnpFinish>, expect: &Expect) {
+        if let Some(given) = &mut sev_snp
+            && given.id_block.starts_with(&OWN_DIGEST)
+        {
+            let own = self.now().await.launch_digest;
+            given.id_block = [&own, &given.id_block[48..]].concat().into();
+        }
         let request = FinishLaunchRequest {
             name: self.launch.name.clone(),
             sev_snp,

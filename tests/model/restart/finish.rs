@@ -2,18 +2,24 @@
 //!
 //! **Invariant:** firmware is asked to finish once.
 use nix::sys::signal::{Signal, kill};
-use stagepages_proto::v1::{FinishLaunchRequest, Launch, LaunchState, Platform, SevSnpFinish};
+use stagepages_proto::v1::{
+    FinishLaunchRequest, Launch, LaunchState, PageType, Platform, SevSnpFinish,
+};
 use stagepages_tests::{Contents, Extent, over, page, refused};
 use tonic::Status;
 
 use super::{Mortal, times};
+use crate::measured::Measured;
 use crate::rig::Mark;
 
 const POLICY: u64 = 0x3_0000;
 
-/// An ID block for the ordinary policy, an ID authentication, host data: firmware of this script compares no digest.
+/// An ID block for the ordinary policy and the pages of every launch here, an ID authentication, host data.
 fn arguments() -> SevSnpFinish {
+    let mut measured = Measured::default();
+    measured.add(0, PageType::Normal, &pages());
     let mut block = vec![0; 96];
+    block[..48].copy_from_slice(&measured.snp_with_vcpus(2));
     block[80] = 1;
     block[88..].copy_from_slice(&POLICY.to_le_bytes());
     SevSnpFinish {
@@ -62,11 +68,15 @@ async fn finish(
     Ok(answer.into_inner().launch.unwrap())
 }
 
+fn pages() -> bytes::Bytes {
+    Contents::new(9).pages(3)
+}
+
 /// A launch with some pages.
 async fn staged(mortal: &Mortal, id: &str) -> (Mark, Launch) {
     let mark = mortal.rig.mark();
     let launch = mortal.launch(id, 64).await;
-    let extent = Extent::normal(page(0), Contents::new(9).pages(3));
+    let extent = Extent::normal(page(0), pages());
     mortal.rig.api.stage(&launch.name, extent).await.unwrap();
     (mark, launch)
 }

@@ -68,15 +68,20 @@ fn launch_of(rig: &Rig) -> LaunchSpec {
     }
 }
 
-/// Makes the launch, stages a page, finishes it, and answers with all that its host asked of the kernel.
-async fn live(rig: &Rig, asked: LaunchSpec, finish: Option<SevSnpFinish>) -> Vec<Event> {
+/// Makes the launch, stages a page, finishes it with what is made for its digest, and answers with all that its host asked of the kernel.
+async fn live(
+    rig: &Rig,
+    asked: LaunchSpec,
+    finish: impl FnOnce(&[u8]) -> Option<SevSnpFinish>,
+) -> Vec<Event> {
     let mark = rig.mark();
     let launch = rig.api.create("", asked).await.unwrap();
     let extent = Extent::normal(page(1), vec![7; 4096]);
     rig.api.stage(&launch.name, extent).await.unwrap();
+    let digest = rig.api.get(&launch.name).await.unwrap().launch_digest;
     let request = FinishLaunchRequest {
         name: launch.name.clone(),
-        sev_snp: finish,
+        sev_snp: finish(&digest),
         ..FinishLaunchRequest::default()
     };
     let finished = rig.api.launches.clone().finish_launch(request).await;

@@ -42,14 +42,17 @@ async fn snp_numbers(rig: &Rig, author_key: bool) {
         }),
         ..launch_of(rig)
     };
-    let finish = SevSnpFinish {
-        id_block: id_block.clone().into(),
-        id_auth: id_auth.clone(),
-        author_key,
-        host_data: host_data.clone(),
-        vcek_disabled: !author_key,
-    };
-    let events = live(rig, asked, Some(finish)).await;
+    let events = live(rig, asked, |digest| {
+        id_block[..48].copy_from_slice(digest);
+        Some(SevSnpFinish {
+            id_block: id_block.clone().into(),
+            id_auth: id_auth.clone(),
+            author_key,
+            host_data: host_data.clone(),
+            vcek_disabled: !author_key,
+        })
+    })
+    .await;
     assert_eq!(
         the_call(&events, Call::SevInit2),
         expected([
@@ -164,7 +167,7 @@ async fn snp_names(rig: &Rig) {
         all.push((SevSnpPolicy::default(), 0x2_0000));
     }
     for (policy, number) in all {
-        let events = live(rig, with_policy(rig, GuestPolicy::Policy(policy)), None).await;
+        let events = live(rig, with_policy(rig, GuestPolicy::Policy(policy)), |_| None).await;
         let start = the_call(&events, Call::SnpLaunchStart);
         assert_eq!(start["policy"], format!("{number:#x}"), "{policy:?}");
     }

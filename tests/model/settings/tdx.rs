@@ -58,7 +58,7 @@ async fn tdx_settings(rig: &Rig, masks: &[TdxCpuidEntry]) {
         vcpu_states: (0..).zip(RCX).map(vcpu).collect(),
         ..launch_of(rig)
     };
-    let events = live(rig, asked, None).await;
+    let events = live(rig, asked, |_| None).await;
     let mut init = expected([
         ("attributes", format!("{ATTRIBUTES:#x}")),
         ("xfam", format!("{XFAM:#x}")),

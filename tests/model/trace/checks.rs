@@ -46,12 +46,12 @@ pub(crate) fn installs_pages(note: &Note) -> bool {
     note.is(Call::SnpLaunchUpdate) || note.is(Call::TdxInitMemRegion)
 }
 
-/// What the platform measures of these pages, vCPUs aside.
-pub(crate) fn digest_of(platform: Platform, pages: &Measured) -> [u8; 48] {
+/// What the platform measures of these pages and so many vCPUs as reset leaves them.
+pub(crate) fn digest_of(platform: Platform, pages: &Measured, vcpus: u32) -> [u8; 48] {
     if platform == Platform::Tdx {
         pages.tdx()
     } else {
-        pages.snp()
+        pages.snp_with_vcpus(vcpus)
     }
 }
 

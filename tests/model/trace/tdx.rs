@@ -25,9 +25,11 @@ async fn whole_launch(profile: Profile, config: &str, limit: u64) {
     let digest = flow.agrees().await;
     flow.closes_all_on_exec();
 
-    let finished = rig.api.finish(&flow.launch.name, vec![]).await.unwrap();
+    let finished = rig.api.finish(&flow.launch.name, digest.clone()).await;
+    let finished = finished.unwrap();
     assert_eq!(finished.state(), LaunchState::Finished);
-    assert_eq!(flow.final_digest(), hex(&digest));
+    assert_eq!(finished.launch_digest, digest);
+    assert_eq!(flow.final_digest(), hex(&digest), "what was told before");
     flow.closes_all_on_exec();
     flow.follows_the_rules(limit);
     let events = flow.events();

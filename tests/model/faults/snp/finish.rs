@@ -7,9 +7,10 @@ use stagepages_kernel_model::{Call, Effect, Fault, Profile};
 use stagepages_proto::v1::SevSnpFinish;
 
 use crate::faults::row::{
-    After, Expect, FIRMWARE_REFUSED, INVALID_LAUNCH, KERNEL_REFUSED, Row, clean, done, firmware,
-    over,
+    After, DIGEST_MISMATCH, Expect, FIRMWARE_REFUSED, INVALID_LAUNCH, KERNEL_REFUSED, Row, clean,
+    done, firmware, over,
 };
+use crate::faults::staged::OWN_DIGEST;
 
 const FINISH: &str = "snp_launch_finish(), arch/x86/kvm/svm/sev.c";
 const VMSA: &str = "snp_launch_update_vmsa(), arch/x86/kvm/svm/sev.c";
@@ -149,23 +150,17 @@ fn id_blocks() -> Vec<Row> {
     let checked = |what: &str, policy, expect| {
         let mut row = Row::new(what, FINISH).vcpus(2);
         row.script.checks_id_block = true;
-        row.finish(id_block(policy), expect)
+        row.finish(id_block(OWN_DIGEST, policy), expect)
     };
     let mut taken = done();
     taken.after = After::Finished;
-    let mut unchecked = Row::new("nothing", FINISH).vcpus(2);
+    let mismatch = || clean(DIGEST_MISMATCH).says("sev_snp.id_block");
+    // What firmware would not compare, or only when nothing can be taken back, is compared before it is asked.
+    let mut unchecked = Row::new("an ID block for other pages", FINISH).vcpus(2);
     unchecked.script.checks_id_block = false;
     vec![
-        unchecked.finish(id_block(0x3_0000), taken),
-        checked(
-            "an ID block for other pages",
-            0x3_0000,
-            over(FIRMWARE_REFUSED)
-                .at(NAME)
-                .errno("EIO")
-                .firmware(0xb)
-                .says("BAD_MEASUREMENT"),
-        ),
+        unchecked.finish(id_block([7; 48], 0x3_0000), mismatch()),
+        checked("nothing, and firmware compares", 0x3_0000, taken),
         // Both policies are known beforehand, so that firmware need not be asked and nothing is lost.
         checked(
             "an ID block for another policy",
@@ -176,8 +171,9 @@ fn id_blocks() -> Vec<Row> {
 }
 
 /// {launch_digest[48]@0, family_id[16], image_id[16], version u32@80, guest_svn u32, policy u64@88} (kernel.md, section 8.1).
-fn id_block(policy: u64) -> SevSnpFinish {
+fn id_block(digest: [u8; 48], policy: u64) -> SevSnpFinish {
     let mut block = vec![0; 96];
+    block[..48].copy_from_slice(&digest);
     block[80] = 1;
     block[88..].copy_from_slice(&policy.to_le_bytes());
     SevSnpFinish {
