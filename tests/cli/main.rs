@@ -9,6 +9,7 @@
 
 mod confidential;
 mod failures;
+mod id_block;
 mod images;
 mod launches;
 mod staging;
