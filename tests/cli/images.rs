@@ -102,7 +102,7 @@ async fn the_same_command_goes_on_and_then_has_nothing_left_to_do() {
 async fn a_stage_that_was_killed_is_completed_by_the_same_command() {
     on_every_platform(async |bench: &Bench| {
         let mut code = EXITS.to_vec();
-        code.resize(32 << 20, 0xf4);
+        code.resize(0xf_0000, 0xf4);
         let path = written(bench, "large", &elf(&code));
         let platform = platform(bench);
         let stage = ["stage", &path, "--platform", &platform, "--launch", "vm"];

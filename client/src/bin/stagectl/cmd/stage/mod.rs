@@ -74,7 +74,9 @@ impl Stage {
         let session_name = options.name.to_string();
 
         let client = context.client().await?;
-        let launch = client.create_launch(id.as_deref(), plan.spec()).await?;
+        let created = client.create_launch(id.as_deref(), plan.spec()).await?;
+        // A repeat gets the first answer, of a launch that was new then.
+        let launch = client.get_launch(&LaunchRef::from(&created)).await?;
         let (launch, outcome) = match launch.state() {
             LaunchState::Created | LaunchState::Staging => {
                 let reference = LaunchRef::from(&launch);
