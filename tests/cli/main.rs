@@ -8,8 +8,10 @@
 )]
 
 mod confidential;
+mod diff;
 mod failures;
 mod launches;
+mod pictures;
 mod staging;
 
 use stagepages_tests::stagectl;
