@@ -10,6 +10,8 @@
 mod confidential;
 mod diff;
 mod failures;
+mod id_block;
+mod images;
 mod launches;
 mod pictures;
 mod staging;

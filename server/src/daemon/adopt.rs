@@ -261,8 +261,8 @@ impl Nursery {
         let digest = record.created_digest().or(untouched);
         let mut parts = wires.parts(self, hanging.keep(), Some(staging), Some(child));
         parts.finish = record.finish;
-        parts.origin = Origin::Inherited { digest };
         parts.ledger = record.ledger;
+        parts.origin = Origin::Inherited { digest };
         let launch = Launch::new(identity, parts);
         if launch.status().started.is_some() {
             launch.listen_console().await;
@@ -294,11 +294,11 @@ impl Nursery {
         }
         let mut parts = wires.parts(self, HostLink::gone(), None, None);
         parts.finish.clone_from(&record.finish);
+        let fate = record.ledger.clone();
+        parts.ledger = Some(fate.unwrap_or_else(|| Fate::lost(&parts.status.borrow())));
         parts.origin = Origin::Inherited {
             digest: record.created_digest(),
         };
-        let fate = record.ledger.clone();
-        parts.ledger = Some(fate.unwrap_or_else(|| Fate::lost(&parts.status.borrow())));
         let launch = Launch::new(identity, parts);
         if news {
             if let Some(Ending::Died(exit)) = launch.status().ending {

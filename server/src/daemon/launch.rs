@@ -126,10 +126,10 @@ pub struct Parts {
     pub told_all: CancellationToken,
     /// The first answer of FinishLaunch, if it was given.
     pub finish: Option<Finish>,
-    /// Who created it.
-    pub origin: Origin,
     /// What became of its ledger, if that is decided.
     pub ledger: Option<Fate>,
+    /// Who created it.
+    pub origin: Origin,
     /// Who can kill the host.
     pub supervisor: SupervisorLink,
     /// Where it is kept.
@@ -335,12 +335,12 @@ impl Launch {
             end: End::of(&self.uid, status, &self.console),
             answers: remembered.iter().map(protocol::Remembered::from).collect(),
             started: status.started.map(Timestamp::from),
+            ledger: self.ledger.fate(),
             created_digest: self
                 .created_answer
                 .get()
                 .map(|created| created.launch_digest.to_vec())
                 .unwrap_or_default(),
-            ledger: self.ledger.fate(),
             ..Record::of(&identity)
         }
     }

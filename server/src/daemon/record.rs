@@ -56,12 +56,12 @@ pub struct Record {
     /// When its guest was started.
     #[prost(message, optional, tag = "12")]
     pub started: Option<Timestamp>,
-    /// The launch digest in the first answer of CreateLaunch; empty where it had none, or its daemon was of before version 5 of the private protocol.
-    #[prost(bytes = "vec", tag = "14")]
-    pub created_digest: Vec<u8>,
     /// What became of its ledger when it was over; unset until that is decided.
     #[prost(message, optional, tag = "13")]
     pub ledger: Option<Fate>,
+    /// The launch digest in the first answer of CreateLaunch; empty where it had none, or its daemon was of before version 5 of the private protocol.
+    #[prost(bytes = "vec", tag = "14")]
+    pub created_digest: Vec<u8>,
 }
 
 /// The first answer of FinishLaunch.
@@ -118,8 +118,8 @@ impl Record {
             end: None,
             answers: Vec::new(),
             started: None,
-            created_digest: Vec::new(),
             ledger: None,
+            created_digest: Vec::new(),
         }
     }
 

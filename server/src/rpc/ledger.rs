@@ -119,7 +119,7 @@ impl LaunchApi {
     ) -> Result<(Source, protocol::RunsPage), ApiError> {
         let kept = match source {
             Source::Kept(kept) => kept,
-            Source::Host => match self.from_host(launch, list).await? {
+            Source::Host => match self.host_runs(launch, list).await? {
                 Some(page) => return Ok((Source::Host, page)),
                 None => launch
                     .kept_ledger()
@@ -133,7 +133,7 @@ impl LaunchApi {
     }
 
     /// What the host tells; `None` if the launch is over.
-    async fn from_host(
+    async fn host_runs(
         &self,
         launch: &Launch,
         list: ListRuns,
@@ -157,10 +157,10 @@ impl LaunchApi {
         if answer.outcome.is_err() && launch.status().ending.is_some() {
             return Ok(None);
         }
-        match ask::told(launch, answer)? {
-            Outcome::Runs(page) => Ok(Some(page)),
-            _ => Err(self.confused(launch)),
-        }
+        let Outcome::Runs(page) = ask::told(launch, answer)? else {
+            return Err(self.confused(launch));
+        };
+        Ok(Some(page))
     }
 }
 

@@ -59,6 +59,9 @@ pub(crate) enum Command {
     Stage(Box<cmd::stage::Stage>),
     /// Compare a launch with the image that it should hold, or two images: where is the first page that differs?
     Diff(Box<cmd::diff::Diff>),
+    /// Make and check the signed identity of an SEV-SNP guest.
+    #[command(subcommand)]
+    IdBlock(cmd::id_block::IdBlockCommand),
     /// Print completions for a shell.
     Completions(cmd::completions::Completions),
 }
@@ -145,6 +148,7 @@ mod tests {
             "stagectl stage guest.toml --no-finish --retry-for 0s",
             "stagectl diff vm-1 OVMF.fd --platform sev-snp --vcpus 4 --kernel bzImage --append quiet --prefix",
             "stagectl diff --images a.elf b.elf --platform sim",
+            "stagectl id-block check --block id.block --auth id.auth --policy smt --author-key",
             "stagectl completions bash",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
@@ -174,6 +178,8 @@ mod tests {
             "stagectl launch finish vm-1 --snp-author-key",
             "stagectl launch finish vm-1 --snp-host-data 00",
             "stagectl launch rejected-cpuid",
+            "stagectl id-block check --block id.block",
+            "stagectl id-block create --digest 00 --id-key k --out-block b --out-auth a",
             "stagectl launch console",
             "stagectl launch result vm-1",
             "stagectl launch result vm-1 --sequence 0 --request-id a",

@@ -48,6 +48,12 @@ impl Failure {
         self
     }
 
+    /// The same with further lines, each fit to stand alone.
+    pub(crate) fn with_more(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.document.error.more.extend(lines);
+        self
+    }
+
     /// The same, after the command has printed its document.
     pub(crate) fn documented(self) -> Self {
         Self {

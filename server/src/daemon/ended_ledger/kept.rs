@@ -34,6 +34,9 @@ pub(super) struct Ledger {
     file: Option<RefCell<Sealed>>,
 }
 
+/// Runs, each of which may turn out to be unreadable.
+type Runs<'a> = Box<dyn Iterator<Item = io::Result<Run>> + 'a>;
+
 impl Kept {
     pub(super) fn new(ledger: Ledger, files: Files, reading: OwnedSemaphorePermit) -> Self {
         Self {
@@ -156,22 +159,22 @@ impl Ledger {
         Ok(low)
     }
 
-    fn by_installation(&self, from: u64) -> io::Result<impl Iterator<Item = io::Result<Run>> + '_> {
+    fn by_installation(&self, from: u64) -> io::Result<Runs<'_>> {
         let first = if from < self.note.pages {
             self.number_at(from)?
         } else {
             self.note.runs
         };
         let runs = (first..self.note.runs).map(|number| self.run(number));
-        Ok(runs.map(move |run| {
+        Ok(Box::new(runs.map(move |run| {
             let run = run?;
             // The first one may begin before.
             let skipped = run.skip(from.saturating_sub(run.first_ordinal));
             skipped.ok_or_else(|| damaged("a run without pages"))
-        }))
+        })))
     }
 
-    fn by_gpa(&self, from: Gfn) -> io::Result<impl Iterator<Item = io::Result<Run>> + '_> {
+    fn by_gpa(&self, from: Gfn) -> io::Result<Runs<'_>> {
         let gpa = from.gpa().get();
         let behind = self.partition(|number| Ok(self.place(number)?.0 <= gpa))?;
         let first = behind.saturating_sub(1);
@@ -184,11 +187,11 @@ impl Ledger {
                 Err(damaged("a place without a run"))
             }
         });
-        Ok(runs.filter_map(move |run| {
+        Ok(Box::new(runs.filter_map(move |run| {
             let part = |run: Run| run.skip(from.get().saturating_sub(run.range.start().get()));
             // Only the first one may end before.
             run.map(part).transpose()
-        }))
+        })))
     }
 }
 
@@ -196,14 +199,11 @@ impl Listing for Ledger {
     type Error = io::Error;
 
     fn runs_from(&self, order: Order, from: u64) -> Box<dyn Iterator<Item = io::Result<Run>> + '_> {
-        let runs: io::Result<Box<dyn Iterator<Item = io::Result<Run>> + '_>> =
-            match (order, Gfn::new(from)) {
-                (Order::Installation, _) => {
-                    self.by_installation(from).map(|runs| Box::new(runs) as _)
-                }
-                (Order::Gpa, Some(from)) => self.by_gpa(from).map(|runs| Box::new(runs) as _),
-                (Order::Gpa, None) => Ok(Box::new(std::iter::empty())),
-            };
+        let runs: io::Result<Runs<'_>> = match (order, Gfn::new(from)) {
+            (Order::Installation, _) => self.by_installation(from),
+            (Order::Gpa, Some(from)) => self.by_gpa(from),
+            (Order::Gpa, None) => Ok(Box::new(std::iter::empty())),
+        };
         runs.unwrap_or_else(|error| Box::new(std::iter::once(Err(error))))
     }
 

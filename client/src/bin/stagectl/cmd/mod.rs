@@ -10,6 +10,7 @@ use crate::{
 pub(crate) mod completions;
 pub(crate) mod diff;
 pub(crate) mod digest;
+pub(crate) mod id_block;
 pub(crate) mod launch;
 mod node;
 pub(crate) mod plan;
@@ -24,6 +25,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Digest(command) => command.run(context),
         Command::Stage(command) => command.run(context).await,
         Command::Diff(command) => command.run(context).await,
+        Command::IdBlock(command) => command.run(context),
         Command::Completions(command) => command.run(),
     }
 }

@@ -12,6 +12,7 @@
 //! | `launch watch`                             | [`LaunchDocument`], one a line  |
 //! | `launch list`                              | `{"launches": [LaunchDocument]}`|
 //! | `launch pages`, `result`, `verify`, `delete`, `rejected-cpuid` | in the command's file |
+//! | `id-block create`, `check`                 | in `cmd/id_block/document.rs`   |
 //! | `node`                                     | in the command's file           |
 //! | `diff`                                     | in `cmd/diff/document.rs`       |
 //! | `launch stage`                             | in `cmd/launch/stage/report.rs` |

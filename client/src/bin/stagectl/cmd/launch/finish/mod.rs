@@ -1,6 +1,6 @@
 //! `stagectl launch finish`.
 //!
-//! **Invariant:** compares no digest itself; the daemon refuses a mismatch before anything is finished.
+//! **Invariant:** compares no digest with the launch's; the daemon refuses a mismatch before anything is finished.
 
 use bytes::Bytes;
 use stagepages_client::FinishArgs;
@@ -29,9 +29,10 @@ pub(crate) struct Finish {
 impl Finish {
     /// Runs it.
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let sev_snp = self.sev_snp.read(self.expect_digest.as_deref())?;
         let args = FinishArgs {
             expected_launch_digest: self.expect_digest.unwrap_or_default(),
-            sev_snp: self.sev_snp.read()?,
+            sev_snp,
         };
         let client = context.client().await?;
         let launch = client.finish_launch(&self.target.launch(), args).await?;

@@ -1,22 +1,13 @@
 //! What SNP_LAUNCH_FINISH is given beside the vCPUs, on the command line.
 //!
-//! **Invariant:** of a file no more is read than it may have, and one byte; a file of another size is not sent.
+//! **Invariant:** an ID block that firmware would refuse by itself is not sent: at the finish it would cost the launch.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use stagepages_client::{addr::ParseError, v1};
 
-use crate::{args::hex, failure::Failure};
-
-/// Bytes of an ID block (AMD 56860, "Structure of the ID Block").
-const ID_BLOCK: usize = 96;
-/// Bytes of the ID authentication information.
-const ID_AUTH: usize = 4096;
+use crate::{args::hex, cmd::id_block::files, failure::Failure};
 
 /// The flags.
 #[derive(Debug, clap::Args)]
@@ -25,7 +16,7 @@ pub(super) struct SevSnp {
     /// The ID block: the launch digest and policy that the guest's owner signed, 96 bytes. Firmware refuses another digest or policy.
     #[arg(long = "snp-id-block", value_name = "FILE", requires = "id_auth")]
     id_block: Option<PathBuf>,
-    /// The signatures and keys of the ID block (ID authentication information), 4096 bytes.
+    /// The signatures and keys of the ID block (ID authentication information), 4096 bytes. Checked before anything is sent.
     #[arg(long = "snp-id-auth", value_name = "FILE", requires = "id_block")]
     id_auth: Option<PathBuf>,
     /// Have firmware check the author key in the ID authentication information too.
@@ -44,53 +35,35 @@ fn host_data(text: &str) -> Result<Bytes, ParseError> {
 }
 
 impl SevSnp {
-    /// What was given, with the files read; none if no flag was.
-    pub(super) fn read(self) -> Result<Option<v1::SevSnpFinish>, Failure> {
+    /// What was given, with the files read and checked, also against the digest that is expected, if one is; none if no flag was.
+    pub(super) fn read(self, expected: Option<&[u8]>) -> Result<Option<v1::SevSnpFinish>, Failure> {
         let given = self.id_block.is_some() || self.host_data.is_some() || self.vcek_disabled;
         if !given {
             return Ok(None);
         }
-        let file = |path: Option<PathBuf>, what: &str, length: usize| {
-            path.map_or(Ok(Bytes::new()), |path| exactly(&path, what, length))
-        };
-        Ok(Some(v1::SevSnpFinish {
-            id_block: file(self.id_block, "an ID block", ID_BLOCK)?,
-            id_auth: file(self.id_auth, "ID authentication information", ID_AUTH)?,
+        let mut finish = v1::SevSnpFinish {
             author_key: self.author_key,
             host_data: self.host_data.unwrap_or_default(),
             vcek_disabled: self.vcek_disabled,
-        }))
+            ..v1::SevSnpFinish::default()
+        };
+        if let Some((block, auth)) = self.id_block.zip(self.id_auth) {
+            let files = files::read(&block, &auth)?;
+            let mut problems = files.signed.problems(self.author_key);
+            problems.extend(files.signed.disagreements(expected, None));
+            refuse(&problems)?;
+            (finish.id_block, finish.id_auth) = (files.block, files.auth);
+        }
+        Ok(Some(finish))
     }
 }
 
-/// The bytes of a file that has to have `length` of them.
-fn exactly(path: &Path, what: &str, length: usize) -> Result<Bytes, Failure> {
-    let bytes = at_most(path, length).map_err(|error| {
-        Failure::new(
-            format!("cannot read {}: {error}", path.display()),
-            "give a file that this user can read",
-        )
-    })?;
-    if bytes.len() == length {
-        return Ok(bytes.into());
-    }
-    let has = match bytes.len() > length {
-        true => format!("more than {length}"),
-        false => bytes.len().to_string(),
+fn refuse(problems: &[stagepages_client::image::ImageError]) -> Result<(), Failure> {
+    let Some(first) = problems.first() else {
+        return Ok(());
     };
-    Err(Failure::new(
-        format!(
-            "{} has {has} bytes, where {what} has {length}",
-            path.display()
-        ),
-        "give it in binary, as firmware takes it; what QEMU takes is the same in base64: decode it first (base64 -d)",
-    ))
-}
-
-/// The file, but no more of it than `length` bytes and one, by which it shows that it is longer.
-fn at_most(path: &Path, length: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(length + 1);
-    let bound = u64::try_from(length).unwrap_or(u64::MAX).saturating_add(1);
-    File::open(path)?.take(bound).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    let what = format!("firmware would refuse this ID block, which would end the launch: {first}");
+    let hint = "nothing was sent, and the launch is as it was; `stagectl id-block check` shows all of the block";
+    let others = problems.iter().skip(1).map(ToString::to_string);
+    Err(Failure::new(what, hint).with_more(others))
 }
