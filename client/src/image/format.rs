@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{ImageError, Input, Options, bzimage, elf};
+use super::{ImageError, Input, Options, bzimage, elf, manifest};
 use crate::plan::Plan;
 
 /// A format.
@@ -17,11 +17,13 @@ pub enum Format {
     Elf,
     /// A Linux kernel as it is installed.
     BzImage,
+    /// Raw extents, as TOML has them.
+    Manifest,
 }
 
 impl Format {
     /// Every format that is known, in the order in which files are asked for it.
-    pub const ALL: [Self; 2] = [Self::Elf, Self::BzImage];
+    pub const ALL: [Self; 3] = [Self::Elf, Self::BzImage, Self::Manifest];
 
     /// What to call it on a command line.
     #[must_use]
@@ -29,6 +31,7 @@ impl Format {
         match self {
             Self::Elf => "elf",
             Self::BzImage => "bzimage",
+            Self::Manifest => "manifest",
         }
     }
 
@@ -37,6 +40,7 @@ impl Format {
         match self {
             Self::Elf => "ELF executables (\\x7fELF at 0x0)",
             Self::BzImage => "Linux bzImages (HdrS at 0x202)",
+            Self::Manifest => "manifests (.toml, or `version = 1` in the first line)",
         }
     }
 
@@ -44,6 +48,7 @@ impl Format {
         match self {
             Self::Elf => elf::recognises(&input.bytes),
             Self::BzImage => bzimage::recognises(&input.bytes),
+            Self::Manifest => manifest::recognises(&input.name, &input.bytes),
         }
     }
 
@@ -110,6 +115,7 @@ impl Image {
         let plan = match self.format {
             Format::Elf => elf::load(input, options),
             Format::BzImage => bzimage::load(input, options),
+            Format::Manifest => manifest::load(input, &self.folder, options),
         };
         plan.map_err(|error| error.of(&input.name))
     }
@@ -140,6 +146,7 @@ mod tests {
         kernel[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
         kernel[0x202..0x206].copy_from_slice(b"HdrS");
         assert_eq!(of(&kernel), Ok(Format::BzImage));
+        assert_eq!(of(b"# mine\nversion = 1\n"), Ok(Format::Manifest));
     }
 
     #[test]

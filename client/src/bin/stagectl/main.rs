@@ -20,8 +20,8 @@ mod cmd;
 mod failure;
 mod json;
 mod output;
-mod settings;
 mod picture;
+mod settings;
 mod table;
 mod wrap;
 

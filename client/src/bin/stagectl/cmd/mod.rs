@@ -8,8 +8,8 @@ use crate::{
 };
 
 pub(crate) mod completions;
-pub(crate) mod digest;
 pub(crate) mod diff;
+pub(crate) mod digest;
 pub(crate) mod launch;
 mod node;
 pub(crate) mod plan;

@@ -41,16 +41,18 @@ impl PlanImage {
     pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
         let given = self.image.read()?;
         let plan = given.image.plan(&given.options)?;
-        let findings = plan.check();
+        let mut findings = plan.check();
         let rows = swept(&given, &plan, &self.sweep_vcpus, &self.sweep_types);
-        let errors = { findings.iter() }.filter(|it| it.severity == Severity::Error);
-        let errors = errors.count();
+        let refused = findings.iter().any(|it| it.severity == Severity::Error);
         // Of a plan that cannot be read or measured the finding tells, or this does.
         let digest = match plan.digest() {
             Ok(digest) => digest,
-            Err(_) if errors > 0 => None,
+            Err(_) if refused => None,
             Err(error) => return Err(no_digest(&error)),
         };
+        findings.extend(plan.unexpected(digest));
+        let errors = { findings.iter() }.filter(|it| it.severity == Severity::Error);
+        let errors = errors.count();
         let document = Document::new(&given.path, &plan, findings, digest, rows);
         context.output.document(&document)?;
         if errors == 0 {
@@ -94,9 +96,16 @@ pub(super) fn refuse_errors(path: &str, plan: &Plan) -> Result<(), Failure> {
     ))
 }
 
-/// The digest of the plan.
+/// The digest of the plan. Fails if the image expects another one.
 pub(super) fn digest(plan: &Plan) -> Result<Option<[u8; 48]>, Failure> {
-    plan.digest().map_err(|error| no_digest(&error))
+    let digest = plan.digest().map_err(|error| no_digest(&error))?;
+    match plan.unexpected(digest) {
+        None => Ok(digest),
+        Some(finding) => Err(Failure::new(
+            finding.message,
+            "`stagectl plan` shows what the image is planned as",
+        )),
+    }
 }
 
 fn no_digest(error: &std::io::Error) -> Failure {
