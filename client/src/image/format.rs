@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{ImageError, Input, Options, bzimage, elf, igvm, ovmf};
+use super::{ImageError, Input, Options, bzimage, elf, igvm, manifest, ovmf};
 use crate::plan::Plan;
 
 /// A format.
@@ -21,11 +21,19 @@ pub enum Format {
     BzImage,
     /// Firmware with a table of GUIDs at its end: OVMF with SEV metadata, or TDVF.
     Firmware,
+    /// Raw extents, written down by a person or a build.
+    Manifest,
 }
 
 impl Format {
     /// Every format that is known, in the order in which files are asked for it.
-    pub const ALL: [Self; 4] = [Self::Igvm, Self::Elf, Self::BzImage, Self::Firmware];
+    pub const ALL: [Self; 5] = [
+        Self::Igvm,
+        Self::Elf,
+        Self::BzImage,
+        Self::Firmware,
+        Self::Manifest,
+    ];
 
     /// What to call it on a command line.
     #[must_use]
@@ -35,6 +43,7 @@ impl Format {
             Self::Elf => "elf",
             Self::BzImage => "bzimage",
             Self::Firmware => "firmware",
+            Self::Manifest => "manifest",
         }
     }
 
@@ -45,6 +54,7 @@ impl Format {
             Self::Elf => "ELF executables (\\x7fELF at 0x0)",
             Self::BzImage => "Linux bzImages (HdrS at 0x202)",
             Self::Firmware => "OVMF and TDVF firmware (a GUID table 0x30 bytes before the end)",
+            Self::Manifest => "manifests (.toml, or TOML that begins with `version = 1`)",
         }
     }
 
@@ -54,6 +64,7 @@ impl Format {
             Self::Elf => elf::recognises(&input.bytes),
             Self::BzImage => bzimage::recognises(&input.bytes),
             Self::Firmware => ovmf::recognises(&input.bytes),
+            Self::Manifest => manifest::recognises(&input.name, &input.bytes),
         }
     }
 
@@ -122,6 +133,7 @@ impl Image {
             Format::Elf => elf::load(input, options),
             Format::BzImage => bzimage::load(input, options),
             Format::Firmware => ovmf::load(input, options),
+            Format::Manifest => manifest::load(input, &self.folder, options),
         };
         plan.map_err(|error| error.of(&input.name))
     }
