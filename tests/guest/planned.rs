@@ -1,13 +1,10 @@
 //! Kernels that the client's own loaders planned: staged by its session, run on the real device.
-use std::io::Cursor;
-
 use iced_x86::code_asm::{al, ax, byte_ptr, cl, ds, dword_ptr, dx, ebx, edx, esi, rsi};
 use stagepages_client::{
     Client, FinishArgs, LaunchRef,
     image::{Input, Options, bzimage, elf as elf_image},
-    plan::{Contents, Extent, Plan},
-    session::{self, Part, Session},
-    stage::Source,
+    plan::Plan,
+    session::{self, Session},
 };
 use stagepages_proto::v1::StopReason;
 use stagepages_tests::{BOOT_ENTRY, Bench, ELF_ENTRY, bzimage as bzimage_file, elf as elf_file};
@@ -23,17 +20,6 @@ fn input(bytes: Vec<u8>) -> Input {
     }
 }
 
-fn source(extent: &Extent) -> Source<'static> {
-    match extent.contents() {
-        Contents::Bytes(bytes) => {
-            let length = bytes.len() as u64;
-            Source::padded(Cursor::new(bytes.clone()), length).unwrap()
-        }
-        Contents::Zeros => Source::length_only(extent.pages() * 4096).unwrap(),
-        Contents::File(_) => panic!("{extent:?}: a kernel is parsed, so it is in memory"),
-    }
-}
-
 /// Stages and runs the plan; what it wrote.
 async fn run(bench: &Bench, id: &str, plan: &Plan) -> String {
     let endpoint = format!("unix:{}", bench.daemon.socket().display());
@@ -42,12 +28,7 @@ async fn run(bench: &Bench, id: &str, plan: &Plan) -> String {
     let launch = LaunchRef::from(&launch);
     let options = session::Options::unnamed().unwrap();
     let session = Session::open(&client, &launch, options).await.unwrap();
-    let parts = plan.extents.iter().map(|extent| Part {
-        gpa: extent.gpa(),
-        page_type: extent.page_type(),
-        source: source(extent),
-    });
-    let outcome = session.stage(parts.collect(), |_| {}).await;
+    let outcome = session.stage(plan.parts().unwrap(), |_| {}).await;
     assert!(outcome.is_complete(), "{outcome:?}");
     assert_eq!(outcome.mine, plan.pages());
     client

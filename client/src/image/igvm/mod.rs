@@ -98,6 +98,7 @@ fn plan(input: &Input, options: &Options) -> Result<Plan, ImageError> {
         sev_snp,
         tdx,
         finish,
+        expected_digest: None,
         findings: Vec::new(),
     };
     if let Some(block) = &content.id_block {
