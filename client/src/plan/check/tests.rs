@@ -131,6 +131,8 @@ fn what_would_be_refused_is_an_error_of_its_code() {
     gosvw.sev_snp.as_mut().unwrap().gosvw = vec![0; 15].into();
     let mut auth = with_block(|_| ());
     auth.finish.as_mut().unwrap().id_auth.truncate(4095);
+    let mut unexpected = sound(Platform::Tdx);
+    unexpected.expected_digest = Some([1; 48]);
     let mut short_block = with_block(|_| ());
     short_block.finish.as_mut().unwrap().id_block.truncate(95);
     let reset = || sound(Platform::Kvm).vcpus[0];
@@ -188,6 +190,7 @@ fn what_would_be_refused_is_an_error_of_its_code() {
         (ghcb, &["GHCB_VERSION"]),
         (gosvw, &["FIELD_LENGTH"]),
         (with_policy(0x1_0000), &["POLICY_BIT_17"]),
+        (unexpected, &["DIGEST_MISMATCH"]),
         (auth, &["ID_AUTH"]),
         (short_block, &["ID_BLOCK_LENGTH"]),
         (with_block(|block| block[0] ^= 1), &["ID_BLOCK_DIGEST"]),
