@@ -8,8 +8,8 @@ use stagepages_client::{
 
 use crate::{sound, wishes::Wishes};
 
-/// What the image is called, so that an error about it is known from one about another file.
-pub(crate) const NAME: &str = "image";
+/// What the image is called.
+const NAME: &str = "image";
 
 /// A loader.
 type Load = fn(&Input, &Options) -> Result<Plan, ImageError>;
@@ -55,7 +55,7 @@ fn run(image: Vec<u8>, wishes: &Wishes, load: Load) {
     let options = wishes.options();
     match load(&input, &options) {
         Ok(plan) => sound::plan(&plan, &input, wishes.given()),
-        Err(error) => sound::error(&error, &input),
+        Err(error) => sound::error(&error),
     }
 }
 

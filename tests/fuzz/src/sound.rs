@@ -7,29 +7,16 @@ use stagepages_client::{
     v1::Platform,
 };
 
-use crate::images::NAME;
-
 /// Pages that are hashed here: beyond, one input would take the time of thousands.
 const HASHED: u64 = 512;
 
 /// What a loader may make of its own beside what it copies: page tables, boot parameters, hand-off blocks.
 const OWN: u64 = 4 << 20;
 
-/// An error is of use: it names a structure, a place that the file has, and what to do.
-pub(crate) fn error(error: &ImageError, input: &Input) {
-    assert!(
-        !error.structure.is_empty() && !error.problem.is_empty(),
-        "{error:?}"
-    );
-    if error.image == NAME
-        && let Some(offset) = error.offset
-    {
-        let length = input.bytes.len() as u64;
-        assert!(
-            offset <= length,
-            "offset {offset:#x} of {length:#x}: {error}"
-        );
-    }
+/// An error is of use: it names a structure, what is wrong with it, and the image. Its offset may be one that the file claims and does not have.
+pub(crate) fn error(error: &ImageError) {
+    assert!(!error.structure.is_empty() && !error.problem.is_empty(), "{error:?}");
+    assert!(!error.image.is_empty(), "{error:?}");
 }
 
 /// A plan is no larger than its files explain, and what it says of itself is so.
