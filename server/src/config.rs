@@ -68,6 +68,8 @@ pub struct Config {
     pub max_pending_calls: u32,
     /// Pages that are installed without looking up.
     pub chunk_pages: u32,
+    /// What the ledgers of ended launches may take on disk, in bytes.
+    pub ended_ledgers_max_bytes: u64,
     /// Programs that hosts run instead of the built-in one, by the name of their platform. The supervisor alone starts them.
     pub host_programs: BTreeMap<String, PathBuf>,
     /// Environment variables that hosts get from the supervisor, by name; they get no others.
@@ -205,6 +207,9 @@ impl Config {
                 .map_or(limits.idle_timeout, |time| time.get()),
             max_pending_calls: set.max_pending_calls.map_or(32, |count| count.get()),
             chunk_pages: set.chunk_pages.map_or(64, |count| count.get()),
+            ended_ledgers_max_bytes: set
+                .ended_ledgers_max_bytes
+                .map_or(1 << 30, |bytes| bytes.get()),
             host_programs: host_programs::by_platform(set.host_program.unwrap_or_default()),
             host_env: host_env::names(set.host_env.unwrap_or_default()),
         };

@@ -8,9 +8,12 @@
 )]
 
 mod confidential;
+mod diff;
 mod failures;
 mod id_block;
+mod images;
 mod launches;
+mod pictures;
 mod staging;
 
 use stagepages_tests::stagectl;

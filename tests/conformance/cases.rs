@@ -1,7 +1,7 @@
 //! The cases that any platform can have, or all but those that a row of [`EXCEPTIONS`](stagepages_tests::EXCEPTIONS) names.
 //!
 //! ```text
-//! life of a launch   create  list  stage  page_types  vcpus  short_counts  ledger  verify  finish  start  end
+//! life of a launch   create  list  stage  page_types  vcpus  short_counts  ledger  ended_ledger  verify  finish  start  end
 //! what goes wrong    bad_create  bad_extents  bad_names  bad_wire
 //! what interrupts    behind  cancelled  killed  aborted_calls  host_death  host_hung
 //! ```
@@ -16,6 +16,7 @@ mod behind;
 mod cancelled;
 mod create;
 mod end;
+mod ended_ledger;
 mod finish;
 mod host_death;
 mod host_hung;

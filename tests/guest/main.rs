@@ -16,6 +16,7 @@ mod console;
 mod hash;
 mod life;
 mod listing;
+mod planned;
 mod program;
 mod stagectl;
 mod stops;

@@ -1,8 +1,10 @@
 //! A guest runs on, whoever of those around it is killed; how it stops is known however late anybody asks.
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use stagepages_proto::v1::{LaunchSpec, LaunchState, Platform, StartLaunchRequest, StopReason};
-use stagepages_tests::{Bench, DaemonOptions, eventually};
+use stagepages_proto::v1::{
+    LaunchSpec, LaunchState, LedgerOrder, Platform, StartLaunchRequest, StopReason,
+};
+use stagepages_tests::{Bench, DaemonOptions, eventually, ledger};
 
 use crate::console::echo;
 use crate::listing::{SERIAL, assemble, exit, print};
@@ -80,6 +82,8 @@ async fn how_a_guest_stopped_while_nobody_was_there_is_told_later_and_for_good()
     let launch = bench.api.create("vm", guest([long(0)])).await.unwrap();
     stage(&bench, &launch, image(&code)).await;
     bench.api.finish(&launch.name, vec![]).await.unwrap();
+    let installed = ledger(&bench.api, &launch.name, LedgerOrder::Installation, 0).await;
+    assert!(!installed.is_empty());
     let host = Pid::from_raw(launch.host_pid.try_into().unwrap());
     // The host is held until it has been told to start the guest, and everybody else is gone. Whether it was told nobody can see but it: if the
     // daemon was killed before, once more.
@@ -117,6 +121,9 @@ async fn how_a_guest_stopped_while_nobody_was_there_is_told_later_and_for_good()
         );
         let mut late = Terminal::attach(&bench, &launch.name).await;
         assert_eq!(late.hear_out().await.0, "alone", "round {round}");
+        // Its pages too: the guest is gone, and what it began from is not.
+        let pages = ledger(&bench.api, &launch.name, LedgerOrder::Installation, 0).await;
+        assert_eq!(pages, installed, "round {round}");
         // Once more from the record alone.
         bench.daemon.kill_daemon();
         bench.reborn().await;

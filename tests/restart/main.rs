@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! chance     campaign, on several places: kill -9 of daemon, host, client, all but hosts, and all, under load, also as PID 1 of a pid namespace
-//! rules      answers  creation  ends  directories  leases  hung  signals
+//! rules      answers  creation  ends  directories  ended_ledgers  leases  hung  signals
 //! strangers  impostors: whatever else listens where a host should  fence: daemons of another epoch, hosts of another version
 //! history    old_host: a host program from before the latest version of the private protocol
 //! ```
@@ -26,6 +26,7 @@ mod answers;
 mod campaign;
 mod creation;
 mod directories;
+mod ended_ledgers;
 mod ends;
 mod fence;
 mod hung;

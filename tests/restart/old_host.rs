@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 
 use stagepages_host::protocol;
 use stagepages_proto::v1::{
-    FinishLaunchRequest, GetRejectedCpuidRequest, Launch, LaunchState, OrderingMode, Platform,
-    SetVcpuStateRequest, SevSnpFinish, StartLaunchRequest, VcpuReset, VcpuState, vcpu_state,
+    FinishLaunchRequest, GetRejectedCpuidRequest, Launch, LaunchState, ListInstalledPagesRequest,
+    OrderingMode, Platform, SetVcpuStateRequest, SevSnpFinish, StartLaunchRequest, VcpuReset,
+    VcpuState, vcpu_state,
 };
 use stagepages_tests::{
     Bench, Contents, DaemonOptions, Extent, GuestMemory, Key, PAGE, page, refused, region, say,
@@ -22,6 +23,8 @@ const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const GUESTS_SINCE: u32 = 3;
 /// The one that brought settings of confidential platforms.
 const SETTINGS_SINCE: u32 = 4;
+/// The one that brought the ledgers of aborted launches.
+const ENDED_LEDGERS_SINCE: u32 = 5;
 /// The one whose hosts tell the digest that a launch is expected to end in.
 const EXPECTED_SINCE: u32 = 5;
 const CALLS: u64 = 8;
@@ -115,6 +118,9 @@ async fn adopted(bench: &mut Bench, version: u32, program: &Path, calm: &[u8]) {
     snapshot(&bench.api, &launch.name).await;
     bench.api.abort(&launch.name).await.unwrap();
     over(bench, &launch.name).await;
+    if version < ENDED_LEDGERS_SINCE {
+        ledger_is_refused(bench, &launch.name, version).await;
+    }
 }
 
 /// All pages, where there is a digest.
@@ -170,6 +176,18 @@ async fn start_is_refused(bench: &Bench, name: &str) {
     };
     let started = bench.api.launches.clone().start_launch(start).await;
     refused(started, "UNSUPPORTED_OPERATION");
+}
+
+/// What came with version 5: there is no ledger of an aborted launch, and why is said.
+async fn ledger_is_refused(bench: &Bench, name: &str, version: u32) {
+    let list = ListInstalledPagesRequest {
+        name: name.to_owned(),
+        ..ListInstalledPagesRequest::default()
+    };
+    let listed = bench.api.launches.clone().list_installed_pages(list).await;
+    let text = listed.as_ref().unwrap_err().message().to_owned();
+    refused(listed, "WRONG_STATE").state("ABORTED");
+    assert!(text.contains(&format!("version {version} ")), "{text}");
 }
 
 /// The digest of the same calls to a host of today.

@@ -7,43 +7,64 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{ImageError, Input, Options, bzimage, elf};
+use super::{ImageError, Input, Options, bzimage, elf, igvm, manifest, ovmf};
 use crate::plan::Plan;
 
 /// A format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// Pages, vCPUs and settings in one file, made for a confidential guest.
+    Igvm,
     /// An ELF executable: a kernel, or a guest of one's own.
     Elf,
     /// A Linux kernel as it is installed.
     BzImage,
+    /// Firmware with a table of GUIDs at its end: OVMF with SEV metadata, or TDVF.
+    Firmware,
+    /// Raw extents, written down by a person or a build.
+    Manifest,
 }
 
 impl Format {
     /// Every format that is known, in the order in which files are asked for it.
-    pub const ALL: [Self; 2] = [Self::Elf, Self::BzImage];
+    pub const ALL: [Self; 5] = [
+        Self::Igvm,
+        Self::Elf,
+        Self::BzImage,
+        Self::Firmware,
+        Self::Manifest,
+    ];
 
     /// What to call it on a command line.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
+            Self::Igvm => "igvm",
             Self::Elf => "elf",
             Self::BzImage => "bzimage",
+            Self::Firmware => "firmware",
+            Self::Manifest => "manifest",
         }
     }
 
     /// By what it is told.
     fn sign(self) -> &'static str {
         match self {
+            Self::Igvm => "IGVM files (IGVM at 0x0)",
             Self::Elf => "ELF executables (\\x7fELF at 0x0)",
             Self::BzImage => "Linux bzImages (HdrS at 0x202)",
+            Self::Firmware => "OVMF and TDVF firmware (a GUID table 0x30 bytes before the end)",
+            Self::Manifest => "manifests (.toml, or TOML that begins with `version = 1`)",
         }
     }
 
     fn recognises(self, input: &Input) -> bool {
         match self {
+            Self::Igvm => igvm::recognises(&input.bytes),
             Self::Elf => elf::recognises(&input.bytes),
             Self::BzImage => bzimage::recognises(&input.bytes),
+            Self::Firmware => ovmf::recognises(&input.bytes),
+            Self::Manifest => manifest::recognises(&input.name, &input.bytes),
         }
     }
 
@@ -108,8 +129,11 @@ impl Image {
     pub fn plan(&self, options: &Options) -> Result<Plan, ImageError> {
         let Self { input, .. } = self;
         let plan = match self.format {
+            Format::Igvm => igvm::load(input, options),
             Format::Elf => elf::load(input, options),
             Format::BzImage => bzimage::load(input, options),
+            Format::Firmware => ovmf::load(input, options),
+            Format::Manifest => manifest::load(input, &self.folder, options),
         };
         plan.map_err(|error| error.of(&input.name))
     }

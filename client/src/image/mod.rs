@@ -16,6 +16,7 @@ mod format;
 pub mod igvm;
 mod input;
 mod linux_boot;
+pub mod manifest;
 mod options;
 pub mod ovmf;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use stagepages_digest::{
     vmsa::{self, SNP_ACTIVE},
 };
 
-use super::{Plan, registers};
+use super::{Finding, Plan, Severity, registers};
 use crate::v1::{self, Platform};
 
 impl Plan {
@@ -24,6 +24,30 @@ impl Plan {
             Platform::Tdx => self.mrtd().map(Some),
             Platform::Kvm | Platform::Unspecified => Ok(None),
         }
+    }
+
+    /// What is to be said if the image says that it ends in another digest than this one, its plan's.
+    #[must_use]
+    pub fn unexpected(&self, digest: Option<Value>) -> Option<Finding> {
+        let expected = self.expected_digest.filter(|it| Some(*it) != digest)?;
+        let hex = |value: Value| {
+            value
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+        };
+        let text = match digest {
+            Some(digest) => format!(
+                "the image says that it ends in {}, and as planned it ends in {}; give what the digest was made with, or correct it",
+                hex(expected),
+                hex(digest)
+            ),
+            None => format!(
+                "the image says that it ends in {}, and on this platform nothing is measured; leave it out",
+                hex(expected)
+            ),
+        };
+        Some(Finding::new(Severity::Error, "DIGEST_MISMATCH", text))
     }
 
     fn snp_digest(&self) -> io::Result<Value> {

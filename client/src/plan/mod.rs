@@ -47,6 +47,8 @@ pub struct Plan {
     pub tdx: Option<v1::TdxSettings>,
     /// What FinishLaunch is given: the image's own ID block, where it has one. On `SevSnp`.
     pub finish: Option<v1::SevSnpFinish>,
+    /// What the image says that it ends in. Nothing holds it against the digest before [`Plan::unexpected`] does.
+    pub expected_digest: Option<stagepages_digest::Value>,
     /// What its loader found worth saying.
     pub findings: Vec<Finding>,
 }

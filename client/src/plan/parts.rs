@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use stagepages_digest::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
 use super::{Contents, Extent, FileSlice, Plan};
@@ -33,20 +34,18 @@ impl Plan {
     }
 
     /// The name of a session that stages this: a later one with an equal plan takes it up. Of contents it has the digest; where nothing is measured
-    /// the calls' own names tell them apart.
-    ///
-    /// # Errors
-    /// As [`Plan::digest`].
-    pub fn session(&self) -> io::Result<SessionName> {
+    /// the calls' own names tell them apart. `digest` is the plan's.
+    #[must_use]
+    pub fn session(&self, digest: Option<Value>) -> SessionName {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&i32::from(self.platform).to_le_bytes());
-        hasher.update(&self.digest()?.unwrap_or([0; 48]));
+        hasher.update(&digest.unwrap_or([0; 48]));
         for extent in &self.extents {
             hasher.update(&extent.gpa().bytes().to_le_bytes());
             hasher.update(&extent.pages().to_le_bytes());
             hasher.update(&i32::from(extent.page_type()).to_le_bytes());
         }
-        Ok(SessionName::of_hash(&hasher.finalize()))
+        SessionName::of_hash(&hasher.finalize())
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) fn plan(platform: Platform, extents: Vec<Extent>) -> Plan {
         sev_snp: None,
         tdx: None,
         finish: None,
+        expected_digest: None,
         findings: Vec::new(),
     }
 }

@@ -1926,13 +1926,21 @@ pub mod launch_service_client {
         }
         /// Lists the ledger: which pages are installed, as runs, in order of GPA or of installation.
         ///
-        /// The launch MUST NOT be ABORTED or STOPPED (its pages are gone). Pages installed between two calls appear if they lie behind the token's
-        /// position in the chosen order; with INSTALLATION order nothing is ever missed or repeated.
+        /// The launch may be in any state. Of one that is over, ABORTED or STOPPED, the memory is gone and the ledger stays: the daemon keeps it in its state
+        /// directory until the launch is deleted, and tells the same runs, hashes and tokens as before, also after it was restarted. A listing that was begun
+        /// before the end goes on behind it. All ledgers kept together have a bound (the daemon's `ended_ledgers_max_bytes`): the oldest are dropped for later
+        /// ones. A launch ends whether or not its ledger can be kept.
+        ///
+        /// Pages installed between two calls appear if they lie behind the token's position in the chosen order; with INSTALLATION order nothing is ever missed
+        /// or repeated.
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a bad name, token or order.
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
-        /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is ABORTED or STOPPED; LEASE_EXPIRED if its lease was why.
+        /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is over and its ledger was not kept, or was dropped: its host died or was killed, was of an older
+        ///   version, or told it not; there was no room for it. The message says which.
+        /// * `UNAVAILABLE` / HOST_UNREACHABLE: the launch is over, and its ledger is still on its way from the host; retry after RetryInfo.
+        /// * `INTERNAL` / HOST_DIED: the host died during this call. INTERNAL_ERROR: the kept ledger was damaged.
         /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
         pub async fn list_installed_pages(
             &mut self,
@@ -2224,7 +2232,8 @@ pub mod launch_service_client {
         /// Ends a launch and releases its memory; the record stays, with the cause. Idempotent: an ended launch is returned as it is.
         ///
         /// Works in every state. A running extent is stopped between two chunks. Waits a bounded time for the launch host to be gone; if it is
-        /// not, `resources_released` is false in the answer and turns true later.
+        /// not, `resources_released` is false in the answer and turns true later. That is so too while a large ledger is read from the host
+        /// (ListInstalledPages), whose VM and guest memory are gone by then.
         ///
         /// Errors:
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
@@ -2496,13 +2505,21 @@ pub mod launch_service_server {
         >;
         /// Lists the ledger: which pages are installed, as runs, in order of GPA or of installation.
         ///
-        /// The launch MUST NOT be ABORTED or STOPPED (its pages are gone). Pages installed between two calls appear if they lie behind the token's
-        /// position in the chosen order; with INSTALLATION order nothing is ever missed or repeated.
+        /// The launch may be in any state. Of one that is over, ABORTED or STOPPED, the memory is gone and the ledger stays: the daemon keeps it in its state
+        /// directory until the launch is deleted, and tells the same runs, hashes and tokens as before, also after it was restarted. A listing that was begun
+        /// before the end goes on behind it. All ledgers kept together have a bound (the daemon's `ended_ledgers_max_bytes`): the oldest are dropped for later
+        /// ones. A launch ends whether or not its ledger can be kept.
+        ///
+        /// Pages installed between two calls appear if they lie behind the token's position in the chosen order; with INSTALLATION order nothing is ever missed
+        /// or repeated.
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a bad name, token or order.
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
-        /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is ABORTED or STOPPED; LEASE_EXPIRED if its lease was why.
+        /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is over and its ledger was not kept, or was dropped: its host died or was killed, was of an older
+        ///   version, or told it not; there was no room for it. The message says which.
+        /// * `UNAVAILABLE` / HOST_UNREACHABLE: the launch is over, and its ledger is still on its way from the host; retry after RetryInfo.
+        /// * `INTERNAL` / HOST_DIED: the host died during this call. INTERNAL_ERROR: the kept ledger was damaged.
         /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
         async fn list_installed_pages(
             &self,
@@ -2658,7 +2675,8 @@ pub mod launch_service_server {
         /// Ends a launch and releases its memory; the record stays, with the cause. Idempotent: an ended launch is returned as it is.
         ///
         /// Works in every state. A running extent is stopped between two chunks. Waits a bounded time for the launch host to be gone; if it is
-        /// not, `resources_released` is false in the answer and turns true later.
+        /// not, `resources_released` is false in the answer and turns true later. That is so too while a large ledger is read from the host
+        /// (ListInstalledPages), whose VM and guest memory are gone by then.
         ///
         /// Errors:
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.

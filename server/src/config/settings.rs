@@ -10,7 +10,7 @@ use super::{
     ConfigError,
     host_env::VariableName,
     host_programs::{self, HostProgram},
-    values::{AbsoluteDir, Count, Grace, LogFilter, MemoryBytes, Timeout, ValueError},
+    values::{AbsoluteDir, Count, DiskBytes, Grace, LogFilter, MemoryBytes, Timeout, ValueError},
 };
 use crate::{logging::LogFormat, net::Listen};
 
@@ -67,6 +67,9 @@ pub struct Settings {
     /// Pages that are installed without looking up, which bounds how long an abort waits [default: 64]
     #[arg(long, value_name = "N")]
     pub chunk_pages: Option<Count<1, 4096>>,
+    /// What the ledgers of ended launches may take in the state directory, in bytes; the oldest are dropped [default: 1073741824]
+    #[arg(long, value_name = "BYTES")]
+    pub ended_ledgers_max_bytes: Option<DiskBytes>,
     /// Program that the hosts of a platform run, PLATFORM=/PATH; repeat for several [default: the built-in host for all]
     #[arg(long, value_name = "PROGRAM")]
     #[serde(rename = "host", deserialize_with = "host_programs::from_table")]
@@ -99,6 +102,9 @@ impl Settings {
             idle_timeout: self.idle_timeout.or(weaker.idle_timeout),
             max_pending_calls: self.max_pending_calls.or(weaker.max_pending_calls),
             chunk_pages: self.chunk_pages.or(weaker.chunk_pages),
+            ended_ledgers_max_bytes: self
+                .ended_ledgers_max_bytes
+                .or(weaker.ended_ledgers_max_bytes),
             host_program: self.host_program.or(weaker.host_program),
             host_env: self.host_env.or(weaker.host_env),
         }
@@ -127,6 +133,7 @@ impl Settings {
             idle_timeout: one(variable, "STAGEPAGES_IDLE_TIMEOUT")?,
             max_pending_calls: one(variable, "STAGEPAGES_MAX_PENDING_CALLS")?,
             chunk_pages: one(variable, "STAGEPAGES_CHUNK_PAGES")?,
+            ended_ledgers_max_bytes: one(variable, "STAGEPAGES_ENDED_LEDGERS_MAX_BYTES")?,
             host_program: list(variable, "STAGEPAGES_HOST_PROGRAM")?,
             host_env: list(variable, "STAGEPAGES_HOST_ENV")?,
         })
@@ -153,6 +160,7 @@ impl Settings {
             idle_timeout,
             max_pending_calls,
             chunk_pages,
+            ended_ledgers_max_bytes: max_ledgers,
             host_program,
             host_env,
         } = self;
@@ -183,6 +191,7 @@ impl Settings {
             ("idle-timeout", text(idle_timeout.as_ref())),
             ("max-pending-calls", text(max_pending_calls.as_ref())),
             ("chunk-pages", text(chunk_pages.as_ref())),
+            ("ended-ledgers-max-bytes", text(max_ledgers.as_ref())),
         ];
         for (flag, value) in others {
             args.extend(value.map(|value| OsString::from(format!("--{flag}={value}"))));

@@ -83,6 +83,7 @@ fn every_key_can_be_set_by_each_source() {
         idle_timeout = "9m"
         max_pending_calls = 6
         chunk_pages = 7
+        ended_ledgers_max_bytes = 0
         host_env = ["LD_PRELOAD", "_9"]
         [host.kvm]
         program = "/opt/vmm"
@@ -108,6 +109,7 @@ fn every_key_can_be_set_by_each_source() {
         ("STAGEPAGES_IDLE_TIMEOUT", "540s"),
         ("STAGEPAGES_MAX_PENDING_CALLS", "6"),
         ("STAGEPAGES_CHUNK_PAGES", "7"),
+        ("STAGEPAGES_ENDED_LEDGERS_MAX_BYTES", "0"),
         ("STAGEPAGES_HOST_PROGRAM", "kvm=/opt/vmm, sev-snp=/opt/b"),
         ("STAGEPAGES_HOST_ENV", "LD_PRELOAD, _9"),
     ]))
@@ -117,7 +119,7 @@ fn every_key_can_be_set_by_each_source() {
         .iter()
         .map(|arg| arg.to_str().expect("is text"))
         .collect();
-    assert_eq!(args.len(), 21);
+    assert_eq!(args.len(), 22);
     assert_eq!(from_env, from_file);
     assert_eq!(flags(&args), from_file);
 }

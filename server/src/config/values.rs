@@ -116,12 +116,18 @@ impl<const MIN: u32, const MAX: u32> fmt::Display for Count<MIN, MAX> {
     }
 }
 
-/// An amount of memory in bytes, from one page to [`MAX_MEMORY_BYTES`].
+/// A number of bytes from `MIN` to [`MAX_MEMORY_BYTES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "u64")]
-pub struct MemoryBytes(u64);
+pub struct Bytes<const MIN: u64>(u64);
 
-impl MemoryBytes {
+/// An amount of memory: at least a page.
+pub type MemoryBytes = Bytes<{ stagepages_kvm::PAGE_SIZE }>;
+
+/// An amount of disk; 0 for none.
+pub type DiskBytes = Bytes<0>;
+
+impl<const MIN: u64> Bytes<MIN> {
     /// The number of bytes.
     #[must_use]
     pub fn get(self) -> u64 {
@@ -129,34 +135,30 @@ impl MemoryBytes {
     }
 }
 
-impl TryFrom<u64> for MemoryBytes {
+impl<const MIN: u64> TryFrom<u64> for Bytes<MIN> {
     type Error = ValueError;
 
     fn try_from(value: u64) -> Result<Self, ValueError> {
-        if (stagepages_kvm::PAGE_SIZE..=MAX_MEMORY_BYTES).contains(&value) {
+        if (MIN..=MAX_MEMORY_BYTES).contains(&value) {
             Ok(Self(value))
         } else {
-            Err(number(
-                &value.to_string(),
-                stagepages_kvm::PAGE_SIZE,
-                MAX_MEMORY_BYTES,
-            ))
+            Err(number(&value.to_string(), MIN, MAX_MEMORY_BYTES))
         }
     }
 }
 
-impl FromStr for MemoryBytes {
+impl<const MIN: u64> FromStr for Bytes<MIN> {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let value: Option<u64> = text.parse().ok();
         value
             .and_then(|value| Self::try_from(value).ok())
-            .ok_or_else(|| number(text, stagepages_kvm::PAGE_SIZE, MAX_MEMORY_BYTES))
+            .ok_or_else(|| number(text, MIN, MAX_MEMORY_BYTES))
     }
 }
 
-impl fmt::Display for MemoryBytes {
+impl<const MIN: u64> fmt::Display for Bytes<MIN> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

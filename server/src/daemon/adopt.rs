@@ -31,7 +31,7 @@ use stagepages_host::{
 };
 
 use super::{
-    Answer, Ending, HostLink, Launch, LinkLost, Nursery, Record, Staging,
+    Answer, Ending, Fate, HostLink, Launch, LinkLost, Nursery, Record, Staging,
     greeting::{Greeting, dial, is_from},
     launch::Origin,
     pulse::{is_pong, rests},
@@ -261,6 +261,7 @@ impl Nursery {
         let digest = record.created_digest().or(untouched);
         let mut parts = wires.parts(self, hanging.keep(), Some(staging), Some(child));
         parts.finish = record.finish;
+        parts.ledger = record.ledger;
         parts.origin = Origin::Inherited { digest };
         let launch = Launch::new(identity, parts);
         if launch.status().started.is_some() {
@@ -293,6 +294,8 @@ impl Nursery {
         }
         let mut parts = wires.parts(self, HostLink::gone(), None, None);
         parts.finish.clone_from(&record.finish);
+        let fate = record.ledger.clone();
+        parts.ledger = Some(fate.unwrap_or_else(|| Fate::lost(&parts.status.borrow())));
         parts.origin = Origin::Inherited {
             digest: record.created_digest(),
         };

@@ -11,7 +11,7 @@ use stagepages_host::{
 };
 
 use super::{
-    HostLink, Launch, Record, Records, Staging, Told, Withstands,
+    HostLink, Launch, Ledgers, Record, Records, Staging, Told, Withstands,
     greeting::{Greeting, dial},
     launch::Identity,
     supervisor_link::{HostChild, SupervisorLink},
@@ -46,6 +46,8 @@ pub struct Nursery {
     pub host_args: Vec<String>,
     /// Where launches are kept.
     pub records: Records,
+    /// Where the ledgers of ended ones are.
+    pub ledgers: Ledgers,
     /// Calls of one launch that may wait or run.
     pub max_pending_calls: u32,
 }

@@ -1,6 +1,6 @@
 //! The end of a launch's host: noticed, brought about, and put on record.
 //!
-//! The order matters: what a host told is on record before the host is let go, and how it ended is on record before the supervisor may
+//! The order matters: what a host told is on record before it is asked for its ledger, that is in a file before the host is let go, and how it ended is on record before the supervisor may
 //! forget it. A daemon that dies anywhere between leaves everything to the next.
 
 use std::{
@@ -14,7 +14,7 @@ use stagepages_host::{
     protocol::{Abort, Bye, Command},
 };
 
-use super::{Ending, Launch, Withstands, supervisor_link::HostChild};
+use super::{Ending, Fate, Launch, Withstands, supervisor_link::HostChild};
 use crate::supervisor::HostExit;
 
 /// How long a host may take to react: to an abort, to a hang-up, to a kill.
@@ -41,6 +41,9 @@ impl Launch {
         if tokio::time::timeout(PATIENCE, gone).await.is_ok() {
             return;
         }
+        if self.keeps_its_ledger() {
+            return;
+        }
         tracing::error!(
             launch = self.id,
             pid = child.pid,
@@ -65,6 +68,18 @@ impl Launch {
                 "the launch host is killed but not gone; its memory is not free yet"
             );
         }
+    }
+
+    /// Whether the host has given its memory back and is only here to tell its ledger, which has a bound of its own: it is not killed for that.
+    pub(super) fn keeps_its_ledger(&self) -> bool {
+        let keeps = self.ledger.moving();
+        if keeps {
+            tracing::info!(
+                launch = self.id,
+                "the ledger of the launch is still read; its host goes when that is done"
+            );
+        }
+        keeps
     }
 
     /// Kills the host.
@@ -96,6 +111,7 @@ impl Launch {
             () = self.link.lost() => self.outlive(&child).await,
             () = self.told_all.cancelled() => {
                 self.keep_end().await;
+                self.keep_ledger().await;
                 self.link.tell(Command::Bye(Bye {})).await;
                 self.outlive(&child).await
             }
@@ -115,6 +131,7 @@ impl Launch {
         let known = SystemTime::now();
         let mut end = self.status();
         end.gone(exit, known);
+        self.ledger.settle(Fate::lost(&end));
         // On record before anyone is told: the next daemon says the same.
         let kept = self.save_as(&end, Withstands::Power).await;
         self.status.send_modify(|status| status.gone(exit, known));
@@ -149,12 +166,15 @@ impl Launch {
         child.exited().await
     }
 
-    /// Takes it off record.
+    /// Takes it off record, and its ledger with it.
     ///
     /// # Errors
     /// The kernel's; it is still on record.
     pub async fn forget(&self) -> std::io::Result<()> {
-        self.records.remove(&self.uid, &self.page).await
+        self.records.remove(&self.uid, &self.page).await?;
+        // Nothing without its record: what stays of it by an accident goes at the next start.
+        self.forget_ledger().await;
+        Ok(())
     }
 
     /// Puts the launch's end on record, however long that takes: until then its host is not let go, nor its exit forgotten.

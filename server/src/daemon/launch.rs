@@ -16,7 +16,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Console, HostLink, Lease, Page, Record, Records, Staging, Status, Withstands,
+    Console, Fate, HostLink, Lease, Ledgers, Page, Record, Records, Staging, Status, Withstands,
+    ended_ledger::Place,
     record::{End, Finish},
     status::abort_cause,
     supervisor_link::{HostChild, SupervisorLink},
@@ -53,6 +54,9 @@ pub struct Launch {
     pub(super) supervisor: SupervisorLink,
     pub(super) records: Records,
     pub(super) page: Page,
+    /// Where its ledger is once it is over.
+    pub(super) ledger: Place,
+    pub(super) ledgers: Ledgers,
     pub(super) status: watch::Sender<Status>,
     /// What its guest writes and reads.
     pub console: Arc<Console>,
@@ -122,12 +126,16 @@ pub struct Parts {
     pub told_all: CancellationToken,
     /// The first answer of FinishLaunch, if it was given.
     pub finish: Option<Finish>,
+    /// What became of its ledger, if that is decided.
+    pub ledger: Option<Fate>,
     /// Who created it.
     pub origin: Origin,
     /// Who can kill the host.
     pub supervisor: SupervisorLink,
     /// Where it is kept.
     pub records: Records,
+    /// Where its ledger is kept when it is over.
+    pub ledgers: Ledgers,
 }
 
 impl Launch {
@@ -157,6 +165,8 @@ impl Launch {
             supervisor: parts.supervisor,
             records: parts.records,
             page: Page::default(),
+            ledger: Place::new(parts.ledger),
+            ledgers: parts.ledgers,
             status: parts.status,
             console: parts.console,
             remembered: parts.remembered,
@@ -325,6 +335,7 @@ impl Launch {
             end: End::of(&self.uid, status, &self.console),
             answers: remembered.iter().map(protocol::Remembered::from).collect(),
             started: status.started.map(Timestamp::from),
+            ledger: self.ledger.fate(),
             created_digest: self
                 .created_answer
                 .get()

@@ -14,7 +14,7 @@ use stagepages_host::{
 };
 use stagepages_proto::v1;
 
-use super::{Console, Ending, Identity, Status};
+use super::{Console, Ending, Fate, Identity, Status};
 use crate::supervisor::{HostId, proto::HostExited};
 
 /// A launch, to be found again. Append only: later builds read what earlier ones wrote.
@@ -56,6 +56,9 @@ pub struct Record {
     /// When its guest was started.
     #[prost(message, optional, tag = "12")]
     pub started: Option<Timestamp>,
+    /// What became of its ledger when it was over; unset until that is decided.
+    #[prost(message, optional, tag = "13")]
+    pub ledger: Option<Fate>,
     /// The launch digest in the first answer of CreateLaunch; empty where it had none, or its daemon was of before version 5 of the private protocol.
     #[prost(bytes = "vec", tag = "14")]
     pub created_digest: Vec<u8>,
@@ -115,8 +118,16 @@ impl Record {
             end: None,
             answers: Vec::new(),
             started: None,
+            ledger: None,
             created_digest: Vec::new(),
         }
+    }
+
+    /// Whether a file with its ledger belongs to it.
+    #[must_use]
+    pub fn has_ledger(&self) -> bool {
+        let kept = self.ledger.as_ref().and_then(|fate| fate.kept.as_ref());
+        kept.is_some_and(|note| note.pages > 0)
     }
 
     /// Who it is.

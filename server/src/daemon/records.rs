@@ -144,6 +144,11 @@ impl Records {
 }
 
 impl Writing {
+    /// Writes of a thread that drops the other end when it ends.
+    pub(super) fn of(ended: Receiver<()>) -> Self {
+        Self(ended)
+    }
+
     /// Waits, no longer than `patience`, until all is written. Every [`Records`] MUST be gone, or on its way.
     #[must_use]
     pub fn end(self, patience: Duration) -> bool {

@@ -15,7 +15,7 @@ use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
 use super::{
-    Node, Nursery, Records, Registry, RegistryLimits, StateDir, Writing, evict::evict,
+    Ledgers, Node, Nursery, Records, Registry, RegistryLimits, StateDir, Writing, evict::evict,
     inherit::inherit, supervisor_link::SupervisorLink,
 };
 use crate::{
@@ -44,9 +44,11 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     // Nothing that is left may hold up the end: hosts finish what they have, and answer nobody.
     runtime.shutdown_timeout(Duration::from_millis(200));
     if let Some((_state, writing)) = open
-        && !writing.end(GOODBYE)
+        && !writing.into_iter().all(|writing| writing.end(GOODBYE))
     {
-        tracing::warn!("some records are not written; the next daemon asks the hosts again");
+        tracing::warn!(
+            "some records or ledgers are not written; the next daemon asks the hosts again"
+        );
     }
     done
 }
@@ -70,7 +72,7 @@ fn raise_file_limit(config: &Config) {
 async fn serve(
     config: Config,
     socket: SeqSocket,
-    open: &mut Option<(StateDir, Writing)>,
+    open: &mut Option<(StateDir, Vec<Writing>)>,
 ) -> anyhow::Result<()> {
     // Before anything else, so that no signal finds the default action in place.
     let mut term = signal(SignalKind::terminate())?;
@@ -83,6 +85,12 @@ async fn serve(
     let epoch = state.next_epoch(welcome.epoch)?;
     let (records, kept, writing) = Records::open(&state.launches())
         .with_context(|| format!("state_dir {}", config.state_dir.display()))?;
+    let recorded = kept.iter().filter(|record| record.has_ledger());
+    let recorded = recorded.map(|record| record.uid.clone()).collect();
+    let (ledgers, ledger_files) =
+        Ledgers::open(&state.ledgers(), config.ended_ledgers_max_bytes, &recorded)
+            .with_context(|| format!("state_dir {}", config.state_dir.display()))?;
+    let writing = std::iter::once(writing).chain(ledger_files).collect();
     *open = Some((state, writing));
     let server = net::Server::bind(&config.listen)?;
 
@@ -91,6 +99,7 @@ async fn serve(
         epoch,
         host_args: host_args(&config),
         records,
+        ledgers,
         max_pending_calls: config.max_pending_calls,
     };
     let registry = Arc::new(Registry::new(RegistryLimits {

@@ -5,6 +5,7 @@
 //!   lock         held by the daemon that lives
 //!   epoch        how many daemons there have been here
 //!   launches/    see `records`
+//!   ledgers/     see `ended_ledger`
 //! ```
 //!
 //! **Invariant:** no epoch is used twice, also across crashes.
@@ -71,6 +72,12 @@ impl StateDir {
     #[must_use]
     pub fn launches(&self) -> PathBuf {
         self.path.join("launches")
+    }
+
+    /// Where the ledgers of ended launches are kept.
+    #[must_use]
+    pub fn ledgers(&self) -> PathBuf {
+        self.path.join("ledgers")
     }
 
     /// The number of this daemon: above that of every daemon before, and at least `least`.

@@ -2,7 +2,10 @@
 //!
 //! **Invariant:** no host is sent what its version does not have: it would hang up, or go on without what it does not see.
 
-use stagepages_host::protocol::{Command, Create, Finish, Vcpu, VcpuStart};
+use stagepages_host::{
+    launch::State,
+    protocol::{Command, Create, Finish, Vcpu, VcpuStart},
+};
 
 use super::Launch;
 use crate::rpc::{reason::Reason, status::ApiError};
@@ -15,6 +18,22 @@ const SETTINGS_SINCE: u32 = 4;
 
 /// The first version that tells, and compares, the digest that a launch is expected to end in.
 const EXPECTED_SINCE: u32 = 5;
+
+/// The first version whose hosts tell the ledger of an ABORTED launch. That of a STOPPED one they all tell that run guests.
+const ENDED_LEDGERS_SINCE: u32 = 5;
+
+/// Checks that a host that speaks `version` of the private protocol tells the ledger of a launch that ended in `state`.
+///
+/// # Errors
+/// Why not, and what to do.
+pub(super) fn tells_ended_ledger(version: u32, state: State) -> Result<(), String> {
+    if version >= ENDED_LEDGERS_SINCE || (has_guests(version) && state == State::Stopped) {
+        return Ok(());
+    }
+    Err(format!(
+        "its launch host spoke version {version} of the private protocol, which tells none of an {state} launch; version {ENDED_LEDGERS_SINCE} does: create the launch with a newer host program"
+    ))
+}
 
 /// Whether a host that speaks `version` of the private protocol takes commands about its guest.
 pub(super) fn has_guests(version: u32) -> bool {

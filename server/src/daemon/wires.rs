@@ -80,9 +80,11 @@ impl Wires {
             told_all: self.told_all,
             console: self.console,
             finish: None,
+            ledger: None,
             origin: Origin::Made,
             supervisor: nursery.supervisor.clone(),
             records: nursery.records.clone(),
+            ledgers: nursery.ledgers.clone(),
         }
     }
 }

@@ -1,9 +1,19 @@
-//! ListInstalledPages: the host's ledger, put together from parts that fit its frames.
+//! ListInstalledPages: the ledger, put together from parts that fit a frame of the private protocol.
+//!
+//! The parts come from the launch's host, or, when the launch is over, from the file that the daemon keeps. A launch may end between two of them.
+//!
+//! **Invariant:** a token says where in the ledger a listing goes on, and nothing of where the ledger is.
+
+use std::io;
 
 use stagepages_host::protocol::{self, Command, ListRuns, MAX_PAGE_HASHES, MAX_PAGE_RUNS, Outcome};
 use stagepages_proto::v1;
 
-use super::{LaunchApi, convert, reason::Reason, status::ApiError};
+use super::{LaunchApi, ask, convert, reason::Reason, stage::QUEUE_RETRY, status::ApiError};
+use crate::daemon::{Ending, Kept, Launch, LinkLost, NotKept};
+
+/// What is being done, for errors.
+const DOING: &str = "list pages";
 
 /// Runs of one answer.
 const MAX_RUNS: usize = 1000;
@@ -58,6 +68,7 @@ impl LaunchApi {
         };
         let mut response = v1::ListInstalledPagesResponse::default();
         let mut hashes = 0;
+        let mut source = Source::Host;
         loop {
             let max_runs = u32::try_from((wanted - response.runs.len()).min(MAX_PAGE_RUNS))
                 .unwrap_or(u32::MAX);
@@ -67,12 +78,8 @@ impl LaunchApi {
                 hashes: request.include_hashes,
                 max_runs,
             };
-            let outcome = self
-                .ask(&launch, "list pages", Command::ListRuns(list))
-                .await?;
-            let Outcome::Runs(page) = outcome else {
-                return Err(self.confused(&launch));
-            };
+            let page;
+            (source, page) = self.part(&launch, source, list).await?;
             for run in page.runs {
                 hashes += run.hashes.len() / 32;
                 push(&mut response.runs, run)?;
@@ -92,6 +99,90 @@ impl LaunchApi {
         }
         response.installed_pages = launch.status().snapshot.installed_pages;
         Ok(response)
+    }
+}
+
+/// Where the parts of a listing come from.
+enum Source {
+    /// The launch's host, as long as the launch is not over.
+    Host,
+    /// The daemon's own file.
+    Kept(Kept),
+}
+
+impl LaunchApi {
+    async fn part(
+        &self,
+        launch: &Launch,
+        source: Source,
+        list: ListRuns,
+    ) -> Result<(Source, protocol::RunsPage), ApiError> {
+        let kept = match source {
+            Source::Kept(kept) => kept,
+            Source::Host => match self.host_runs(launch, list).await? {
+                Some(page) => return Ok((Source::Host, page)),
+                None => launch
+                    .kept_ledger()
+                    .await
+                    .map_err(|why| not_kept(launch, &why))?,
+            },
+        };
+        let listed = kept.list(list).await;
+        let (kept, page) = listed.map_err(|error| not_kept(launch, &error.into()))?;
+        Ok((Source::Kept(kept), page))
+    }
+
+    /// What the host tells; `None` if the launch is over.
+    async fn host_runs(
+        &self,
+        launch: &Launch,
+        list: ListRuns,
+    ) -> Result<Option<protocol::RunsPage>, ApiError> {
+        if launch.status().ending.is_some() {
+            return Ok(None);
+        }
+        let answer = match launch.link.call(Command::ListRuns(list), &[], None).await {
+            Ok(answer) => answer,
+            // Of one that ended with a word, the ledger may be kept; one that died takes it along.
+            Err(LinkLost) => {
+                let told =
+                    launch.over().await && matches!(launch.status().ending, Some(Ending::Told));
+                return if told {
+                    Ok(None)
+                } else {
+                    Err(ask::lost(launch, DOING, true).await)
+                };
+            }
+        };
+        if answer.outcome.is_err() && launch.status().ending.is_some() {
+            return Ok(None);
+        }
+        let Outcome::Runs(page) = ask::told(launch, answer)? else {
+            return Err(self.confused(launch));
+        };
+        Ok(Some(page))
+    }
+}
+
+/// What is told of a launch that is over and whose ledger cannot be read.
+fn not_kept(launch: &Launch, why: &NotKept) -> ApiError {
+    let state = launch.status().snapshot.state;
+    let text = format!("cannot {DOING}: launch {} is {state}, and {why}", launch.id);
+    let error = |reason| {
+        ApiError::new(reason, text.clone())
+            .launch(&launch.id)
+            .meta("launch_state", state)
+    };
+    match why {
+        NotKept::NotYet => error(Reason::HostUnreachable).retry_after(QUEUE_RETRY),
+        NotKept::Missing(_) => {
+            error(Reason::WrongState).precondition("LAUNCH_STATE", &launch.id, &text)
+        }
+        NotKept::Unreadable(cause) => {
+            let damaged = cause.kind() == io::ErrorKind::InvalidData;
+            tracing::error!(launch = launch.id, %cause, damaged, "a kept ledger cannot be read");
+            error(Reason::InternalError)
+        }
     }
 }
 

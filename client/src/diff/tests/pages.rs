@@ -23,6 +23,7 @@ pub(super) fn plan(extents: Vec<Extent>) -> Plan {
         sev_snp: None,
         tdx: None,
         finish: None,
+        expected_digest: None,
         findings: Vec::new(),
     }
 }

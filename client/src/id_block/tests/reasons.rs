@@ -122,6 +122,7 @@ fn a_plan_is_held_against_its_digest_and_its_policy() {
         sev_snp: None,
         tdx: None,
         finish: None,
+        expected_digest: None,
         findings: Vec::new(),
     };
     let block = IdBlock {

@@ -2,7 +2,7 @@
 //!
 //! The file is real-mode code, of which only the setup header counts here (Documentation/arch/x86/boot.rst), and behind it protected-mode code that
 //! unpacks the kernel. The latter is loaded where the header prefers it, or higher if the guest has no memory there and the kernel can be moved, and
-//! begins in 64-bit mode 0x200 bytes on. What surrounds it is that of the boot protocol ([`super::linux_boot`]).
+//! begins in 64-bit mode 0x200 bytes on. What surrounds it is that of the boot protocol (`image/linux_boot`).
 //!
 //! On the built-in host, which has no interrupt controller and no timer, Linux does not get far beyond its first messages; a launch host of one's own may
 //! have both.

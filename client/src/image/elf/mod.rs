@@ -1,7 +1,7 @@
 //! A kernel as an ELF executable: `vmlinux`, a unikernel, or a test of a few instructions. For `kvm` and `sim`.
 //!
 //! What the program headers say is loaded at their *physical* addresses (`p_paddr`), and what surrounds it is that of
-//! Linux's boot protocol ([`super::linux_boot`]): 64-bit executables begin in 64-bit mode with identity page tables, 32-bit ones in flat protected
+//! Linux's boot protocol (`image/linux_boot`): 64-bit executables begin in 64-bit mode with identity page tables, 32-bit ones in flat protected
 //! mode without paging. The first instruction is at `e_entry`, a physical address as in `vmlinux`; if no segment has that one, it is
 //! taken for a virtual address and translated by the segment that has it, as QEMU does.
 //!

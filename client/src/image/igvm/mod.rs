@@ -85,8 +85,8 @@ fn plan(input: &Input, options: &Options) -> Result<Plan, ImageError> {
     let extents = runs::extents(&file, content.pieces, &facts, options, &memory, &mut notes)?;
     let sev_snp = (target.platform == Platform::SevSnp)
         .then(|| start.sev_snp(options.sev_snp.as_ref(), vcpus.features, &mut notes));
-    let tdx = (target.platform == Platform::Tdx)
-        .then(|| options.tdx.clone().unwrap_or_else(|| start.tdx(&mut notes)));
+    let tdx =
+        (target.platform == Platform::Tdx).then(|| start.tdx(options.tdx.as_ref(), &mut notes));
     let finish = { content.id_block.as_ref().zip(sev_snp.as_ref()) }
         .map(|(block, settings)| block.finish(start::policy_number(settings)));
     let mut plan = Plan {
@@ -98,6 +98,7 @@ fn plan(input: &Input, options: &Options) -> Result<Plan, ImageError> {
         sev_snp,
         tdx,
         finish,
+        expected_digest: None,
         findings: Vec::new(),
     };
     if let Some(block) = &content.id_block {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     plain,
-    plan::Severity,
+    plan::{Finding, Severity},
     sev_snp::Policy,
     v1::{SevSnpSettings, TdxSettings, sev_snp_settings::GuestPolicy},
 };
@@ -36,7 +36,8 @@ const TD_MIGRATABLE: u64 = 1 << 29;
 /// What the headers of this section say.
 #[derive(Debug, Default)]
 pub(super) struct Start {
-    policy: Option<u64>,
+    /// And where its header is.
+    policy: Option<(u64, u64)>,
     /// Memory that is there whether anything is loaded to it or not.
     pub(super) required: Vec<Span>,
 }
@@ -101,9 +102,9 @@ impl Start {
         if !target.takes(header.compatibility_mask) {
             return Ok(());
         }
-        match self.policy.replace(header.policy) {
+        match self.policy.replace((header.policy, raw.offset)) {
             None => Ok(()),
-            Some(first) => Err(raw.wrong(format!(
+            Some((first, _)) => Err(raw.wrong(format!(
                 "policy {:#x}, and there is one of {first:#x} for {} already; make the file with one",
                 header.policy,
                 target.name()
@@ -145,48 +146,53 @@ impl Start {
             ..SevSnpSettings::default()
         });
         match (self.policy, settings.guest_policy) {
-            (Some(policy), None) => {
+            (Some((policy, _)), None) => {
                 settings.guest_policy = Some(GuestPolicy::PolicyNumber(policy));
             }
-            (Some(policy), Some(_)) if policy != policy_number(&settings) => {
-                notes.once(Severity::Warning, "GUEST_POLICY", 0, || {
+            (Some((policy, at)), Some(_)) if policy != policy_number(&settings) => {
+                notes.once(Severity::Warning, "GUEST_POLICY", at, || {
                     format!(
                         "the image's guest policy is {policy:#x}, and {:#x} was asked for and is taken; leave the option out for the image's",
                         policy_number(&settings)
                     )
                 });
             }
-            (None, None) => notes.once(Severity::Warning, "GUEST_POLICY", 0, || {
-                format!("the image has no guest policy; {DEFAULT_POLICY:#x} is taken: name the one that you want")
-            }),
+            (None, None) => notes.tell(Finding::new(
+                Severity::Warning,
+                "GUEST_POLICY",
+                format!("the image has no guest policy; {DEFAULT_POLICY:#x} is taken: name the one that you want"),
+            )),
             (_, Some(_)) => {}
         }
         settings
     }
 
-    /// Settings of tdx, as the image says.
-    pub(super) fn tdx(&self, notes: &mut Notes) -> TdxSettings {
-        let attributes = self.policy.map(|number| {
-            let policy = TdxPolicy::from(number);
-            if policy.reserved() != 0 {
-                notes.once(Severity::Warning, "TD_POLICY", 0, || {
-                    format!("the image's policy {number:#x} has bits beyond 0 to 2, which stand for nothing known and were left out; name the attributes yourself")
-                });
-            }
-            [
-                (policy.debug_allowed(), TD_DEBUG),
-                (policy.sept_ve_disable(), TD_SEPT_VE_DISABLE),
-                (policy.migratable(), TD_MIGRATABLE),
-            ]
-            .into_iter()
-            .filter(|(set, _)| *set != 0)
-            .fold(0, |all, (_, bit)| all | bit)
-        });
-        TdxSettings {
-            attributes,
-            ..TdxSettings::default()
+    /// Settings of tdx: what the caller wants, and the image's attributes where the caller names none.
+    pub(super) fn tdx(&self, wanted: Option<&TdxSettings>, notes: &mut Notes) -> TdxSettings {
+        let mut settings = wanted.cloned().unwrap_or_default();
+        if let (None, Some((policy, at))) = (settings.attributes, self.policy) {
+            settings.attributes = Some(attributes(policy, at, notes));
         }
+        settings
     }
+}
+
+/// The TD attributes that an image's policy stands for.
+fn attributes(number: u64, at: u64, notes: &mut Notes) -> u64 {
+    let policy = TdxPolicy::from(number);
+    if policy.reserved() != 0 {
+        notes.once(Severity::Warning, "TD_POLICY", at, || {
+            format!("the image's policy {number:#x} has bits beyond 0 to 2, which stand for nothing known and were left out; name the attributes yourself")
+        });
+    }
+    [
+        (policy.debug_allowed(), TD_DEBUG),
+        (policy.sept_ve_disable(), TD_SEPT_VE_DISABLE),
+        (policy.migratable(), TD_MIGRATABLE),
+    ]
+    .into_iter()
+    .filter(|(set, _)| *set != 0)
+    .fold(0, |all, (_, bit)| all | bit)
 }
 
 /// The policy that a launch with these settings has.

@@ -152,6 +152,7 @@ impl Kernel {
             sev_snp: None,
             tdx: None,
             finish: None,
+            expected_digest: None,
             findings,
         })
     }

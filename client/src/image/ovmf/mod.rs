@@ -138,6 +138,7 @@ fn plain(input: &Input, options: &Options, table: &Table<'_>) -> Result<Plan, Im
         sev_snp: None,
         tdx: None,
         finish: None,
+        expected_digest: None,
         findings,
     })
 }

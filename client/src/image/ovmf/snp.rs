@@ -95,6 +95,7 @@ pub(super) fn plan(
             .filter(|_| platform == Platform::SevSnp),
         tdx: None,
         finish: None,
+        expected_digest: None,
         findings,
     })
 }

@@ -83,6 +83,7 @@ pub(super) fn plan(
         sev_snp: None,
         tdx: options.tdx.clone(),
         finish: None,
+        expected_digest: None,
         findings,
     })
 }

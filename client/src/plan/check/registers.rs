@@ -3,7 +3,7 @@
 //! The rules are those of the launch host, which is asked too when the launch is created; its processor may allow less. Architecture: AMD APM volume 2,
 //! section 15.5.1; KVM: `kvm_is_valid_sregs()`, arch/x86/kvm/x86.c.
 //!
-//! **Invariant:** one finding a vCPU at most: the first register that is wrong, or all that is normalised.
+//! **Invariant:** one error a vCPU at most, the first register that is wrong; and one note of all that is normalised.
 
 use stagepages_digest::vmsa::{Registers, Segment};
 
@@ -63,10 +63,6 @@ pub(super) fn check(plan: &Plan, state: &VcpuState, found: &mut Found) {
     if let Err(wrong) = judge(&all).and_then(|()| page_table(plan, &all)) {
         let text = format!("vCPU {index}: {wrong}");
         found.add(Finding::new(Error, "VCPU_REGISTER", text));
-    } else if matches!(state.state, Some(State::Registers(_)))
-        && matches!(plan.platform, Platform::SevSnp | Platform::Sim)
-    {
-        normalised(index, &all, found);
     }
 }
 
@@ -272,13 +268,27 @@ fn page_table(plan: &Plan, all: &Registers) -> Result<(), String> {
     ))
 }
 
-/// What KVM puts into the save area otherwise than the image has it: the digest covers KVM's.
-fn normalised(index: u32, all: &Registers, found: &mut Found) {
+/// What KVM puts into save areas otherwise than the states have it, in one note: the digest covers KVM's.
+pub(super) fn normalised(plan: &Plan, found: &mut Found) {
+    if !matches!(plan.platform, Platform::SevSnp | Platform::Sim) {
+        return;
+    }
+    let whole = |state: &&VcpuState| matches!(state.state, Some(State::Registers(_)));
+    let all: Vec<_> = { plan.vcpus.iter().filter(whole) }
+        .filter_map(registers)
+        .collect();
+    let any = |is_so: fn(&Registers) -> bool| all.iter().any(is_so);
     let changes: Vec<_> = [
-        (all.efer & SVME == 0, "sets EFER.SVME (`svm_set_efer()`)"),
-        (all.cr4 & MCE == 0, "sets CR4.MCE (`svm_set_cr4()`)"),
         (
-            all.cr0 & (CD | NW) != 0,
+            any(|it| it.efer & SVME == 0),
+            "sets EFER.SVME (`svm_set_efer()`)",
+        ),
+        (
+            any(|it| it.cr4 & MCE == 0),
+            "sets CR4.MCE (`svm_set_cr4()`)",
+        ),
+        (
+            any(|it| it.cr0 & (CD | NW) != 0),
             "clears CR0.CD and CR0.NW (`svm_set_cr0()`)",
         ),
     ]
@@ -287,7 +297,7 @@ fn normalised(index: u32, all: &Registers, found: &mut Found) {
     .collect();
     if !changes.is_empty() {
         let text = format!(
-            "vCPU {index}: KVM {} in its save area, and the digest covers that; a tool that measures the image's own save area gives another digest",
+            "KVM {} in the save areas of vCPUs, and the digest covers that; nothing is to be done",
             changes.join(", ")
         );
         found.add(Finding::new(Note, "VCPU_NORMALISED", text));

@@ -247,14 +247,12 @@ fn a_register_that_a_processor_refuses_is_named_with_its_value() {
         ),
     ];
     for (change, wanted) in table {
-        let found = with_registers(change).check();
+        let mut found = with_registers(change).check();
+        found.retain(|it| it.severity == Severity::Error);
         let [only] = found.as_slice() else {
             panic!("{wanted}: {found:#?}");
         };
-        assert_eq!(
-            (only.severity, only.code),
-            (Severity::Error, "VCPU_REGISTER")
-        );
+        assert_eq!(only.code, "VCPU_REGISTER");
         assert!(only.message.contains(wanted), "{wanted}: {only}");
     }
 }

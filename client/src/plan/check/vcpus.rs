@@ -38,6 +38,7 @@ pub(super) fn check(plan: &Plan, found: &mut Found) {
             None => registers::check(plan, state, found),
         }
     }
+    registers::normalised(plan, found);
 }
 
 /// What would do instead; `None` if the state does.

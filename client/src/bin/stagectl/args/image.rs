@@ -1,8 +1,8 @@
-//! An image and what it is planned with, on the command line of `plan`, `digest` and `stage`.
+//! An image and what it is planned with, on the command line of `plan`, `digest`, `stage` and `diff`.
 //!
 //! **Invariant:** the same words make the same plan in each of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use clap::builder::PossibleValue;
@@ -107,6 +107,11 @@ pub(crate) struct Given {
 }
 
 impl ImageArgs {
+    /// Another image, of the same format if one was named.
+    pub(crate) fn open_other(&self, path: &Path) -> Result<Image, ImageError> {
+        Image::open(path, self.format.map(|it| it.0))
+    }
+
     /// Reads every file that was named.
     pub(crate) fn read(self) -> Result<Given, Failure> {
         let file = |path: Option<PathBuf>| path.map(|path| Input::read(&path)).transpose();

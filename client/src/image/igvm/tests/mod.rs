@@ -3,6 +3,7 @@
 mod broken;
 mod data;
 mod digests;
+mod headers;
 mod id_block;
 mod made;
 mod parameters;

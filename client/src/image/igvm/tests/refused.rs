@@ -95,7 +95,7 @@ fn the_offsets_of_these_cases_are_those_of_the_file() {
         (word(8), word(12)),
         (0x20, u32::try_from(END - FIRST).unwrap())
     );
-    assert!(plan(bytes, &Options::default()).is_ok());
+    plan(bytes, &Options::default()).unwrap();
 }
 
 #[test]
@@ -287,28 +287,4 @@ fn a_parameter_is_written_once_and_before_its_area_is_inserted() {
     let swapped = [rest, one].concat();
     late[COUNT..CONTEXT].copy_from_slice(&swapped);
     assert!(refused(summed(late)).problem.contains("is closed"));
-}
-
-#[test]
-fn contents_never_reach_an_error_or_a_finding() {
-    let secret = [0xa5; 4096];
-    let made = bytes(&file(
-        TDX,
-        vec![page(TDX, 0x1000, &secret), page(TDX, 0x1000, &secret)],
-    ));
-    assert!(!refused(made).to_string().contains("a5a5"));
-}
-
-#[test]
-fn wishes_that_an_igvm_file_cannot_have_are_refused() {
-    let input = crate::image::Input {
-        name: "vmlinuz".to_owned(),
-        bytes: vec![1].into(),
-    };
-    let options = Options {
-        kernel: Some(input),
-        ..Options::default()
-    };
-    let error = plan(made(), &options).unwrap_err().to_string();
-    assert!(error.contains("takes no kernel"), "{error}");
 }

@@ -9,21 +9,25 @@
 //!
 //! **Invariant:** asks and compares; changes nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use stagepages_client::{
     LaunchRef,
     diff::{self, Comparison, Sequence, SequenceError},
-    image::Options,
     plan::Plan,
     v1::{LaunchSpec, LaunchState, LedgerOrder},
     words,
 };
 
-use crate::{cli::Context, failure::Failure, json::hex};
+use super::plan::digest;
+use crate::{
+    args::image::{Given, ImageArgs},
+    cli::Context,
+    failure::Failure,
+    json::hex,
+};
 
 mod document;
-mod image;
 mod sentence;
 mod text;
 
@@ -32,12 +36,9 @@ use document::Document;
 /// The command line.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Diff {
-    /// The launch: vm-1 or launches/vm-1. With --images the image that is taken as the plan.
+    /// The launch: vm-1 or launches/vm-1. With --images another image, which is taken as the plan.
     #[arg(value_name = "LAUNCH")]
     launch: String,
-    /// The image that the launch should hold. With --images the image to compare.
-    #[arg(value_name = "IMAGE")]
-    image: PathBuf,
     /// Compare two images. Needs no daemon.
     #[arg(long, conflicts_with_all = ["uid", "prefix"])]
     images: bool,
@@ -48,7 +49,7 @@ pub(crate) struct Diff {
     #[arg(long, value_name = "UID")]
     uid: Option<String>,
     #[command(flatten)]
-    options: image::ImageOptions,
+    image: ImageArgs,
 }
 
 /// What the image is compared with.
@@ -65,25 +66,38 @@ struct Other {
 impl Diff {
     /// Runs it.
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let options = self.options.read()?;
-        let (plan, path, other) = if self.images {
-            let path = PathBuf::from(&self.launch);
-            let plan = image::plan(&path, &options, None)?;
-            (plan, path, Other::image(&self.image, &options)?)
+        let (image, plan, other) = if self.images {
+            let first = self.image.open_other(Path::new(&self.launch))?;
+            let Given {
+                path,
+                image,
+                options,
+            } = self.image.read()?;
+            let plan = first.plan(&options)?;
+            (
+                self.launch,
+                plan,
+                Other::image(path, &image.plan(&options)?)?,
+            )
         } else {
+            let Given {
+                path,
+                image,
+                mut options,
+            } = self.image.read()?;
             let launch = LaunchRef::from(self.launch.as_str());
             let launch = launch.with_uid(self.uid.unwrap_or_default());
             let other = Other::launch(&launch, context).await?;
-            let plan = image::plan(&self.image, &options, Some(other.spec.platform()))?;
-            (plan, self.image, other)
+            options.platform.get_or_insert(other.spec.platform());
+            (path, image.plan(&options)?, other)
         };
         let planned = Sequence::of_plan(&plan).map_err(|error| not_compared(&error))?;
         let comparison = diff::compare(&planned, &other.pages);
         let settings = diff::settings(&plan.spec(), &other.spec);
         let verdict = Verdict::of(&comparison, settings.is_empty());
         let document = Document {
-            image: path.display().to_string(),
-            planned_digest: digest(&plan)?,
+            image,
+            planned_digest: digest(&plan)?.map(|digest| hex(&digest)),
             other,
             verdict,
             comparison,
@@ -113,14 +127,13 @@ impl Other {
         })
     }
 
-    fn image(path: &Path, options: &Options) -> Result<Self, Failure> {
-        let plan = image::plan(path, options, None)?;
+    fn image(name: String, plan: &Plan) -> Result<Self, Failure> {
         Ok(Self {
-            name: path.display().to_string(),
+            name,
             state: None,
             spec: plan.spec(),
-            digest: digest(&plan)?,
-            pages: Sequence::of_plan(&plan).map_err(|error| not_compared(&error))?,
+            digest: digest(plan)?.map(|digest| hex(&digest)),
+            pages: Sequence::of_plan(plan).map_err(|error| not_compared(&error))?,
         })
     }
 
@@ -198,16 +211,6 @@ impl Document {
             ),
         };
         Err(Failure::new(format!("{} {what}", self.other.title()), hint).documented())
-    }
-}
-
-fn digest(plan: &Plan) -> Result<Option<String>, Failure> {
-    match plan.digest() {
-        Ok(digest) => Ok(digest.map(|digest| hex(&digest))),
-        Err(error) => Err(Failure::new(
-            format!("the image's digest cannot be computed: {error}"),
-            "give an image that this user can read, with vCPU states that its platform takes",
-        )),
     }
 }
 

@@ -9,6 +9,8 @@ use stagepages_client::diff::{Divergence, Page, Why};
 pub(super) struct Sides {
     pub(super) planned: &'static str,
     pub(super) installed: &'static str,
+    /// The same in a table.
+    pub(super) columns: [&'static str; 2],
 }
 
 impl Sides {
@@ -17,10 +19,12 @@ impl Sides {
             true => Self {
                 planned: "the image",
                 installed: "the launch",
+                columns: ["planned", "installed"],
             },
             false => Self {
                 planned: "the first image",
                 installed: "the second image",
+                columns: ["first", "second"],
             },
         }
     }
@@ -28,7 +32,9 @@ impl Sides {
 
 /// The sentence.
 pub(super) fn sentence(first: &Divergence, sides: Sides) -> String {
-    let Sides { planned, installed } = sides;
+    let Sides {
+        planned, installed, ..
+    } = sides;
     let gpa = |page: &Option<Page>| match page {
         Some(page) => format!("GPA {}", page.gpa),
         None => "nothing".to_owned(),

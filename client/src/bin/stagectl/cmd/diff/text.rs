@@ -9,7 +9,11 @@ use stagepages_client::{
     plain, words,
 };
 
-use super::{Verdict, document::Document, sentence::sentence};
+use super::{
+    Verdict,
+    document::Document,
+    sentence::{Sides, sentence},
+};
 use crate::{json::hex, table::Table};
 
 /// Ranges of a kind that are shown; JSON has more.
@@ -23,7 +27,8 @@ impl fmt::Display for Document {
         }
         self.totals(f)?;
         if !self.settings.is_empty() {
-            let mut table = Table::new(["SETTING", "PLANNED", "INSTALLED", "IN THE DIGEST"]);
+            let [one, other] = self.sides().columns.map(str::to_uppercase);
+            let mut table = Table::new(["SETTING", &one, &other, "IN THE DIGEST"]);
             for it in &self.settings {
                 let measured = if it.measured { "yes" } else { "no" };
                 table.row([
@@ -36,9 +41,10 @@ impl fmt::Display for Document {
             write!(f, "\n\nother settings:\n{table}")?;
         }
         if let (Some(planned), Some(installed)) = (&self.planned_digest, &self.other.digest) {
+            let [one, other] = self.sides().columns;
             write!(
                 f,
-                "\n\nplanned digest    {planned}\ninstalled digest  {installed}"
+                "\n\n{one:<9} digest  {planned}\n{other:<9} digest  {installed}"
             )?;
         }
         Ok(())
@@ -53,17 +59,19 @@ impl Document {
         );
         let (other, image) = (self.other.title(), &self.image);
         match self.verdict {
-            Verdict::Identical => format!("{other} is IDENTICAL to {image}: {planned} pages"),
+            Verdict::Identical => format!("{other} is IDENTICAL to {image}: {}", count(planned)),
             Verdict::Prefix => {
                 format!("{other} is {image} so far: {installed} of {planned} pages, all as planned")
             }
             Verdict::Diverges if self.comparison.is_identical() => {
-                format!("{other} has the {planned} pages of {image}, and OTHER SETTINGS")
+                let pages = count(planned);
+                format!("{other} has all of {image}, {pages}, and OTHER SETTINGS")
             }
             Verdict::Diverges => {
                 let same = self.same_pages();
                 format!(
-                    "{other} DIVERGES from {image} after {same} pages, of {planned} planned and {installed} installed"
+                    "{other} DIVERGES from {image} after {}, of {planned} planned and {installed} installed",
+                    count(same)
                 )
             }
         }
@@ -94,35 +102,46 @@ impl Document {
 
     fn totals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let totals = &self.comparison.totals;
+        let Sides {
+            planned,
+            installed,
+            columns,
+        } = self.sides();
+        let missing = format!("only in {planned}");
+        let extra = format!("only in {installed}");
         for (name, ranges) in [
-            ("missing: planned and not installed", &totals.missing),
-            ("extra: installed and not planned", &totals.extra),
+            (missing.as_str(), &totals.missing),
+            (extra.as_str(), &totals.extra),
             ("of another type", &totals.retyped),
             ("with other contents", &totals.contents),
             ("at another place in the order", &totals.moved),
         ] {
-            listed(f, name, ranges)?;
+            listed(f, name, ranges, columns)?;
         }
         let unknown = totals.unknown.pages;
         if unknown > 0 {
             write!(
                 f,
-                "\n\nnot compared: the contents of {unknown} pages, which firmware writes or whose hashes never leave the launch host (SECRETS, UNMEASURED)"
+                "\n\nnot compared: the contents of {}, which firmware writes or whose hashes never leave the launch host (SECRETS, UNMEASURED)",
+                count(unknown)
             )?;
         }
-        for (side, repeated) in [
-            ("planned", totals.repeated_in_plan),
-            ("installed", totals.repeated_in_installed),
-        ] {
+        let repeated = [totals.repeated_in_plan, totals.repeated_in_installed];
+        for (side, repeated) in [planned, installed].into_iter().zip(repeated) {
             if repeated > 0 {
                 write!(
                     f,
-                    "\n\n{side} more than once: {repeated} pages; only the first time counts here"
+                    "\n\n{side} has {} again that it had before; only the first time counts here",
+                    count(repeated)
                 )?;
             }
         }
         Ok(())
     }
+}
+
+fn count(pages: u64) -> String {
+    format!("{pages} page{}", if pages == 1 { "" } else { "s" })
 }
 
 fn row(mark: &str, side: &str, page: Option<&Page>) -> [String; 7] {
@@ -151,15 +170,21 @@ fn row(mark: &str, side: &str, page: Option<&Page>) -> [String; 7] {
     ]
 }
 
-fn listed(f: &mut fmt::Formatter<'_>, name: &str, ranges: &Ranges) -> fmt::Result {
+fn listed(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    ranges: &Ranges,
+    columns: [&str; 2],
+) -> fmt::Result {
     if ranges.pages == 0 {
         return Ok(());
     }
-    let mut table = Table::new(["GPA", "PAGES", "PLANNED", "INSTALLED"]);
+    let [one, other] = columns.map(str::to_uppercase);
+    let mut table = Table::new(["GPA", "PAGES", &one, &other]);
     for range in ranges.listed.iter().take(SHOWN) {
         table.row(cells(range));
     }
-    write!(f, "\n\n{name}: {} pages\n{table}", ranges.pages)?;
+    write!(f, "\n\n{name}: {}\n{table}", count(ranges.pages))?;
     match ranges.ranges.saturating_sub(SHOWN as u64) {
         0 => Ok(()),
         more => write!(f, "\nand {more} more ranges: --output json lists them"),

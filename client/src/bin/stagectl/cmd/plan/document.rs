@@ -2,8 +2,9 @@
 //!
 //! JSON: `{"image", "format", "platform", "memory": [{"gpa", "size"}], "pages", "extents": [{"order", "gpa", "pages", "page_type", "source", "name"}],
 //! "vcpus": ["0=…"], "sev_snp", "tdx", "id_block", "findings": [{"severity", "code", "gpa", "offset", "message"}], "times": [{"platform", "seconds",
-//! "assumption"}], "digest", "sweep": [{"vcpus", "vcpu_type", "digest", "error"}]}`. `source` is `bytes`, `file` or `none`, `severity` is `note`, `warning`
-//! or `error`; settings are as in a launch's document, `digest` is null where nothing is measured.
+//! "assumption"}], "digest", "sweep": [{"vcpus", "vcpu_type", "digest", "error"}], "svg"}`. `source` is `bytes`, `file` or `none`, `severity` is `note`, `warning`
+//! or `error`; settings are as in a launch's document, `digest` is null where nothing is measured, `svg` where no picture
+//! was drawn into a file.
 //!
 //! **Invariant:** what the text says is in the JSON too.
 
@@ -14,9 +15,12 @@ use stagepages_client::{
     words,
 };
 
-use crate::json::{
-    RegionDocument, hex,
-    settings::{SevSnpDocument, TdxDocument},
+use crate::{
+    json::{
+        RegionDocument, hex,
+        settings::{SevSnpDocument, TdxDocument},
+    },
+    picture::Drawn,
 };
 
 #[derive(Debug, Serialize)]
@@ -35,6 +39,10 @@ pub(super) struct Document {
     pub(super) times: Vec<TimeDocument>,
     pub(super) digest: Option<String>,
     pub(super) sweep: Vec<SweepDocument>,
+    pub(super) svg: Option<String>,
+    /// The picture, for people.
+    #[serde(skip)]
+    pub(super) map: Option<String>,
     /// The same, for people.
     #[serde(skip)]
     pub(super) spec: stagepages_client::v1::LaunchSpec,
@@ -85,6 +93,7 @@ impl Document {
         findings: Vec<Finding>,
         digest: Option<[u8; 48]>,
         sweep: Vec<Swept>,
+        drawn: Drawn,
     ) -> Self {
         Self {
             image: image.to_owned(),
@@ -110,6 +119,8 @@ impl Document {
             times: plan.times().into_iter().map(TimeDocument::from).collect(),
             digest: digest.map(|digest| hex(&digest)),
             sweep: sweep.into_iter().map(SweepDocument::from).collect(),
+            svg: drawn.svg,
+            map: drawn.map,
             spec: plan.spec(),
             regions: plan.memory.clone(),
         }

@@ -1,9 +1,10 @@
 //! `stagectl plan`: what staging an image would do, without a daemon.
 //!
-//! **Invariant:** changes nothing anywhere; succeeds exactly if nothing is found that would be refused.
+//! **Invariant:** changes nothing but to write the picture that was asked for; succeeds exactly if nothing is found that would be refused.
 
 use stagepages_client::{
     cpu_type::CpuType,
+    picture::Drawing,
     plan::{Plan, Severity, Swept, sweep},
     v1::Platform,
 };
@@ -12,6 +13,7 @@ use crate::{
     args::image::{Given, ImageArgs},
     cli::Context,
     failure::Failure,
+    picture::Picture,
 };
 
 mod document;
@@ -34,11 +36,14 @@ pub(crate) struct PlanImage {
     /// Show the digests for these vCPU types; EPYC-v4, EPYC-Milan and EPYC-Genoa on sev-snp if not given.
     #[arg(long, value_name = "TYPE,…", value_delimiter = ',')]
     sweep_types: Vec<CpuType>,
+    #[command(flatten)]
+    picture: Picture,
 }
 
 impl PlanImage {
     /// Runs it.
     pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
+        self.picture.is_wanted(context.output)?;
         let given = self.image.read()?;
         let plan = given.image.plan(&given.options)?;
         let findings = plan.check();
@@ -51,7 +56,8 @@ impl PlanImage {
             Err(_) if errors > 0 => None,
             Err(error) => return Err(no_digest(&error)),
         };
-        let document = Document::new(&given.path, &plan, findings, digest, rows);
+        let drawn = self.picture.draw(&Drawing::of_plan(&given.path, &plan))?;
+        let document = Document::new(&given.path, &plan, findings, digest, rows, drawn);
         context.output.document(&document)?;
         if errors == 0 {
             return Ok(());

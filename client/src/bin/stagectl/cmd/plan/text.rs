@@ -18,6 +18,12 @@ const WIDTH: usize = 116;
 impl fmt::Display for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}\n\n{}", facts(self), extents(self))?;
+        if let Some(map) = &self.map {
+            write!(f, "\n\n{map}")?;
+        }
+        if let Some(file) = &self.svg {
+            write!(f, "\n\ndrawn into {}", plain(file))?;
+        }
         if !self.findings.is_empty() {
             writeln!(f, "\n")?;
             write!(f, "{}", findings(self))?;

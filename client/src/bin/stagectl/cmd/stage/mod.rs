@@ -67,11 +67,16 @@ impl Stage {
         let plan = given.image.plan(&given.options)?;
         refuse_errors(&given.path, &plan)?;
         let planned = digest(&plan)?;
-        let options = session(&plan, retry_for)?;
+        let options = Options {
+            retry: retry(retry_for),
+            ..Options::named(plan.session(planned))
+        };
         let session_name = options.name.to_string();
 
         let client = context.client().await?;
-        let launch = client.create_launch(id.as_deref(), plan.spec()).await?;
+        let created = client.create_launch(id.as_deref(), plan.spec()).await?;
+        // A repeat gets the first answer, of a launch that was new then.
+        let launch = client.get_launch(&LaunchRef::from(&created)).await?;
         let (launch, outcome) = match launch.state() {
             LaunchState::Created | LaunchState::Staging => {
                 let reference = LaunchRef::from(&launch);
@@ -99,19 +104,6 @@ impl Stage {
             }
         }
     }
-}
-
-fn session(plan: &Plan, retry_for: Duration) -> Result<Options, Failure> {
-    let name = plan.session().map_err(|error| {
-        Failure::new(
-            format!("the plan cannot be read: {error}"),
-            "give an image whose files do not change meanwhile",
-        )
-    })?;
-    Ok(Options {
-        retry: retry(retry_for),
-        ..Options::named(name)
-    })
 }
 
 async fn install(

@@ -1,0 +1,289 @@
+//! The directory of the ledgers' files, and the bound on all of them.
+//!
+//! **Invariant:** the files that count are within the bound whenever one was added; a file that is not ours is never removed. Only run headers of a ledger that is
+//! being written, whose size is not known yet, come on top.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, DirBuilder, File},
+    io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{draft::Draft, format::Note, kept, kept::Kept};
+use crate::{
+    daemon::{Writing, files::Files},
+    supervisor::HostId,
+};
+
+/// Ledgers that are written at one time.
+const MOST_DRAFTS: usize = 4;
+
+/// Ledgers that are read at one time: each has up to half a megabyte in memory, and its chunks' hashes.
+const MOST_READERS: usize = 8;
+
+/// What a file begins its name with while it is written.
+const TEMPORARY: &str = ".new-";
+
+/// The ledgers that a daemon keeps.
+#[derive(Debug, Clone)]
+pub struct Ledgers {
+    shelf: Arc<Shelf>,
+    /// Writes, which wait for the disk.
+    writer: Files,
+    /// Reads, which need not wait for those.
+    reader: Files,
+    drafts: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
+}
+
+/// The directory.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    dir: PathBuf,
+    max_bytes: u64,
+    files: Mutex<Index>,
+}
+
+/// What is there, oldest first.
+#[derive(Debug, Default)]
+struct Index {
+    by_age: BTreeMap<u64, (String, u64)>,
+    next: u64,
+    /// Bytes of the files, and of what is set aside for more.
+    bytes: u64,
+}
+
+/// Bytes that are set aside for a file.
+#[derive(Debug)]
+pub(super) struct Room {
+    shelf: Arc<Shelf>,
+    bytes: u64,
+}
+
+impl Ledgers {
+    /// Opens the directory, made if it is missing. What no launch of `recorded` has is a leftover of a daemon that was killed, and removed.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open(
+        dir: &Path,
+        max_bytes: u64,
+        recorded: &BTreeSet<String>,
+    ) -> io::Result<(Self, [Writing; 2])> {
+        let shelf = Arc::new(Shelf::open(dir, max_bytes, recorded)?);
+        let (writer, written) = Files::start("ledger-writer")?;
+        let (reader, read) = Files::start("ledger-reader")?;
+        let ledgers = Self {
+            shelf,
+            writer,
+            reader,
+            drafts: Arc::new(Semaphore::new(MOST_DRAFTS)),
+            readers: Arc::new(Semaphore::new(MOST_READERS)),
+        };
+        Ok((ledgers, [written, read]))
+    }
+
+    /// The bound on all files, in bytes.
+    pub(super) fn max_bytes(&self) -> u64 {
+        self.shelf.max_bytes
+    }
+
+    /// Waits for a turn at writing.
+    pub(super) async fn turn(&self) -> io::Result<OwnedSemaphorePermit> {
+        let turn = Arc::clone(&self.drafts).acquire_owned().await;
+        turn.map_err(io::Error::other)
+    }
+
+    /// Where files are written.
+    pub(super) fn writer(&self) -> &Files {
+        &self.writer
+    }
+
+    /// Begins a file.
+    pub(super) async fn draft(&self, uid: &str) -> io::Result<Draft> {
+        let (shelf, uid) = (Arc::clone(&self.shelf), uid.to_owned());
+        let work = move || {
+            let mut builder = tempfile::Builder::new();
+            Draft::new(builder.prefix(TEMPORARY).tempfile_in(&shelf.dir)?, uid)
+        };
+        self.writer.run(work).await
+    }
+
+    /// The directory, for work on its files.
+    pub(super) fn shelf(&self) -> Arc<Shelf> {
+        Arc::clone(&self.shelf)
+    }
+
+    /// Opens a launch's ledger. Waits while too many are read.
+    ///
+    /// # Errors
+    /// The kernel's: `NotFound` where it was dropped. `InvalidData` for a file that was tampered with.
+    pub(super) async fn read(&self, uid: &str, note: Note) -> io::Result<Kept> {
+        let reading = Arc::clone(&self.readers).acquire_owned().await;
+        let reading = reading.map_err(io::Error::other)?;
+        let path = self.shelf.dir.join(uid);
+        let uid = uid.to_owned();
+        let open = move || {
+            if note.pages == 0 {
+                return Ok(kept::Ledger::empty());
+            }
+            kept::Ledger::open(open_file(&path)?, &uid, note)
+        };
+        let ledger = self.reader.run(open).await?;
+        Ok(Kept::new(ledger, self.reader.clone(), reading))
+    }
+
+    /// Removes a launch's ledger. One that is not there is no error.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn remove(&self, uid: &str) -> io::Result<()> {
+        let (shelf, uid) = (Arc::clone(&self.shelf), uid.to_owned());
+        self.writer.run(move || shelf.remove(&uid)).await
+    }
+}
+
+impl Shelf {
+    pub(super) fn open(
+        dir: &Path,
+        max_bytes: u64,
+        recorded: &BTreeSet<String>,
+    ) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        let mut found = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let about = entry.metadata()?;
+            if !about.is_file() || !is_ours(&name) {
+                tracing::error!(path = %entry.path().display(), "not a ledger's file; ignored");
+            } else if recorded.contains(&name) {
+                found.push((about.modified()?, name, about.len()));
+            } else {
+                // Of a daemon that was killed before it was on record, or while the launch was deleted.
+                fs::remove_file(entry.path())?;
+            }
+        }
+        found.sort();
+        let mut index = Index::default();
+        for (_, uid, bytes) in found {
+            index.add(uid, bytes);
+        }
+        let shelf = Self {
+            dir: dir.to_owned(),
+            max_bytes,
+            files: Mutex::new(index),
+        };
+        // The bound may be lower than the last daemon's.
+        let bound = shelf.make_room(0)?;
+        if !bound {
+            tracing::warn!("the kept ledgers stay above ended_ledgers_max_bytes");
+        }
+        Ok(shelf)
+    }
+
+    /// Sets `bytes` aside; the oldest files are dropped for it. `None` where there is no room even without them.
+    pub(super) fn set_aside(self: &Arc<Self>, bytes: u64) -> io::Result<Option<Room>> {
+        if bytes > self.max_bytes || !self.make_room(bytes)? {
+            return Ok(None);
+        }
+        self.index().bytes += bytes;
+        Ok(Some(Room {
+            shelf: Arc::clone(self),
+            bytes,
+        }))
+    }
+
+    /// Puts a whole file in its place, for good.
+    pub(super) fn put(&self, draft: Draft, pages: u64, uid: &str) -> io::Result<Note> {
+        let (file, note, room) = draft.seal(pages)?;
+        file.as_file().sync_all()?;
+        let bytes = file.as_file().metadata()?.len();
+        file.persist(self.dir.join(uid))
+            .map_err(|error| error.error)?;
+        File::open(&self.dir)?.sync_all()?;
+        drop(room);
+        let mut index = self.index();
+        index.forget(uid);
+        index.add(uid.to_owned(), bytes);
+        Ok(note)
+    }
+
+    pub(super) fn remove(&self, uid: &str) -> io::Result<()> {
+        match fs::remove_file(self.dir.join(uid)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => {
+                self.index().forget(uid);
+                Ok(())
+            }
+        }
+    }
+
+    /// Drops the oldest files until `bytes` more are within the bound; tells whether they are.
+    fn make_room(&self, bytes: u64) -> io::Result<bool> {
+        loop {
+            let oldest = {
+                let index = self.index();
+                if index.bytes.saturating_add(bytes) <= self.max_bytes {
+                    return Ok(true);
+                }
+                index.by_age.values().next().cloned()
+            };
+            let Some((uid, bytes)) = oldest else {
+                return Ok(false);
+            };
+            tracing::info!(
+                uid,
+                bytes,
+                "the ledger of an ended launch is dropped for room"
+            );
+            self.remove(&uid)?;
+        }
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Index {
+    fn add(&mut self, uid: String, bytes: u64) {
+        self.by_age.insert(self.next, (uid, bytes));
+        self.next += 1;
+        self.bytes += bytes;
+    }
+
+    fn forget(&mut self, uid: &str) {
+        let mut freed = 0;
+        self.by_age.retain(|_, (known, bytes)| {
+            let keep = known != uid;
+            freed += if keep { 0 } else { *bytes };
+            keep
+        });
+        self.bytes = self.bytes.saturating_sub(freed);
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut index = self.shelf.index();
+        index.bytes = index.bytes.saturating_sub(self.bytes);
+    }
+}
+
+fn is_ours(name: &str) -> bool {
+    name.starts_with(TEMPORARY) || name.parse::<HostId>().is_ok()
+}
+
+/// Opens a regular file and nothing else.
+fn open_file(path: &Path) -> io::Result<File> {
+    if !fs::symlink_metadata(path)?.is_file() {
+        return Err(super::sealed::damaged("not a regular file"));
+    }
+    File::open(path)
+}
