@@ -209,7 +209,7 @@ fn what_would_be_refused_is_an_error_of_its_code() {
 #[test]
 fn a_register_that_a_processor_refuses_is_named_with_its_value() {
     type Change = fn(&mut VcpuRegisters);
-    let table: [(Change, &str); 18] = [
+    let table: [(Change, &str); 19] = [
         (|r| r.cr0 |= 1 << 63, "cr0 is 0x8000000080000033"),
         (|r| r.cr0 &= !1, "cr0 is 0x80000032"),
         (|r| r.cr0 |= 1 << 29, "cr0 is 0xa0000033"),
