@@ -1,5 +1,7 @@
 //! Images of each format.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use stagepages_client::{
     image::{self, ImageError, Input, Options},
@@ -10,9 +12,6 @@ use crate::{sound, wishes::Wishes};
 
 /// What the image is called.
 const NAME: &str = "image";
-
-/// A loader.
-type Load = fn(&Input, &Options) -> Result<Plan, ImageError>;
 
 /// An IGVM file.
 pub fn igvm(bytes: &[u8]) {
@@ -36,18 +35,36 @@ pub fn elf(bytes: &[u8]) {
     split(bytes, image::elf::load);
 }
 
+/// A manifest, whose files are those in `files`. One that could name others is left out: what they hold is not the fuzzer's to say.
+pub fn manifest(bytes: &[u8]) {
+    let leads_out = |text: &[u8]| {
+        text.iter().any(|byte| b"/\\".contains(byte)) || text.windows(2).any(|pair| pair == b"..")
+    };
+    let Some((text, wishes)) = Wishes::split(bytes).filter(|(text, _)| !leads_out(text)) else {
+        return;
+    };
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/files"));
+    run(text.to_vec(), &wishes, |input, options| {
+        image::manifest::load(input, folder, options)
+    });
+}
+
 /// A Linux kernel.
 pub fn bzimage(bytes: &[u8]) {
     split(bytes, image::bzimage::load);
 }
 
-fn split(bytes: &[u8], load: Load) {
+fn split(bytes: &[u8], load: impl Fn(&Input, &Options) -> Result<Plan, ImageError>) {
     if let Some((image, wishes)) = Wishes::split(bytes) {
         run(image.to_vec(), &wishes, load);
     }
 }
 
-fn run(image: Vec<u8>, wishes: &Wishes, load: Load) {
+fn run(
+    image: Vec<u8>,
+    wishes: &Wishes,
+    load: impl Fn(&Input, &Options) -> Result<Plan, ImageError>,
+) {
     let input = Input {
         name: NAME.to_owned(),
         bytes: image.into(),

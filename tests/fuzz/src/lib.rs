@@ -7,7 +7,7 @@
 //!
 //! Panics, overflows and assertions end a run, as do the limits of time and memory that `run` sets.
 //!
-//! **Invariant:** no file, clock or random number has a part in it, so that an input fails always or never.
+//! **Invariant:** no file but those in `files`, no clock or random number has a part in it, so that an input fails always or never.
 #![forbid(unsafe_code)]
 
 mod identity;
@@ -17,5 +17,5 @@ mod sound;
 mod wishes;
 
 pub use identity::id_block;
-pub use images::{bzimage, elf, igvm, ovmf};
+pub use images::{bzimage, elf, igvm, manifest, ovmf};
 pub use sequences::diff;

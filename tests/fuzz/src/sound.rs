@@ -15,7 +15,10 @@ const OWN: u64 = 4 << 20;
 
 /// An error is of use: it names a structure, what is wrong with it, and the image. Its offset may be one that the file claims and does not have.
 pub(crate) fn error(error: &ImageError) {
-    assert!(!error.structure.is_empty() && !error.problem.is_empty(), "{error:?}");
+    assert!(
+        !error.structure.is_empty() && !error.problem.is_empty(),
+        "{error:?}"
+    );
     assert!(!error.image.is_empty(), "{error:?}");
 }
 
