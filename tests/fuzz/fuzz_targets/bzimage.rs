@@ -1,0 +1,4 @@
+//! Linux kernels as they are installed.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| stagepages_fuzz::bzimage(bytes));
