@@ -99,6 +99,51 @@ async fn the_same_command_goes_on_and_then_has_nothing_left_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_is_staged_with_its_files_and_zeros_as_they_travel() {
+    on_sim(async |bench: &Bench| {
+        written(bench, "contents", &[7; 3 * 4096 + 5]);
+        let extents = r#"
+            version = 1
+            memory = ["0x0+1M"]
+            [[extent]]
+            gpa = 0x4000
+            type = "normal"
+            file = "contents"
+            offset = 4096
+            pad = true
+            [[extent]]
+            gpa = 0x0
+            type = "unmeasured"
+            length = 0x2000
+            [[extent]]
+            gpa = 0x8000
+            type = "normal"
+            length = 0x3000
+            [[extent]]
+            gpa = 0x10000
+            type = "cpuid"
+        "#;
+        let path = written(bench, "guest.toml", extents.as_bytes());
+        let foretold = digest(&[&path, "--platform", "sim"]);
+        let stage = ["stage", &path, "--platform", "sim", "--launch", "vm"];
+        let staged = json(bench, &stage);
+        assert_eq!(staged["installed_pages"], 3 + 2 + 3 + 1);
+        assert_eq!(
+            (&staged["state"], &staged["digest"]),
+            (&value!("FINISHED"), &value!(foretold))
+        );
+        snapshot(&bench.api, "launches/vm").await;
+
+        let other = format!("expected_digest = \"{}\"\n{extents}", "00".repeat(48));
+        let path = written(bench, "other.toml", other.as_bytes());
+        let plan = failing_json(bench, &["plan", &path, "--platform", "sim"]);
+        assert_eq!(plan["findings"][0]["code"], "DIGEST_MISMATCH", "{plan}");
+        assert_eq!(plan["digest"], foretold);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stage_that_was_killed_is_completed_by_the_same_command() {
     on_every_platform(async |bench: &Bench| {
         let mut code = EXITS.to_vec();

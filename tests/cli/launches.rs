@@ -70,17 +70,15 @@ async fn a_launch_lives_and_dies_by_commands() {
             value!({"launches": []})
         );
 
-        let pages = json(
-            bench,
-            &[
-                "launch",
-                "pages",
-                "vm-1",
-                "--order",
-                "installation",
-                "--hashes",
-            ],
-        );
+        let listing = [
+            "launch",
+            "pages",
+            "vm-1",
+            "--order",
+            "installation",
+            "--hashes",
+        ];
+        let pages = json(bench, &listing);
         assert_eq!(
             (&pages["installed_pages"], &pages["runs"][0]["gpa"]),
             (&value!(2), &value!("0x1000"))
@@ -107,6 +105,7 @@ async fn a_launch_lives_and_dies_by_commands() {
             (&aborted["state"], &aborted["abort"]["reason"]),
             (&value!("ABORTED"), &value!("REQUESTED"))
         );
+        assert_eq!(json(bench, &listing), pages, "the same when it is over");
         assert_eq!(
             json(bench, &["launch", "delete", "vm-1"]),
             value!({"deleted": "launches/vm-1"})

@@ -5,6 +5,7 @@
 //! black_box     likewise, those that are about a platform
 //! race          likewise
 //! exactly_once  likewise
+//! plan          images, and the digests that were planned of them
 //! preflight     GetNodeInfo of machines that lack something
 //! snp_finish    what SNP's firmware alone is given at the end
 //! expected      that the digest told before the end is the one of the end
@@ -41,6 +42,7 @@ mod expected;
 mod faults;
 mod measured;
 mod pages;
+mod plan;
 mod preflight;
 mod race;
 mod restart;

@@ -103,7 +103,7 @@ async fn adopted(bench: &mut Bench, version: u32, program: &Path, calm: &[u8]) {
     if version < EXPECTED_SINCE && bench.platform == Platform::Sim {
         // It would compare the digest of pages alone.
         let finish = bench.api.finish(&launch.name, vec![7; 48]).await;
-        refused(finish, "UNSUPPORTED_OPERATION").state("STAGING");
+        refused(finish, "UNSUPPORTED_OPERATION");
     }
     let finished = bench.api.finish(&launch.name, "").await.unwrap();
     assert_eq!(finished.state(), LaunchState::Finished);

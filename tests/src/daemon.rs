@@ -189,6 +189,14 @@ impl Daemon {
         self.options.model.is_some()
     }
 
+    /// Of each launch that was finished what firmware measured, in hex; `None` where there is no model to tell it.
+    #[must_use]
+    pub fn firmware_digests(&self) -> Option<Vec<String>> {
+        let digest = |event: &serde_json::Value| Some(event["digest"].as_str()?.to_owned());
+        self.is_modelled()
+            .then(|| self.trace().events().iter().filter_map(digest).collect())
+    }
+
     /// What the model of the kernel has seen so far.
     ///
     /// # Panics

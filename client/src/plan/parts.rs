@@ -142,7 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn two_extents_of_one_file_are_read_apart_and_padded() {
-        let bytes: Vec<u8> = (0..3 * READ_BYTES).map(|at| (at % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..=250).cycle().take(3 * READ_BYTES).collect();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
         let file = Arc::new(file);

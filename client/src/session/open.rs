@@ -68,7 +68,7 @@ impl Session {
             .await;
             match ledger {
                 Ok(ledger) => Held::new(&ledger.runs),
-                // Its pages are gone, but not the answers.
+                // It is over and its ledger was not kept, but the answers were.
                 Err(error) if error.reason() == Some(reason::WRONG_STATE) => Held::unknown(),
                 Err(error) => return Err(error),
             }

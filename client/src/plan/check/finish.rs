@@ -1,4 +1,5 @@
-//! The ID block, which firmware compares when the launch finishes: a wrong one costs the launch, so it is compared here before.
+//! What the plan must end in: the digest that the image names, and the ID block, which firmware compares when the launch finishes. A wrong one costs the
+//! launch, so it is compared here before.
 //!
 //! **Invariant:** compares fields; whether the signatures verify, firmware says.
 
@@ -14,6 +15,13 @@ const ID_BLOCK: usize = 96;
 const ID_AUTH: usize = 4096;
 
 pub(super) fn check(plan: &Plan, found: &mut Found) {
+    // A plan whose digest cannot be computed says why elsewhere.
+    if plan.expected_digest.is_some()
+        && let Ok(digest) = plan.digest()
+        && let Some(finding) = plan.unexpected(digest)
+    {
+        found.add(finding);
+    }
     let Some(finish) = plan.finish.as_ref().filter(|it| !it.id_block.is_empty()) else {
         return;
     };
@@ -45,7 +53,6 @@ pub(super) fn check(plan: &Plan, found: &mut Found) {
         );
         found.add(Finding::new(Error, "ID_BLOCK_POLICY", text));
     }
-    // A plan whose digest cannot be computed says why elsewhere.
     if plan.platform == Platform::SevSnp
         && let Ok(Some(planned)) = plan.digest()
         && planned != *digest

@@ -257,7 +257,8 @@ fn page_table(plan: &Plan, all: &Registers) -> Result<(), String> {
     }
     let table = all.cr3 & !(PAGE_BYTES - 1);
     let inside = plan.memory.iter().any(|region| {
-        Gpa::bytes(region.gpa) <= table && end(region).is_some_and(|end| end - table >= PAGE_BYTES)
+        let behind = end(region).and_then(|end| end.checked_sub(table));
+        Gpa::bytes(region.gpa) <= table && behind.is_some_and(|left| left >= PAGE_BYTES)
     });
     if inside {
         return Ok(());

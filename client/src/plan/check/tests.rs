@@ -131,6 +131,8 @@ fn what_would_be_refused_is_an_error_of_its_code() {
     gosvw.sev_snp.as_mut().unwrap().gosvw = vec![0; 15].into();
     let mut auth = with_block(|_| ());
     auth.finish.as_mut().unwrap().id_auth.truncate(4095);
+    let mut unexpected = sound(Platform::Tdx);
+    unexpected.expected_digest = Some([1; 48]);
     let mut short_block = with_block(|_| ());
     short_block.finish.as_mut().unwrap().id_block.truncate(95);
     let reset = || sound(Platform::Kvm).vcpus[0];
@@ -188,6 +190,7 @@ fn what_would_be_refused_is_an_error_of_its_code() {
         (ghcb, &["GHCB_VERSION"]),
         (gosvw, &["FIELD_LENGTH"]),
         (with_policy(0x1_0000), &["POLICY_BIT_17"]),
+        (unexpected, &["DIGEST_MISMATCH"]),
         (auth, &["ID_AUTH"]),
         (short_block, &["ID_BLOCK_LENGTH"]),
         (with_block(|block| block[0] ^= 1), &["ID_BLOCK_DIGEST"]),
@@ -206,7 +209,7 @@ fn what_would_be_refused_is_an_error_of_its_code() {
 #[test]
 fn a_register_that_a_processor_refuses_is_named_with_its_value() {
     type Change = fn(&mut VcpuRegisters);
-    let table: [(Change, &str); 18] = [
+    let table: [(Change, &str); 19] = [
         (|r| r.cr0 |= 1 << 63, "cr0 is 0x8000000080000033"),
         (|r| r.cr0 &= !1, "cr0 is 0x80000032"),
         (|r| r.cr0 |= 1 << 29, "cr0 is 0xa0000033"),
@@ -241,6 +244,8 @@ fn a_register_that_a_processor_refuses_is_named_with_its_value() {
             "gdtr.base is 0x8000000000000000",
         ),
         (|r| r.cr3 = 64 << 20, "cr3 is 0x4000000"),
+        // Beyond what lies behind any region.
+        (|r| r.cr3 = 1 << 40, "cr3 is 0x10000000000"),
         (
             |r| r.ss.as_mut().unwrap().selector = 0x1_0000,
             "above 0xffff",
@@ -368,4 +373,15 @@ fn the_worst_come_first_and_the_loaders_are_among_them() {
     ];
     let told = codes(&plan).into_iter().map(|(_, code)| code);
     assert_eq!(told.collect::<Vec<_>>(), ["B", "NO_PAGES", "A"]);
+}
+
+#[test]
+fn a_page_table_may_be_in_any_region() {
+    let mut plan = with_registers(|all| all.cr3 = 0x4000_0000);
+    plan.memory.push("0x40000000+4K".parse().unwrap());
+    let errors = plan.check();
+    assert!(
+        errors.iter().all(|it| it.severity != Severity::Error),
+        "{errors:?}"
+    );
 }

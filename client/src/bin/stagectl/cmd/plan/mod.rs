@@ -63,7 +63,10 @@ impl PlanImage {
             return Ok(());
         }
         let failure = Failure::new(
-            format!("{errors} findings are errors: this plan would be refused"),
+            match errors {
+                1 => "a finding is an error: this plan would be refused".to_owned(),
+                _ => format!("{errors} findings are errors: this plan would be refused"),
+            },
             "each says the way out",
         );
         Err(failure.documented())
