@@ -11,7 +11,12 @@ pub const SNP_ACTIVE: u64 = 1;
 #[must_use]
 pub fn with_vcpus_at_reset(pages: [u8; 48], vcpus: u32, features: u64) -> [u8; 48] {
     (0..vcpus).fold(pages, |digest, index| {
-        let page = vmsa(&Vcpu::new(index), features);
+        // The host sets every register, those of a reset too.
+        let vcpu = Vcpu {
+            segments_set: true,
+            ..Vcpu::new(index)
+        };
+        let page = vmsa(&vcpu, features);
         with_save_area(digest, &page)
     })
 }

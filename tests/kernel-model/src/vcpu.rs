@@ -19,6 +19,8 @@ pub struct Vcpu {
     pub regs: [u8; 144],
     /// `struct kvm_sregs`.
     pub sregs: [u8; 312],
+    /// `KVM_SET_SREGS` was called: until then the VMCB's segments are not those that `KVM_GET_SREGS` shows.
+    pub segments_set: bool,
     /// What `KVM_SET_CPUID2` gave.
     pub cpuid: Vec<CpuidEntry>,
     /// The MSRs that were set, by number.
@@ -36,6 +38,7 @@ impl Vcpu {
         Self {
             regs: reset::regs(),
             sregs: reset::sregs(index),
+            segments_set: false,
             cpuid: Vec::new(),
             msrs: reset::msrs(),
             mp_state: if index == 0 { 0 } else { 1 },

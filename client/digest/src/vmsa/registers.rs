@@ -79,8 +79,11 @@ pub struct Registers {
 }
 
 impl Registers {
-    /// A vCPU that was made and not touched (`kvm_vcpu_reset()`, arch/x86/kvm/x86.c). RDX is 0x600, the processor signature that KVM takes when
-    /// a vCPU has no CPUID yet, as is the case when it is made.
+    /// As the architecture resets it. RDX is 0x600, the processor signature that KVM takes when a vCPU has no CPUID yet, as is the case when it is made
+    /// (`kvm_vcpu_reset()`, arch/x86/kvm/x86.c).
+    ///
+    /// The launch host sets all of them on sev-snp, and so do VMMs: a vCPU that nobody set is measured otherwise. KVM's own reset leaves the accessed bits of
+    /// segments clear (`init_vmcb()`, arch/x86/kvm/svm/svm.c: CS 0x9a, data 0x92, TR 0x83), and shows them set to whoever reads (`svm_get_segment()`).
     #[must_use]
     pub fn reset() -> Self {
         let cleared = Self::cleared();

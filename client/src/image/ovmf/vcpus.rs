@@ -31,7 +31,7 @@ pub(super) fn count(options: &Options) -> Result<u32, ImageError> {
 /// The first at the reset vector, the others at `others`, as QEMU resets them: real mode with CS based at the address's upper half
 /// (QEMU, target/i386/sev.c: `sev_es_set_reset_vector()`), and the processor signature in RDX.
 ///
-/// They are told register by register, as KVM would measure a vCPU that nobody set otherwise only in RDX and CS. CR0 is without CD and NW, which KVM
+/// They are told register by register: RDX and CS are not as after reset. CR0 is without CD and NW, which KVM
 /// hides from what it measures (see `stagepages_digest::vmsa`).
 pub(super) fn snp(count: u32, others: u32, signature: Option<u32>) -> Vec<v1::VcpuState> {
     let state = |index| {

@@ -292,6 +292,10 @@ pub(super) fn normalised(plan: &Plan, found: &mut Found) {
             any(|it| it.cr0 & (CD | NW) != 0),
             "clears CR0.CD and CR0.NW (`svm_set_cr0()`)",
         ),
+        (
+            any(|it| it.cr2 != 0),
+            "leaves CR2 zero (it is set where a vCPU runs, `svm_vcpu_run()`)",
+        ),
     ]
     .into_iter()
     .filter_map(|(is_so, what)| is_so.then_some(what))

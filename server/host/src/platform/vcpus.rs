@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** each is made once.
 
-use stagepages_digest::vmsa;
+use stagepages_digest::vmsa::{self, Registers};
 use stagepages_kvm::{
     CpuidTable, DescriptorTable, GeneralRegisters, KvmError, Segment, SystemRegisters, Vcpu, Vm,
 };
@@ -27,8 +27,8 @@ pub(super) struct Vcpus {
 }
 
 impl Vcpus {
-    /// Makes those that are not there yet, in the order of their indices: one for each state. After an error it goes on where it stopped; all
-    /// calls are given the same states.
+    /// Makes those that are not there yet, in the order of their indices: one for each state, with what `registers` makes of it; `None` leaves them as they
+    /// are made. After an error it goes on where it stopped; all calls are given the same states.
     ///
     /// # Errors
     /// What the kernel said. Nothing of a vCPU was measured.
@@ -37,6 +37,7 @@ impl Vcpus {
         vm: &Vm,
         cpuid: &CpuidTable,
         states: &[VcpuState],
+        registers: impl Fn(&VcpuState) -> Option<Registers>,
     ) -> Result<(), KvmError> {
         for (index, state) in (0..).zip(states).skip(self.prepared.len()) {
             let vcpu = match &mut self.begun {
@@ -45,7 +46,9 @@ impl Vcpus {
             };
             // Both may be set again as long as the vCPU did not run.
             vcpu.set_cpuid(&cpuid.for_vcpu(index))?;
-            set(vcpu, state)?;
+            if let Some(registers) = registers(state) {
+                set(vcpu, &registers)?;
+            }
             let runs = index == 0 || *state != VcpuState::Reset;
             let vcpu = self.begun.take();
             self.prepared
@@ -69,11 +72,8 @@ pub(super) fn vcpu_stop(error: KvmError) -> Stop {
     }
 }
 
-/// Gives a new vCPU, which is as the architecture resets it, its state.
-pub(super) fn set(vcpu: &Vcpu, state: &VcpuState) -> Result<(), KvmError> {
-    let Some(registers) = state.registers() else {
-        return Ok(());
-    };
+/// Gives a new vCPU, which is as the architecture resets it, its registers.
+pub(super) fn set(vcpu: &Vcpu, registers: &Registers) -> Result<(), KvmError> {
     // Of the rest, the local APIC's base among it, nobody may have another opinion.
     let reset = vcpu.system_registers()?;
     vcpu.set_system_registers(&SystemRegisters {

@@ -27,7 +27,11 @@ pub fn vmsa(vcpu: &Vcpu, features: u64) -> Box<[u8; 4096]> {
         (0x70, 168),
         (0x90, 144),
     ] {
-        save.put(to, &segment(&Fields(sregs.bytes::<24>(from))));
+        let mut from = Fields(sregs.bytes::<24>(from));
+        if !vcpu.segments_set {
+            unread(&mut from);
+        }
+        save.put(to, &segment(&from));
     }
     for (to, from) in [(0x60, 192), (0x80, 208)] {
         save.put(to + 4, &sregs.bytes::<2>(from + 8));
@@ -42,7 +46,6 @@ pub fn vmsa(vcpu: &Vcpu, features: u64) -> Box<[u8; 4096]> {
         (0x158, sregs.u64(224) & !CR0_CACHE_BITS),
         (0x160, 0x400),       // dr7
         (0x168, 0xffff_0ff0), // dr6
-        (0x240, sregs.u64(232)),
         (0x3b0, features),
         (0x3e8, 1), // xcr0
     ] {
@@ -90,6 +93,19 @@ fn general_registers(save: &mut Fields<4096>, regs: &Fields<144>) {
     }
 }
 
+/// A segment as `init_vmcb()` leaves it (`arch/x86/kvm/svm/svm.c`): `svm_get_segment()` shows code and data as accessed, and the task's as busy, and changes
+/// nothing in the VMCB. Only `KVM_SET_SREGS` brings what was shown into it.
+fn unread(segment: &mut Fields<24>) {
+    const CODE_OR_DATA: usize = 19;
+    let kind = match (segment.u8(14), segment.u8(CODE_OR_DATA)) {
+        (kind, 1) => kind & !1,
+        // SEG_TYPE_BUSY_TSS16.
+        (0xb, _) => 3,
+        (kind, _) => kind,
+    };
+    segment.put(14, &[kind]);
+}
+
 /// struct kvm_segment {base u64@0, limit u32@8, selector u16@12, type u8@14, present, dpl, db, s, l, g, avl, unusable} as a VMCB has it:
 /// {selector u16, attributes u16, limit u32, base u64} (`svm_set_segment()`, `arch/x86/kvm/svm/svm.c`).
 fn segment(from: &Fields<24>) -> [u8; 16] {
@@ -117,7 +133,11 @@ mod tests {
     #[test]
     fn a_vcpu_after_reset_is_as_the_reference_models_it() {
         // kernel.md section 8.1, what sev-snp-measure models for QEMU.
-        let save = Fields(*vmsa(&Vcpu::new(0), 1));
+        let set = Vcpu {
+            segments_set: true,
+            ..Vcpu::new(0)
+        };
+        let save = Fields(*vmsa(&set, 1));
         assert_eq!(save.u64(0xd0), 0x1000);
         assert_eq!(save.u64(0x148), 0x40);
         assert_eq!(save.u64(0x158), 0x10);
@@ -129,6 +149,13 @@ mod tests {
         assert_eq!(save.u32(0x408), 0x1f80);
         assert_eq!(save.u16(0x410), 0x37f);
         assert_eq!(save.u64(0x3b0), 1);
+    }
+
+    #[test]
+    fn a_vcpu_that_nobody_set_is_not_measured_as_it_is_shown() {
+        let save = Fields(*vmsa(&Vcpu::new(0), 1));
+        let attributes = [0x02, 0x12, 0x22, 0x72, 0x92].map(|at| save.u16(at));
+        assert_eq!(attributes, [0x92, 0x9a, 0x92, 0x82, 0x83]);
     }
 
     #[test]

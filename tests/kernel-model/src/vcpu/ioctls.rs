@@ -22,7 +22,11 @@ pub(crate) fn ioctl(cx: &mut Cx<'_>, vcpu: &mut Vcpu, hidden: bool, arg: u64) ->
         Call::GetRegs => cx.world.write(arg, &vcpu.regs).map(|()| 0),
         Call::SetRegs => cx.world.read(arg, &mut vcpu.regs).map(|()| 0),
         Call::GetSregs => cx.world.write(arg, &vcpu.sregs).map(|()| 0),
-        Call::SetSregs => cx.world.read(arg, &mut vcpu.sregs).map(|()| 0),
+        Call::SetSregs => {
+            cx.world.read(arg, &mut vcpu.sregs)?;
+            vcpu.segments_set = true;
+            Ok(0)
+        }
         Call::SetCpuid2 => {
             vcpu.cpuid = read_table(cx.world, arg)?;
             Ok(0)

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     guest::{self, Crew, Guest, GuestIo},
-    vcpu::CpuModel,
+    vcpu::{CpuModel, VcpuState},
 };
 
 /// A VM with memory, and from the end of staging on with vCPUs, of which none runs.
@@ -99,7 +99,7 @@ impl Platform for KvmPlatform {
 
     fn finish(&mut self, finish: &Finish<'_>) -> Result<(), Stop> {
         self.vcpus
-            .prepare(&self.vm, &self.cpuid, finish.vcpus)
+            .prepare(&self.vm, &self.cpuid, finish.vcpus, VcpuState::registers)
             .map_err(vcpu_stop)
     }
 

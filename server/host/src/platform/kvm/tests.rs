@@ -5,6 +5,7 @@
 use std::{cell::Cell, io::Write as _};
 
 use proptest::{prelude::*, sample::select, test_runner::TestRunner};
+use stagepages_digest::vmsa::Registers as Reset;
 use stagepages_kvm::{CpuidEntry, CpuidLeaf, Gfn, GfnRange};
 
 use super::*;
@@ -202,7 +203,8 @@ fn the_kernel_takes_every_state_that_passes() {
         let start = Some(start);
         match VcpuState::new(&protocol::Vcpu { index: 0, start }, &rules) {
             Ok(state) => {
-                set(&vcpu, &state).map_err(|error| TestCaseError::fail(error.to_string()))?;
+                set(&vcpu, &state.registers().unwrap_or_else(Reset::reset))
+                    .map_err(|error| TestCaseError::fail(error.to_string()))?;
                 taken.set(taken.get() + 1);
             }
             Err(_) => refused.set(refused.get() + 1),
@@ -238,7 +240,9 @@ fn a_vcpu_is_made_for_each_state_and_a_reset_one_waits_unless_it_is_the_first() 
     let real = VcpuState::new(&protocol::Vcpu { index: 0, start }, &rules).unwrap();
     let states = [VcpuState::Reset, real, VcpuState::Reset];
     let mut vcpus = Vcpus::default();
-    vcpus.prepare(&vm, &cpuid, &states).unwrap();
+    vcpus
+        .prepare(&vm, &cpuid, &states, VcpuState::registers)
+        .unwrap();
     let made = vcpus.into_prepared();
     let runs: Vec<_> = made.iter().map(|made| made.runs).collect();
     assert_eq!(runs, [true, true, false]);
@@ -268,14 +272,24 @@ fn vcpus_are_made_once_however_often_it_takes_to_set_them_up() {
     let bad: CpuidTable = (0..300).map(entry).collect();
     let states = [VcpuState::Reset, VcpuState::Reset, VcpuState::Reset];
     let mut vcpus = Vcpus::default();
-    let refused = |vcpus: &mut Vcpus| vcpus.prepare(&vm, &bad, &states).unwrap_err();
+    let refused = |vcpus: &mut Vcpus| {
+        vcpus
+            .prepare(&vm, &bad, &states, VcpuState::registers)
+            .unwrap_err()
+    };
     for _ in 0..2 {
         // A second vCPU of one index would be EEXIST of another call.
         assert_eq!(refused(&mut vcpus).op(), "KVM_SET_CPUID2");
     }
-    vcpus.prepare(&vm, &good, &states[..1]).unwrap();
+    vcpus
+        .prepare(&vm, &good, &states[..1], VcpuState::registers)
+        .unwrap();
     assert_eq!(refused(&mut vcpus).op(), "KVM_SET_CPUID2");
-    vcpus.prepare(&vm, &good, &states).unwrap();
-    vcpus.prepare(&vm, &good, &states).unwrap();
+    vcpus
+        .prepare(&vm, &good, &states, VcpuState::registers)
+        .unwrap();
+    vcpus
+        .prepare(&vm, &good, &states, VcpuState::registers)
+        .unwrap();
     assert_eq!(vcpus.into_prepared().len(), 3);
 }

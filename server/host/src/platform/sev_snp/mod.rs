@@ -14,6 +14,7 @@ mod create;
 mod init;
 mod stops;
 
+use stagepages_digest::vmsa::Registers;
 use stagepages_kvm::{
     CpuidTable, Gfn, GfnRange, IdBlock, KvmError, PageType, SevDevice, SnpFinish, Vm,
 };
@@ -26,7 +27,7 @@ use super::{
 use crate::{
     launch::Refusal,
     settings::{self, wrong},
-    vcpu::CpuModel,
+    vcpu::{CpuModel, VcpuState},
 };
 use stops::{finish_stop, update_stop};
 
@@ -119,7 +120,7 @@ impl Platform for SnpPlatform {
     fn finish(&mut self, finish: &Finish<'_>) -> Result<(), Stop> {
         // KVM measures the save area of every vCPU that exists, so all of them have their registers before.
         self.vcpus
-            .prepare(&self.vm, &self.cpuid, finish.vcpus)
+            .prepare(&self.vm, &self.cpuid, finish.vcpus, measured)
             .map_err(vcpu_stop)?;
         let default = settings::SnpFinish::default();
         let given = finish.snp.unwrap_or(&default);
@@ -148,4 +149,11 @@ impl Platform for SnpPlatform {
     fn page(&self, _gfn: Gfn) -> Option<&[u8]> {
         None
     }
+}
+
+/// Every register of a vCPU, so that KVM measures what was foretold: of one that nobody set it measures segments otherwise than it shows them
+/// (see [`Registers::reset`]).
+#[expect(clippy::unnecessary_wraps, reason = "as `Vcpus::prepare` asks for it")]
+fn measured(state: &VcpuState) -> Option<Registers> {
+    Some(state.registers().unwrap_or_else(Registers::reset))
 }
