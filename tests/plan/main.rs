@@ -14,6 +14,7 @@
 // By path, so that its modules are found beside it, by `model` too.
 #[path = "cases.rs"]
 mod cases;
+mod registers;
 
 use stagepages_tests::{Subjects, stagectl};
 

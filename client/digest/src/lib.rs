@@ -4,6 +4,7 @@
 //! |----------|-------------------------------------------------------------------------------------------|
 //! | [`snp`]  | the SEV-SNP launch digest: a chain over pages, and over the save area of each vCPU          |
 //! | [`tdx`]  | MRTD: one hash over the records of all pages                                                |
+//! | [`vcpu`] | what a vCPU's registers may hold when it begins                                            |
 //! | [`vmsa`] | the save area that KVM makes of a vCPU's registers, which the SNP digest ends with           |
 //!
 //! The launch host keeps the digest of what it installed with this crate, and the client foretells with it what an image will end in: one
@@ -15,6 +16,7 @@
 
 pub mod snp;
 pub mod tdx;
+pub mod vcpu;
 pub mod vmsa;
 
 use sha2::{Digest as _, Sha384};

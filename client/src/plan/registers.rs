@@ -2,7 +2,10 @@
 //!
 //! **Invariant:** agrees with the launch host, field by field; a state that the host would refuse for a number that is too large has none.
 
-use stagepages_digest::vmsa::{General, Registers, Segment, Table};
+use stagepages_digest::{
+    vcpu::completed,
+    vmsa::{General, Registers, Segment, Table},
+};
 
 use crate::v1::{self, vcpu_state::State};
 
@@ -36,7 +39,7 @@ pub fn registers(state: &v1::VcpuState) -> Option<Registers> {
             };
             Some(Registers::long_mode(long.cr3, &general))
         }
-        State::Registers(all) => every(all),
+        State::Registers(all) => every(all).map(completed),
         State::Tdx(_) => None,
     }
 }

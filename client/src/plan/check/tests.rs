@@ -209,7 +209,7 @@ fn what_would_be_refused_is_an_error_of_its_code() {
 #[test]
 fn a_register_that_a_processor_refuses_is_named_with_its_value() {
     type Change = fn(&mut VcpuRegisters);
-    let table: [(Change, &str); 19] = [
+    let table: [(Change, &str); 23] = [
         (|r| r.cr0 |= 1 << 63, "cr0 is 0x8000000080000033"),
         (|r| r.cr0 &= !1, "cr0 is 0x80000032"),
         (|r| r.cr0 |= 1 << 29, "cr0 is 0xa0000033"),
@@ -222,17 +222,17 @@ fn a_register_that_a_processor_refuses_is_named_with_its_value() {
         (|r| r.pat = Some(2), "pat is 0x2"),
         (
             |r| r.cs.as_mut().unwrap().attributes = 0xa9b,
-            "cs.attributes are 0xa9b",
+            "cs.attributes is 0xa9b",
         ),
         (
             |r| r.cs.as_mut().unwrap().attributes |= 1 << 14,
-            "cs.attributes are 0xe09b",
+            "cs.attributes is 0xe09b",
         ),
         (
             |r| r.cs.as_mut().unwrap().limit = 0x10_0000,
             "cs.limit is 0x100000",
         ),
-        (|r| r.tr = Some(Segment::default()), "tr.attributes are 0x0"),
+        (|r| r.tr = Some(Segment::default()), "tr.attributes is 0x0"),
         (|r| r.rip = 1 << 47, "rip is 0x800000000000"),
         (
             |r| {
@@ -244,6 +244,16 @@ fn a_register_that_a_processor_refuses_is_named_with_its_value() {
             "gdtr.base is 0x8000000000000000",
         ),
         (|r| r.cr3 = 64 << 20, "cr3 is 0x4000000"),
+        (|r| r.cr3 = 0x1008 | 1 << 5, "cr3 is 0x1028"),
+        (|r| r.efer &= !0x100, "efer is 0x1c00"),
+        (
+            |r| r.cs.as_mut().unwrap().attributes = 0x93,
+            "cs.attributes is 0x93",
+        ),
+        (
+            |r| r.ss.as_mut().unwrap().attributes = 0xc09b,
+            "ss.attributes is 0xc09b",
+        ),
         // Beyond what lies behind any region.
         (|r| r.cr3 = 1 << 40, "cr3 is 0x10000000000"),
         (

@@ -5,33 +5,28 @@
 //!                              └──▶ Refusal: InvalidVcpuState, with the path of the field
 //! ```
 //!
-//! Checked is what a processor refuses when it enters a guest (Intel SDM volume 3, section 27.3.1; AMD APM volume 2, section 15.5.1), and what
-//! KVM refuses when registers are set (`kvm_is_valid_sregs()`, `arch/x86/kvm/x86.c`, Linux 6.18). KVM checks little itself: what is let through
-//! here ends, at the first instruction, in an exit that names no register.
+//! The rules themselves are [`stagepages_digest::vcpu`], by which the client judges plans too.
 //!
 //! **Invariant:** a [`VcpuState`] holds nothing that the processor it was checked for refuses.
 
-mod addresses;
-mod control;
 mod model;
 mod modes;
 mod parse;
-mod registers;
-mod segments;
 #[cfg(test)]
 mod tests;
-mod wrong;
 
 pub use model::CpuModel;
+pub(crate) use model::model;
 pub use modes::{LongMode, RealMode};
-pub use registers::Registers;
+pub use stagepages_digest::{vcpu::Rules, vmsa::Registers};
 
 use crate::{
     launch::{Reason, Refusal},
     platform::{Memory, PlatformKind},
     protocol::{self, VcpuStart},
 };
-use wrong::Wrong;
+use stagepages_digest::vcpu::{GuestMemory, Wrong};
+use stagepages_kvm::{Gfn, GfnRange, PAGE_SIZE};
 
 /// What is said of another state on `tdx`.
 const TDX_ONLY: &str =
@@ -56,13 +51,12 @@ pub enum VcpuState {
     },
 }
 
-/// What states are held against.
-#[derive(Debug)]
-pub struct Rules<'a> {
-    /// The processor that the guest sees.
-    pub cpu: CpuModel,
-    /// The guest's memory, in which page tables have to be.
-    pub memory: &'a Memory<()>,
+impl GuestMemory for Memory<()> {
+    fn holds_page(&self, gpa: u64) -> bool {
+        Gfn::new(gpa / PAGE_SIZE)
+            .and_then(|gfn| GfnRange::new(gfn, 1).ok())
+            .is_some_and(|page| self.locate(page).is_ok())
+    }
 }
 
 impl VcpuState {
@@ -91,7 +85,7 @@ impl VcpuState {
             }
             Some(VcpuStart::Tdx(given)) => Ok(Self::Tdx { rcx: given.rcx }),
         };
-        state.map_err(|wrong: Wrong| wrong.refusal(index))
+        state.map_err(|wrong| refusal(wrong, index))
     }
 
     /// Whether vCPUs of this platform begin like this: those of `tdx` as the module resets them, no other's do.
@@ -129,5 +123,13 @@ impl VcpuState {
             Self::LongMode(state) => Some(state.registers()),
             Self::Registers(state) => Some(Registers::clone(state)),
         }
+    }
+}
+
+fn refusal(wrong: Wrong, vcpu: u32) -> Refusal {
+    let message = format!("vCPU {vcpu}: {wrong}");
+    Refusal {
+        field: wrong.field,
+        ..Refusal::new(Reason::InvalidVcpuState, message)
     }
 }

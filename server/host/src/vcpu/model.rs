@@ -1,43 +1,16 @@
-//! What a processor's registers may hold.
+//! What a processor's registers may hold, by its CPUID.
 
 use stagepages_kvm::CpuidTable;
 
-/// The processor that a guest sees, as far as the states of its vCPUs depend on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CpuModel {
-    /// Bits of a linear address: 48, or 57 where CR4.LA57 can be set.
-    pub linear_address_bits: u32,
-    /// Bits of a guest-physical address, 32 to 52.
-    pub physical_address_bits: u32,
-    /// The bits that CR4 may have.
-    pub cr4_bits: u64,
-    /// The bits that EFER may have.
-    pub efer_bits: u64,
-}
+pub use stagepages_digest::vcpu::CpuModel;
 
-impl CpuModel {
-    /// A processor with everything that states are commonly made for, so that a model takes what some real machine takes: 48 bits of linear and
-    /// 52 of physical address; all of CR4 that is defined but five-level paging (12), SMX (14), protection keys for supervisor pages
-    /// (24) and user interrupts (25); all of EFER that is defined, SVME (12) among it, which every SEV-SNP save area has set.
-    #[must_use]
-    pub const fn generous() -> Self {
-        Self {
-            linear_address_bits: 48,
-            physical_address_bits: 52,
-            cr4_bits: 0x10f7_2fff,
-            efer_bits: 0x20_dd01,
-        }
-    }
-}
-
-impl From<&CpuidTable> for CpuModel {
-    fn from(table: &CpuidTable) -> Self {
-        Self {
-            linear_address_bits: table.linear_address_bits(),
-            // What is beyond has no frame number, and so no memory region.
-            physical_address_bits: table.physical_address_bits().clamp(32, 52),
-            cr4_bits: table.cr4_bits(),
-            efer_bits: table.efer_bits(),
-        }
+/// The processor that a guest with this CPUID sees.
+pub(crate) fn model(table: &CpuidTable) -> CpuModel {
+    CpuModel {
+        linear_address_bits: table.linear_address_bits(),
+        // What is beyond has no frame number, and so no memory region.
+        physical_address_bits: table.physical_address_bits().clamp(32, 52),
+        cr4_bits: table.cr4_bits(),
+        efer_bits: table.efer_bits(),
     }
 }

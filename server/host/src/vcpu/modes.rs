@@ -2,14 +2,12 @@
 //!
 //! What a mode sets beside what the caller says is the same on every processor, so that a measurement of it can be foretold.
 
-use stagepages_digest::vmsa::General;
-
-use super::{
-    Registers, Rules,
-    addresses::{canonical, check_cr3},
-    parse::general,
-    wrong::{Wrong, sixteen_bits},
+use stagepages_digest::{
+    vcpu::{Wrong, canonical, check_cr3, sixteen_bits},
+    vmsa::General,
 };
+
+use super::{Registers, Rules, parse::general};
 use crate::protocol;
 
 /// 16-bit real mode, interrupts off, all segments but CS 0.

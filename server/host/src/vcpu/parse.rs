@@ -1,13 +1,11 @@
 //! A register set from the wire.
 
-use stagepages_digest::vmsa::{General, Segment, Table};
-
-use super::{
-    Registers, Rules, addresses, control,
-    registers::{LMA, LME, PG},
-    segments,
-    wrong::{Wrong, sixteen_bits},
+use stagepages_digest::{
+    vcpu::{Wrong, checked, sixteen_bits},
+    vmsa::{General, Segment, Table},
 };
+
+use super::{Registers, Rules};
 use crate::protocol;
 
 /// Takes what was given, the rest as the architecture resets it, and checks all of it.
@@ -18,16 +16,6 @@ pub(super) fn registers(
     parse(given)
         .and_then(|registers| checked(registers, rules))
         .map_err(|wrong| wrong.inside("registers"))
-}
-
-fn checked(mut registers: Registers, rules: &Rules<'_>) -> Result<Registers, Wrong> {
-    control::check(&registers, &rules.cpu)?;
-    // Follows from the rest, so that a register set with it and one without it mean the same.
-    let long = registers.efer & LME != 0 && registers.cr0 & PG != 0;
-    registers.efer = registers.efer & !LMA | if long { LMA } else { 0 };
-    segments::check(&registers)?;
-    addresses::check(&registers, rules)?;
-    Ok(registers)
 }
 
 fn parse(given: &protocol::Registers) -> Result<Registers, Wrong> {
@@ -49,8 +37,7 @@ fn parse(given: &protocol::Registers) -> Result<Registers, Wrong> {
         ldtr: segment("ldtr", given.ldtr.as_ref(), reset.ldtr)?,
         gdtr: table("gdtr", given.gdtr.as_ref(), reset.gdtr)?,
         idtr: table("idtr", given.idtr.as_ref(), reset.idtr)?,
-        // ET is always one, whatever is given.
-        cr0: given.cr0 | 1 << 4,
+        cr0: given.cr0,
         cr2: given.cr2,
         cr3: given.cr3,
         cr4: given.cr4,

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     guest::{self, Crew, Guest, GuestIo},
-    vcpu::{CpuModel, VcpuState},
+    vcpu::{self, CpuModel, VcpuState},
 };
 
 /// A VM with memory, and from the end of staging on with vCPUs, of which none runs.
@@ -94,7 +94,7 @@ impl Platform for KvmPlatform {
     }
 
     fn cpu(&self) -> CpuModel {
-        (&self.cpuid).into()
+        vcpu::model(&self.cpuid)
     }
 
     fn finish(&mut self, finish: &Finish<'_>) -> Result<(), Stop> {

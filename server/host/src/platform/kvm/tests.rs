@@ -12,7 +12,7 @@ use super::*;
 use crate::{
     platform::vcpus::set,
     protocol::{self, LongMode, RealMode, Registers, Segment, Table, VcpuStart},
-    vcpu::{Rules, VcpuState},
+    vcpu::{self, Rules, VcpuState},
 };
 
 /// The top page table of every state that has one.
@@ -194,7 +194,7 @@ fn the_kernel_takes_every_state_that_passes() {
     vcpu.set_cpuid(&cpuid.for_vcpu(0)).unwrap();
     let memory = memory();
     let rules = Rules {
-        cpu: (&cpuid).into(),
+        cpu: vcpu::model(&cpuid),
         memory: &memory,
     };
     let (taken, refused) = (Cell::new(0), Cell::new(0));
@@ -229,7 +229,7 @@ fn a_vcpu_is_made_for_each_state_and_a_reset_one_waits_unless_it_is_the_first() 
     let memory = memory();
     let cpuid = kvm.supported_cpuid().unwrap();
     let rules = Rules {
-        cpu: (&cpuid).into(),
+        cpu: vcpu::model(&cpuid),
         memory: &memory,
     };
     let start = Some(VcpuStart::RealMode(RealMode {

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     launch::Refusal,
     settings::{self, wrong},
-    vcpu::{CpuModel, VcpuState},
+    vcpu::{self, CpuModel, VcpuState},
 };
 use stops::{finish_stop, update_stop};
 
@@ -95,7 +95,7 @@ impl Platform for SnpPlatform {
     }
 
     fn cpu(&self) -> CpuModel {
-        (&self.cpuid).into()
+        vcpu::model(&self.cpuid)
     }
 
     fn save_area_features(&self) -> u64 {

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     launch::Refusal,
-    vcpu::{CpuModel, VcpuState},
+    vcpu::{self, CpuModel, VcpuState},
 };
 use stops::{finish_stop, install_stop, vcpu_stop};
 use vcpus::Vcpus;
@@ -74,7 +74,7 @@ impl Platform for TdxPlatform {
     }
 
     fn cpu(&self) -> CpuModel {
-        (&self.cpuid).into()
+        vcpu::model(&self.cpuid)
     }
 
     fn set_vcpu(&mut self, index: u32, state: &VcpuState) -> Result<(), Refusal> {

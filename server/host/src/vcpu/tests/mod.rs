@@ -188,9 +188,8 @@ fn long_mode_passes_the_rules_of_a_register_set() {
         cpu: CpuModel::generous(),
         memory: &memory(),
     };
-    super::control::check(&registers, &rules.cpu).unwrap();
-    super::segments::check(&registers).unwrap();
-    super::addresses::check(&registers, &rules).unwrap();
+    let checked = stagepages_digest::vcpu::checked(registers.clone(), &rules);
+    assert_eq!(checked, Ok(registers));
 }
 
 #[test]

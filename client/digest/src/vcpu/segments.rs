@@ -4,13 +4,8 @@
 //! The accessed bit of a type is not asked for, because KVM sets it (`vmx_set_segment()`, `arch/x86/kvm/vmx/vmx.c`), and selectors are not
 //! held against privilege levels, which a processor looks at only when it loads one.
 
-use stagepages_digest::vmsa::Segment;
-
-use super::{
-    Registers,
-    registers::{L, PE, VM, is_long},
-    wrong::Wrong,
-};
+use super::{L, PE, VM, Wrong, is_long};
+use crate::vmsa::{Registers, Segment};
 
 /// Attributes, S: code or data.
 const S: u16 = 1 << 4;

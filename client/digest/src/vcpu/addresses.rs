@@ -1,12 +1,9 @@
 //! Addresses in registers: linear ones are canonical, physical ones exist.
 
-use stagepages_kvm::{Gfn, GfnRange, PAGE_SIZE};
+use super::{PAE, PG, Rules, Wrong, is_64_bit, is_long};
+use crate::vmsa::Registers;
 
-use super::{
-    Registers, Rules,
-    registers::{PAE, PG, is_64_bit, is_long},
-    wrong::Wrong,
-};
+const PAGE_SIZE: u64 = 4096;
 
 const LA57: u64 = 1 << 12;
 const PCIDE: u64 = 1 << 17;
@@ -49,7 +46,10 @@ pub(super) fn check(registers: &Registers, rules: &Rules<'_>) -> Result<(), Wron
 }
 
 /// Bit `bits - 1` and all above are alike.
-pub(super) fn canonical(field: &str, value: u64, bits: u32) -> Result<(), Wrong> {
+///
+/// # Errors
+/// They are not.
+pub fn canonical(field: &str, value: u64, bits: u32) -> Result<(), Wrong> {
     let top = bits.clamp(1, 64) - 1;
     let above = value >> top;
     if above == 0 || above == u64::MAX >> top {
@@ -73,7 +73,10 @@ fn thirty_two_bits(field: &str, value: u64, why: &str) -> Result<(), Wrong> {
 }
 
 /// With paging on, the top page table is where its mode says, and in the guest's memory.
-pub(super) fn check_cr3(registers: &Registers, rules: &Rules<'_>) -> Result<(), Wrong> {
+///
+/// # Errors
+/// It is not.
+pub fn check_cr3(registers: &Registers, rules: &Rules<'_>) -> Result<(), Wrong> {
     let Registers { cr0, cr3, cr4, .. } = *registers;
     let wrong = |why: &str| Err(Wrong::new("cr3", cr3, why));
     let width = rules.cpu.physical_address_bits;
@@ -102,10 +105,7 @@ pub(super) fn check_cr3(registers: &Registers, rules: &Rules<'_>) -> Result<(), 
     if !is_long(registers) && cr3 > u32::MAX.into() {
         return wrong("outside 64-bit mode it has 32 bits; put the page table below 4 GiB");
     }
-    let inside = Gfn::new(cr3 / PAGE_SIZE)
-        .and_then(|gfn| GfnRange::new(gfn, 1).ok())
-        .is_some_and(|page| rules.memory.locate(page).is_ok());
-    if inside {
+    if rules.memory.holds_page(cr3 / PAGE_SIZE * PAGE_SIZE) {
         Ok(())
     } else {
         wrong("the page table is in no memory region of the launch; put it into one")

@@ -1,10 +1,7 @@
 //! Control registers, flags and memory types: which bits there are, and which go together.
 
-use super::{
-    CpuModel, Registers,
-    registers::{LMA, LME, PAE, PE, PG, VM},
-    wrong::Wrong,
-};
+use super::{CpuModel, LMA, LME, PAE, PE, PG, VM, Wrong};
+use crate::vmsa::Registers;
 
 /// PE, MP, EM, TS, ET, NE, WP, AM, NW, CD and PG.
 const CR0: u64 = 0xe005_003f;
