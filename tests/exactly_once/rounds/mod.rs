@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   two clients of the bare API, or `stagectl launch stage` ──▶ Proxy ──▶ stagepagesd
-//!        forget everything           killed -9           refuses, delays, cuts in the middle of a frame
+//!        forget everything              killed -9              refuses, delays, cuts in the middle of a frame
 //! ```
 //!
 //! In a SEQUENCED launch two clients send the same calls at the same time; in an UNORDERED one they stage the same image, cut differently, from

@@ -3,7 +3,7 @@
 //! ```text
 //!   two clients, the same numbered calls  ─▶ proxy ─▶ launch "numbered", SEQUENCED
 //!   two clients, other bytes each         ─▶ proxy ─▶ launch "rivals", UNORDERED        any of: daemon, a host, a client, all but hosts, all; or an upgrade
-//!   stagectl launch stage, killed and resumed    ─▶ proxy ─▶ launch "tool", either               ▲
+//!   stagectl launch stage, killed, resumed ─▶ proxy ─▶ launch "tool", either               ▲
 //!                                               └──── after so many bytes ───────────────┘
 //! ```
 //!
