@@ -3,7 +3,7 @@
 //! The end itself is on record by then. Whatever goes wrong here, or takes too long, costs the ledger and never the end: the record says why there is none, and the
 //! host is let go all the same. A daemon that is killed in between leaves a temporary file, which the next one removes, and a host that still has everything.
 //!
-//! **Invariant:** it takes no longer than [`LONGEST`], and a host that says nothing is not waited for longer than [`SILENCE`].
+//! **Invariant:** it takes no longer than [`LONGEST`] to read and [`ON_RECORD`] to put on record, and a host that says nothing is not waited for longer than [`SILENCE`].
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -29,6 +29,9 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// Before a host is asked again that had too many requests waiting.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
+/// How long a host is kept while the record of its end, or of its ledger, waits behind those of others: a daemon that is killed meanwhile loses nothing.
+pub(in crate::daemon) const ON_RECORD: Duration = Duration::from_secs(60);
+
 /// How long a reader waits for a ledger that is on its way.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -41,9 +44,7 @@ impl Launch {
         if !self.ledger.begin() {
             return;
         }
-        let copied = self.copy().await;
-        let kept = copied.is_ok();
-        match copied {
+        match self.copy().await {
             Ok(note) => self.ledger.settle(Fate {
                 kept: Some(note),
                 missing: String::new(),
@@ -57,14 +58,22 @@ impl Launch {
                 self.ledger.settle(Fate::missing(why));
             }
         }
-        let saved = timeout(SILENCE, self.save(Withstands::Power)).await;
-        if kept && !matches!(saved, Ok(Ok(()))) {
-            // Without its record a file is nothing. What is said now goes on record with the host's end.
-            tracing::error!(launch = self.id, ?saved, "a kept ledger is not on record");
-            let why = "it could not be put on record; make room in state_dir for the next";
-            self.ledger.withdraw(Fate::missing(why));
-            self.forget_ledger().await;
+        self.put_ledger_on_record().await;
+    }
+
+    /// Puts on record what became of the ledger. Many launches may end at once and wait for each other's records, and a save that was given up may be done all
+    /// the same: so neither time nor an error takes the file back. What is not on record yet goes there with the host's end, which is tried until it is done.
+    async fn put_ledger_on_record(&self) {
+        self.ledger.hold(ON_RECORD);
+        let saved = timeout(ON_RECORD, self.save(Withstands::Power)).await;
+        if !matches!(saved, Ok(Ok(()))) {
+            tracing::error!(
+                launch = self.id,
+                ?saved,
+                "what became of a ledger is not on record yet; make room in state_dir"
+            );
         }
+        self.ledger.let_go();
     }
 
     /// The ledger of this launch, which is over.
