@@ -3,7 +3,7 @@
 //! The end itself is on record by then. Whatever goes wrong here, or takes too long, costs the ledger and never the end: the record says why there is none, and the
 //! host is let go all the same. A daemon that is killed in between leaves a temporary file, which the next one removes, and a host that still has everything.
 //!
-//! **Invariant:** it takes no longer than [`LONGEST`] to read and [`ON_RECORD`] to put on record, and a host that says nothing is not waited for longer than [`SILENCE`].
+//! **Invariant:** it takes no longer than [`QUEUED`] to begin, [`LONGEST`] to read and [`ON_RECORD`] to put on record, and a host that says nothing is not waited for longer than [`SILENCE`].
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -11,7 +11,10 @@ use stagepages_host::{
     launch::Reason,
     protocol::{self, Command, ListRuns, Outcome},
 };
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::{
     Fate, Kept, Ledgers, NotKept,
@@ -20,8 +23,11 @@ use super::{
 };
 use crate::daemon::{Launch, Withstands, files::Files, versions};
 
-/// How long all of it may take: a gigabyte to a slow disk.
-const LONGEST: Duration = Duration::from_secs(60);
+/// How long a launch may wait for its turn: many large ones may have ended at once, and each turn has its bound.
+const QUEUED: Duration = Duration::from_secs(600);
+
+/// How long all of it may take from then on: a gigabyte to a slow disk.
+pub(super) const LONGEST: Duration = Duration::from_secs(60);
 
 /// How long a host may take for one part.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -109,6 +115,24 @@ impl Launch {
             return Err("ended_ledgers_max_bytes is 0; raise it for the next".to_owned());
         }
         versions::tells_ended_ledger(self.link.version(), snapshot.state)?;
+        let _turn = self.ledger_turn().await?;
+        self.copy_now(snapshot.installed_pages).await
+    }
+
+    /// Waits for a turn at writing, which has a bound of its own: a launch at the end of the queue has as long for its ledger as the first.
+    pub(super) async fn ledger_turn(&self) -> Result<OwnedSemaphorePermit, Why> {
+        let turn = timeout(QUEUED, self.ledgers.turn()).await;
+        let unserved = |_elapsed| {
+            format!(
+                "the ledgers of others were written for {} s before its turn; end fewer launches at once, or see whether the disk of state_dir is slow",
+                QUEUED.as_secs()
+            )
+        };
+        turn.map_err(unserved)?.map_err(|error| unwritten(&error))
+    }
+
+    /// Copies a ledger of so many pages.
+    async fn copy_now(&self, pages: u64) -> Result<Note, Why> {
         let deadline = Instant::now() + LONGEST;
         let late = |_elapsed| {
             format!(
@@ -116,8 +140,6 @@ impl Launch {
                 LONGEST.as_secs()
             )
         };
-        let turn = timeout_at(deadline, self.ledgers.turn()).await;
-        let _turn = turn.map_err(late)?.map_err(|error| unwritten(&error))?;
         let begun = timeout_at(deadline, self.ledgers.draft(&self.uid)).await;
         let draft = begun.map_err(late)?.map_err(|error| unwritten(&error))?;
         let mut desk = Desk::new(draft, &self.ledgers);
@@ -157,7 +179,7 @@ impl Launch {
                 }
             }
         }
-        let put = desk.put(&self.ledgers, snapshot.installed_pages, self.uid.clone());
+        let put = desk.put(&self.ledgers, pages, self.uid.clone());
         let put = timeout_at(deadline, put).await.map_err(late)?;
         put.map_err(|error| unwritten(&error))
     }

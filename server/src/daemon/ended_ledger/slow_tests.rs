@@ -11,7 +11,13 @@ use std::{
 use stagepages_host::platform::PlatformKind;
 use stagepages_proto::v1;
 
-use super::{Fate, Ledgers, copy::ON_RECORD, format::Note, place::Place};
+use super::{
+    Fate, Ledgers,
+    copy::{LONGEST, ON_RECORD},
+    format::Note,
+    place::Place,
+    store::MOST_DRAFTS,
+};
 use crate::daemon::{
     HostLink, Launch, Records, Status,
     launch::{Identity, Origin, Parts},
@@ -92,4 +98,24 @@ async fn a_host_is_needed_while_records_wait_but_not_for_ever() {
     assert!(place.begin() && place.needs_host());
     place.settle(Fate::missing("no"));
     assert!(!place.needs_host());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_launch_waits_for_its_turn_longer_than_a_ledger_takes_but_not_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let (records, _hold) = Records::held(dir.path()).unwrap();
+    let ledgers = ledgers(&dir.path().join("ledgers"));
+    let launch = launch(records, ledgers.clone());
+    let mut turns = Vec::new();
+    for _ in 0..MOST_DRAFTS {
+        turns.push(ledgers.turn().await.unwrap());
+    }
+    let why = launch.ledger_turn().await.unwrap_err();
+    assert!(why.contains("before its turn"), "{why}");
+    let others = async {
+        tokio::time::sleep(2 * LONGEST).await;
+        turns.clear();
+    };
+    let (turn, ()) = tokio::join!(launch.ledger_turn(), others);
+    drop(turn.unwrap());
 }

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Ledgers that are written at one time.
-const MOST_DRAFTS: usize = 4;
+pub(super) const MOST_DRAFTS: usize = 4;
 
 /// Ledgers that are read at one time: each has up to half a megabyte in memory, and its chunks' hashes.
 const MOST_READERS: usize = 8;
