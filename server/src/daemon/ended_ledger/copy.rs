@@ -62,6 +62,7 @@ impl Launch {
                     "the ledger of an ended launch is not kept"
                 );
                 self.ledger.settle(Fate::missing(why));
+                self.forget_given_up();
             }
         }
         self.put_ledger_on_record().await;
@@ -104,6 +105,16 @@ impl Launch {
         if let Err(error) = self.ledgers.remove(&self.uid).await {
             tracing::error!(launch = self.id, %error, "the kept ledger of a launch stays until the next start");
         }
+    }
+
+    /// Removes the file that the thread may still put there after it was given up: the same thread does this later. Nobody waits, as that thread may hang.
+    fn forget_given_up(&self) {
+        let (ledgers, uid) = (self.ledgers.clone(), self.uid.clone());
+        tokio::spawn(async move {
+            if let Err(error) = ledgers.remove(&uid).await {
+                tracing::error!(uid, %error, "a ledger that was given up stays until the next start");
+            }
+        });
     }
 
     async fn copy(&self) -> Result<Note, Why> {

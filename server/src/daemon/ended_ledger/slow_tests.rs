@@ -119,3 +119,33 @@ async fn a_launch_waits_for_its_turn_longer_than_a_ledger_takes_but_not_for_ever
     let (turn, ()) = tokio::join!(launch.ledger_turn(), others);
     drop(turn.unwrap());
 }
+
+#[tokio::test]
+async fn a_file_that_comes_after_it_was_given_up_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledgers = ledgers(&dir.path().join("ledgers"));
+    let (records, _, _) = Records::open(&dir.path().join("launches")).unwrap();
+    let launch = launch(records, ledgers.clone());
+    launch
+        .status
+        .send_modify(|status| status.snapshot.installed_pages = 1);
+    let file = dir.path().join("ledgers").join(UID);
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let (put, writer) = (file.clone(), ledgers.writer().clone());
+    let late = tokio::spawn(async move {
+        let work = move || {
+            held.recv().unwrap_err();
+            fs::write(put, "its ledger")
+        };
+        writer.run(work).await
+    });
+    tokio::task::yield_now().await;
+    launch.keep_ledger().await;
+    assert_eq!(launch.ledger.fate().unwrap().kept, None);
+    assert!(!file.exists());
+    drop(release);
+    late.await.unwrap().unwrap();
+    // Behind the removal.
+    ledgers.writer().run(|| Ok(())).await.unwrap();
+    assert!(!file.exists());
+}
