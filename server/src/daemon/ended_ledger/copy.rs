@@ -279,7 +279,7 @@ fn untold(what: &str) -> Why {
 }
 
 fn unwritten(error: &io::Error) -> Why {
-    format!("it could not be written ({error}); make room in state_dir for the next")
+    format!("it could not be written ({error}); make room in state_dir, or mend it, for the next")
 }
 
 fn too_large(max_bytes: u64) -> Why {
