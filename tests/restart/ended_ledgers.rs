@@ -260,6 +260,13 @@ async fn a_ledger_that_cannot_be_written_or_was_damaged_costs_no_end_and_tells_n
         let aborted = bench.api.abort(&unwritten.name).await.unwrap();
         assert!(aborted.resources_released, "{aborted:?}");
         assert_missing(&bench, &unwritten, "could not be written").await;
+        // Nor does it cost the next daemon.
+        renew_daemon(&mut bench).await;
+        let later = bench.launch("later").await;
+        scattered(&bench, &later).await;
+        bench.api.abort(&later.name).await.unwrap();
+        over(&bench, &later.name).await;
+        assert_missing(&bench, &later, "when the daemon started").await;
         fs::remove_file(files(&bench)).unwrap();
         renew_daemon(&mut bench).await;
         assert_missing(&bench, &unwritten, "could not be written").await;

@@ -14,7 +14,9 @@ use stagepages_host::{
     protocol::{Abort, Bye, Command},
 };
 
-use super::{Ending, Fate, Launch, Withstands, supervisor_link::HostChild};
+use super::{
+    Ending, Fate, Launch, Withstands, ended_ledger::ON_RECORD, supervisor_link::HostChild,
+};
 use crate::supervisor::HostExit;
 
 /// How long a host may take to react: to an abort, to a hang-up, to a kill.
@@ -72,7 +74,7 @@ impl Launch {
 
     /// Whether the host has given its memory back and is only here to tell its ledger, which has a bound of its own: it is not killed for that.
     pub(super) fn keeps_its_ledger(&self) -> bool {
-        let keeps = self.ledger.moving();
+        let keeps = self.ledger.needs_host();
         if keeps {
             tracing::info!(
                 launch = self.id,
@@ -110,7 +112,7 @@ impl Launch {
             exit = child.exited() => exit,
             () = self.link.lost() => self.outlive(&child).await,
             () = self.told_all.cancelled() => {
-                self.keep_end().await;
+                self.keep_told_end().await;
                 self.keep_ledger().await;
                 self.link.tell(Command::Bye(Bye {})).await;
                 self.outlive(&child).await
@@ -175,6 +177,17 @@ impl Launch {
         // Nothing without its record: what stays of it by an accident goes at the next start.
         self.forget_ledger().await;
         Ok(())
+    }
+
+    /// As [`Self::keep_end`], of a host that told its end and waits. It is not killed because many launches end at once and wait for each other's records.
+    async fn keep_told_end(&self) {
+        self.ledger.hold(ON_RECORD);
+        let saved = self.save(Withstands::Power).await;
+        self.ledger.let_go();
+        // A disk that refuses is another matter than one with much to do: it may do so for days.
+        if saved.is_err() {
+            self.keep_end().await;
+        }
     }
 
     /// Puts the launch's end on record, however long that takes: until then its host is not let go, nor its exit forgotten.

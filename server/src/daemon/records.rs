@@ -73,6 +73,20 @@ enum What {
 }
 
 impl Records {
+    /// Records for tests of a disk with much to do: nothing is written before the returned end is dropped.
+    #[cfg(test)]
+    pub(super) fn held(dir: &Path) -> io::Result<(Self, SyncSender<()>)> {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (alive, _) = sync_channel(1);
+        let (hold, held) = sync_channel(0);
+        let dir = dir.to_owned();
+        thread::Builder::new().spawn(move || {
+            while held.recv().is_ok() {}
+            work(&dir, queue, &alive);
+        })?;
+        Ok((Self { jobs }, hold))
+    }
+
     /// Opens the directory, made if it is missing, and reads what is there, oldest launch first.
     ///
     /// # Errors

@@ -89,7 +89,7 @@ async fn serve(
     let recorded = recorded.map(|record| record.uid.clone()).collect();
     let (ledgers, ledger_files) =
         Ledgers::open(&state.ledgers(), config.ended_ledgers_max_bytes, &recorded)
-            .with_context(|| format!("state_dir {}", config.state_dir.display()))?;
+            .context("the threads for ledgers")?;
     let writing = std::iter::once(writing).chain(ledger_files).collect();
     *open = Some((state, writing));
     let server = net::Server::bind(&config.listen)?;

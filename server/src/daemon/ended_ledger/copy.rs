@@ -3,7 +3,7 @@
 //! The end itself is on record by then. Whatever goes wrong here, or takes too long, costs the ledger and never the end: the record says why there is none, and the
 //! host is let go all the same. A daemon that is killed in between leaves a temporary file, which the next one removes, and a host that still has everything.
 //!
-//! **Invariant:** it takes no longer than [`LONGEST`], and a host that says nothing is not waited for longer than [`SILENCE`].
+//! **Invariant:** it takes no longer than [`QUEUED`] to begin, [`LONGEST`] to read and [`ON_RECORD`] to put on record, and a host that says nothing is not waited for longer than [`SILENCE`].
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -11,7 +11,10 @@ use stagepages_host::{
     launch::Reason,
     protocol::{self, Command, ListRuns, Outcome},
 };
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::{
     Fate, Kept, Ledgers, NotKept,
@@ -20,14 +23,20 @@ use super::{
 };
 use crate::daemon::{Launch, Withstands, files::Files, versions};
 
-/// How long all of it may take: a gigabyte to a slow disk.
-const LONGEST: Duration = Duration::from_secs(60);
+/// How long a launch may wait for its turn: many large ones may have ended at once, and each turn has its bound.
+const QUEUED: Duration = Duration::from_secs(600);
+
+/// How long all of it may take from then on: a gigabyte to a slow disk.
+pub(super) const LONGEST: Duration = Duration::from_secs(60);
 
 /// How long a host may take for one part.
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// Before a host is asked again that had too many requests waiting.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
+
+/// How long a host is kept while the record of its end, or of its ledger, waits behind those of others: a daemon that is killed meanwhile loses nothing.
+pub(in crate::daemon) const ON_RECORD: Duration = Duration::from_secs(60);
 
 /// How long a reader waits for a ledger that is on its way.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -41,9 +50,7 @@ impl Launch {
         if !self.ledger.begin() {
             return;
         }
-        let copied = self.copy().await;
-        let kept = copied.is_ok();
-        match copied {
+        match self.copy().await {
             Ok(note) => self.ledger.settle(Fate {
                 kept: Some(note),
                 missing: String::new(),
@@ -55,16 +62,25 @@ impl Launch {
                     "the ledger of an ended launch is not kept"
                 );
                 self.ledger.settle(Fate::missing(why));
+                self.forget_given_up();
             }
         }
-        let saved = timeout(SILENCE, self.save(Withstands::Power)).await;
-        if kept && !matches!(saved, Ok(Ok(()))) {
-            // Without its record a file is nothing. What is said now goes on record with the host's end.
-            tracing::error!(launch = self.id, ?saved, "a kept ledger is not on record");
-            let why = "it could not be put on record; make room in state_dir for the next";
-            self.ledger.withdraw(Fate::missing(why));
-            self.forget_ledger().await;
+        self.put_ledger_on_record().await;
+    }
+
+    /// Puts on record what became of the ledger. Many launches may end at once and wait for each other's records, and a save that was given up may be done all
+    /// the same: so neither time nor an error takes the file back. What is not on record yet goes there with the host's end, which is tried until it is done.
+    async fn put_ledger_on_record(&self) {
+        self.ledger.hold(ON_RECORD);
+        let saved = timeout(ON_RECORD, self.save(Withstands::Power)).await;
+        if !matches!(saved, Ok(Ok(()))) {
+            tracing::error!(
+                launch = self.id,
+                ?saved,
+                "what became of a ledger is not on record yet; make room in state_dir"
+            );
         }
+        self.ledger.let_go();
     }
 
     /// The ledger of this launch, which is over.
@@ -91,6 +107,16 @@ impl Launch {
         }
     }
 
+    /// Removes the file that the thread may still put there after it was given up: the same thread does this later. Nobody waits, as that thread may hang.
+    fn forget_given_up(&self) {
+        let (ledgers, uid) = (self.ledgers.clone(), self.uid.clone());
+        tokio::spawn(async move {
+            if let Err(error) = ledgers.remove(&uid).await {
+                tracing::error!(uid, %error, "a ledger that was given up stays until the next start");
+            }
+        });
+    }
+
     async fn copy(&self) -> Result<Note, Why> {
         let snapshot = self.status().snapshot;
         if snapshot.installed_pages == 0 {
@@ -100,6 +126,24 @@ impl Launch {
             return Err("ended_ledgers_max_bytes is 0; raise it for the next".to_owned());
         }
         versions::tells_ended_ledger(self.link.version(), snapshot.state)?;
+        let _turn = self.ledger_turn().await?;
+        self.copy_now(snapshot.installed_pages).await
+    }
+
+    /// Waits for a turn at writing, which has a bound of its own: a launch at the end of the queue has as long for its ledger as the first.
+    pub(super) async fn ledger_turn(&self) -> Result<OwnedSemaphorePermit, Why> {
+        let turn = timeout(QUEUED, self.ledgers.turn()).await;
+        let unserved = |_elapsed| {
+            format!(
+                "the ledgers of others were written for {} s before its turn; end fewer launches at once, or see whether the disk of state_dir is slow",
+                QUEUED.as_secs()
+            )
+        };
+        turn.map_err(unserved)?.map_err(|error| unwritten(&error))
+    }
+
+    /// Copies a ledger of so many pages.
+    async fn copy_now(&self, pages: u64) -> Result<Note, Why> {
         let deadline = Instant::now() + LONGEST;
         let late = |_elapsed| {
             format!(
@@ -107,8 +151,6 @@ impl Launch {
                 LONGEST.as_secs()
             )
         };
-        let turn = timeout_at(deadline, self.ledgers.turn()).await;
-        let _turn = turn.map_err(late)?.map_err(|error| unwritten(&error))?;
         let begun = timeout_at(deadline, self.ledgers.draft(&self.uid)).await;
         let draft = begun.map_err(late)?.map_err(|error| unwritten(&error))?;
         let mut desk = Desk::new(draft, &self.ledgers);
@@ -148,7 +190,7 @@ impl Launch {
                 }
             }
         }
-        let put = desk.put(&self.ledgers, snapshot.installed_pages, self.uid.clone());
+        let put = desk.put(&self.ledgers, pages, self.uid.clone());
         let put = timeout_at(deadline, put).await.map_err(late)?;
         put.map_err(|error| unwritten(&error))
     }
@@ -237,7 +279,7 @@ fn untold(what: &str) -> Why {
 }
 
 fn unwritten(error: &io::Error) -> Why {
-    format!("it could not be written ({error}); make room in state_dir for the next")
+    format!("it could not be written ({error}); make room in state_dir, or mend it, for the next")
 }
 
 fn too_large(max_bytes: u64) -> Why {

@@ -21,10 +21,13 @@ mod format;
 mod kept;
 mod place;
 mod sealed;
+#[cfg(test)]
+mod slow_tests;
 mod store;
 #[cfg(test)]
 mod tests;
 
+pub(super) use copy::ON_RECORD;
 pub use kept::Kept;
 pub(super) use place::Place;
 pub use place::{Fate, NotKept};

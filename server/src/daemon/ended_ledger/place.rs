@@ -1,10 +1,14 @@
 //! Where the ledger of one launch is, and what is said where it is not.
 //!
-//! **Invariant:** what became of a ledger is decided once.
+//! **Invariant:** what became of a ledger is decided once, and a host is not held back for ever.
 
-use std::io;
+use std::{
+    io,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::format::Note;
 use crate::daemon::{Ending, Status};
@@ -39,7 +43,11 @@ pub enum NotKept {
 
 /// The place of one launch's ledger.
 #[derive(Debug)]
-pub(in crate::daemon) struct Place(watch::Sender<Stage>);
+pub(in crate::daemon) struct Place {
+    stage: watch::Sender<Stage>,
+    /// Until when the host waits for records to be written.
+    held: Mutex<Option<Instant>>,
+}
 
 #[derive(Debug, Clone, PartialEq)]
 enum Stage {
@@ -79,27 +87,39 @@ impl Fate {
 impl Place {
     /// The place of a ledger of which this is on record.
     pub(in crate::daemon) fn new(fate: Option<Fate>) -> Self {
-        Self(watch::Sender::new(
-            fate.map_or(Stage::WithHost, Stage::Settled),
-        ))
+        Self {
+            stage: watch::Sender::new(fate.map_or(Stage::WithHost, Stage::Settled)),
+            held: Mutex::default(),
+        }
     }
 
     /// What goes on record.
     pub(in crate::daemon) fn fate(&self) -> Option<Fate> {
-        match &*self.0.borrow() {
+        match &*self.stage.borrow() {
             Stage::Settled(fate) => Some(fate.clone()),
             Stage::WithHost | Stage::Moving => None,
         }
     }
 
-    /// Whether it is on its way, which has bounds of its own.
-    pub(in crate::daemon) fn moving(&self) -> bool {
-        *self.0.borrow() == Stage::Moving
+    /// Whether the host is needed for it, which has bounds of its own.
+    pub(in crate::daemon) fn needs_host(&self) -> bool {
+        let held = self.held().is_some_and(|until| Instant::now() < until);
+        held || *self.stage.borrow() == Stage::Moving
+    }
+
+    /// Takes that the host waits for a record to be written, no longer than `bound`.
+    pub(in crate::daemon) fn hold(&self, bound: Duration) {
+        *self.held() = Some(Instant::now() + bound);
+    }
+
+    /// Takes that the host waits no more.
+    pub(in crate::daemon) fn let_go(&self) {
+        *self.held() = None;
     }
 
     /// Takes that it is on its way; `false` if all is decided.
     pub(super) fn begin(&self) -> bool {
-        self.0.send_if_modified(|stage| {
+        self.stage.send_if_modified(|stage| {
             let begins = *stage == Stage::WithHost;
             if begins {
                 *stage = Stage::Moving;
@@ -110,7 +130,7 @@ impl Place {
 
     /// Decides, unless that was done.
     pub(in crate::daemon) fn settle(&self, fate: Fate) {
-        self.0.send_if_modified(|stage| {
+        self.stage.send_if_modified(|stage| {
             let open = !matches!(stage, Stage::Settled(_));
             if open {
                 *stage = Stage::Settled(fate);
@@ -119,14 +139,9 @@ impl Place {
         });
     }
 
-    /// Takes that a file was not put on record, and so is none.
-    pub(super) fn withdraw(&self, fate: Fate) {
-        self.0.send_replace(Stage::Settled(fate));
-    }
-
     /// Waits until it is decided.
     pub(super) async fn settled(&self) -> Fate {
-        let mut stage = self.0.subscribe();
+        let mut stage = self.stage.subscribe();
         loop {
             if let Stage::Settled(fate) = &*stage.borrow_and_update() {
                 return fate.clone();
@@ -134,5 +149,9 @@ impl Place {
             // The sender is this place's own: it cannot be gone.
             drop(stage.changed().await);
         }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

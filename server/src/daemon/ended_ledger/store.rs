@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Ledgers that are written at one time.
-const MOST_DRAFTS: usize = 4;
+pub(super) const MOST_DRAFTS: usize = 4;
 
 /// Ledgers that are read at one time: each has up to half a megabyte in memory, and its chunks' hashes.
 const MOST_READERS: usize = 8;
@@ -46,6 +46,8 @@ pub struct Ledgers {
 pub(super) struct Shelf {
     dir: PathBuf,
     max_bytes: u64,
+    /// Why nothing is put there by this daemon.
+    closed: Option<String>,
     files: Mutex<Index>,
 }
 
@@ -69,13 +71,13 @@ impl Ledgers {
     /// Opens the directory, made if it is missing. What no launch of `recorded` has is a leftover of a daemon that was killed, and removed.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's, of the threads. A directory that cannot be used is logged, and nothing is kept.
     pub fn open(
         dir: &Path,
         max_bytes: u64,
         recorded: &BTreeSet<String>,
     ) -> io::Result<(Self, [Writing; 2])> {
-        let shelf = Arc::new(Shelf::open(dir, max_bytes, recorded)?);
+        let shelf = Arc::new(Shelf::open(dir, max_bytes, recorded));
         let (writer, written) = Files::start("ledger-writer")?;
         let (reader, read) = Files::start("ledger-reader")?;
         let ledgers = Self {
@@ -107,11 +109,7 @@ impl Ledgers {
     /// Begins a file.
     pub(super) async fn draft(&self, uid: &str) -> io::Result<Draft> {
         let (shelf, uid) = (Arc::clone(&self.shelf), uid.to_owned());
-        let work = move || {
-            let mut builder = tempfile::Builder::new();
-            Draft::new(builder.prefix(TEMPORARY).tempfile_in(&shelf.dir)?, uid)
-        };
-        self.writer.run(work).await
+        self.writer.run(move || shelf.draft(uid)).await
     }
 
     /// The directory, for work on its files.
@@ -149,42 +147,42 @@ impl Ledgers {
 }
 
 impl Shelf {
-    pub(super) fn open(
-        dir: &Path,
-        max_bytes: u64,
-        recorded: &BTreeSet<String>,
-    ) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        let mut found = Vec::new();
-        for entry in fs::read_dir(dir)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let about = entry.metadata()?;
-            if !about.is_file() || !is_ours(&name) {
-                tracing::error!(path = %entry.path().display(), "not a ledger's file; ignored");
-            } else if recorded.contains(&name) {
-                found.push((about.modified()?, name, about.len()));
-            } else {
-                // Of a daemon that was killed before it was on record, or while the launch was deleted.
-                fs::remove_file(entry.path())?;
+    /// The directory, made if it is missing. One that cannot be used costs ledgers, and never the daemon, that has launches to look after.
+    pub(super) fn open(dir: &Path, max_bytes: u64, recorded: &BTreeSet<String>) -> Self {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        let (index, closed) = match made.and_then(|()| look_through(dir, recorded)) {
+            Ok(index) => (index, None),
+            Err(error) => {
+                tracing::error!(path = %dir.display(), %error, "the ledgers of ended launches are not kept until the next start; mend the directory");
+                (Index::default(), Some(error.to_string()))
             }
-        }
-        found.sort();
-        let mut index = Index::default();
-        for (_, uid, bytes) in found {
-            index.add(uid, bytes);
-        }
+        };
         let shelf = Self {
             dir: dir.to_owned(),
             max_bytes,
+            closed,
             files: Mutex::new(index),
         };
         // The bound may be lower than the last daemon's.
-        let bound = shelf.make_room(0)?;
-        if !bound {
-            tracing::warn!("the kept ledgers stay above ended_ledgers_max_bytes");
+        let bound = shelf.make_room(0);
+        if !matches!(bound, Ok(true)) {
+            tracing::error!(
+                ?bound,
+                "the kept ledgers stay above ended_ledgers_max_bytes"
+            );
         }
-        Ok(shelf)
+        shelf
+    }
+
+    /// Begins a file.
+    fn draft(&self, uid: String) -> io::Result<Draft> {
+        // What is there was not counted: the bound would not hold.
+        if let Some(why) = &self.closed {
+            let text = format!("when the daemon started, state_dir/ledgers was unusable: {why}");
+            return Err(io::Error::other(text));
+        }
+        let mut builder = tempfile::Builder::new();
+        Draft::new(builder.prefix(TEMPORARY).tempfile_in(&self.dir)?, uid)
     }
 
     /// Sets `bytes` aside; the oldest files are dropped for it. `None` where there is no room even without them.
@@ -274,6 +272,37 @@ impl Drop for Room {
         let mut index = self.shelf.index();
         index.bytes = index.bytes.saturating_sub(self.bytes);
     }
+}
+
+/// What is there and counts. What no launch of `recorded` has is removed; what cannot be removed counts.
+fn look_through(dir: &Path, recorded: &BTreeSet<String>) -> io::Result<Index> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let path = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let about = entry.metadata()?;
+        if !about.is_file() || !is_ours(&name) {
+            tracing::error!(path = %path.display(), "not a ledger's file; ignored");
+            continue;
+        }
+        if !recorded.contains(&name) {
+            // Of a daemon that was killed before it was on record, or while the launch was deleted.
+            match fs::remove_file(&path) {
+                Ok(()) => continue,
+                Err(error) => {
+                    tracing::error!(path = %path.display(), %error, "a leftover ledger stays");
+                }
+            }
+        }
+        found.push((about.modified()?, name, about.len()));
+    }
+    found.sort();
+    let mut index = Index::default();
+    for (_, uid, bytes) in found {
+        index.add(uid, bytes);
+    }
+    Ok(index)
 }
 
 fn is_ours(name: &str) -> bool {

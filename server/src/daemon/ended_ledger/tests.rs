@@ -19,7 +19,7 @@ use super::{
     draft::{Draft, Part},
     format::Note,
     kept::Ledger,
-    store::Shelf,
+    store::{Ledgers, Shelf},
 };
 
 const UID: &str = "00112233445566778899aabbccddeeff";
@@ -72,7 +72,7 @@ fn asked(part: Part, from: u64) -> ListRuns {
 
 fn shelf(dir: &Path, max_bytes: u64, recorded: &[&str]) -> Arc<Shelf> {
     let recorded: BTreeSet<_> = recorded.iter().map(ToString::to_string).collect();
-    Arc::new(Shelf::open(dir, max_bytes, &recorded).unwrap())
+    Arc::new(Shelf::open(dir, max_bytes, &recorded))
 }
 
 /// As `copy` does it, without a host.
@@ -329,6 +329,21 @@ fn what_no_record_has_is_removed_at_the_start_and_what_is_foreign_is_not() {
     assert!(dir.path().join("notes.txt").exists() && dir.path().join("folder").exists());
     shelf(dir.path(), LARGE, &[]);
     assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_used_costs_ledgers_and_not_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledgers");
+    fs::write(&path, "in the way").unwrap();
+    let (ledgers, _) = Ledgers::open(&path, LARGE, &BTreeSet::new()).unwrap();
+    // Mended too late: nobody has counted what is there.
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let why = ledgers.draft(UID).await.unwrap_err().to_string();
+    assert!(why.contains("when the daemon started"), "{why}");
+    let (ledgers, _) = Ledgers::open(&path, LARGE, &BTreeSet::new()).unwrap();
+    ledgers.draft(UID).await.unwrap();
 }
 
 /// So that the names above are what they are meant as.

@@ -141,6 +141,16 @@ impl SupervisorLink {
         Ok((link, welcome))
     }
 
+    /// A link for tests of what needs none: nobody is at its other end.
+    #[cfg(test)]
+    pub(super) fn to_nobody() -> io::Result<Self> {
+        let (ours, _) = SeqSocket::pair()?;
+        let (shared, _) = Shared::new(AsyncSeq::new(ours)?, PathBuf::new(), Vec::new());
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
     /// Says that this daemon serves: from now on its death is answered by a restart.
     ///
     /// # Errors
