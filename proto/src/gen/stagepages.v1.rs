@@ -2051,8 +2051,8 @@ pub mod launch_service_client {
         ///   `expected_launch_digest` or `sev_snp.id_block`. Nothing changed.
         /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: a digest of the wrong length, or any digest on kvm, which has none; `sev_snp` on another platform, or
         ///   with a part that is missing or of the wrong length. Nothing changed.
-        /// * `UNIMPLEMENTED` / UNSUPPORTED_OPERATION: `sev_snp` or `expected_launch_digest`, and the launch's host is of an older version, which has no such argument or
-        ///   compares it with another digest. Nothing changed.
+        /// * `UNIMPLEMENTED` / UNSUPPORTED_OPERATION: `sev_snp`, its `id_block` or `expected_launch_digest`, and the launch's host is of an older version, which has no
+        ///   such argument, or knows only another digest to compare it with. BadRequest names the field. Nothing changed.
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
         /// * `FAILED_PRECONDITION` / WRONG_STATE: ABORTED, or finished with other arguments; LEASE_EXPIRED if its lease was why.
         /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
@@ -2575,8 +2575,8 @@ pub mod launch_service_server {
         ///   `expected_launch_digest` or `sev_snp.id_block`. Nothing changed.
         /// * `INVALID_ARGUMENT` / INVALID_LAUNCH: a digest of the wrong length, or any digest on kvm, which has none; `sev_snp` on another platform, or
         ///   with a part that is missing or of the wrong length. Nothing changed.
-        /// * `UNIMPLEMENTED` / UNSUPPORTED_OPERATION: `sev_snp` or `expected_launch_digest`, and the launch's host is of an older version, which has no such argument or
-        ///   compares it with another digest. Nothing changed.
+        /// * `UNIMPLEMENTED` / UNSUPPORTED_OPERATION: `sev_snp`, its `id_block` or `expected_launch_digest`, and the launch's host is of an older version, which has no
+        ///   such argument, or knows only another digest to compare it with. BadRequest names the field. Nothing changed.
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
         /// * `FAILED_PRECONDITION` / WRONG_STATE: ABORTED, or finished with other arguments; LEASE_EXPIRED if its lease was why.
         /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.

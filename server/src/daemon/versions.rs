@@ -4,6 +4,7 @@
 
 use stagepages_host::{
     launch::State,
+    platform::PlatformKind,
     protocol::{Command, Create, Finish, Vcpu, VcpuStart},
 };
 
@@ -16,7 +17,7 @@ const GUESTS_SINCE: u32 = 3;
 /// The first version that has settings of confidential platforms.
 const SETTINGS_SINCE: u32 = 4;
 
-/// The first version that tells, and compares, the digest that a launch is expected to end in.
+/// The first version that tells the digest that a launch is expected to end in, and compares that one with what FinishLaunch names.
 const EXPECTED_SINCE: u32 = 5;
 
 /// The first version whose hosts tell the ledger of an ABORTED launch. That of a STOPPED one they all tell that run guests.
@@ -75,22 +76,48 @@ pub(super) fn fits(create: &Create, version: u32) -> Result<(), ApiError> {
 /// # Errors
 /// UNSUPPORTED_OPERATION.
 fn knows(command: &Command, version: u32, doing: &str) -> Result<(), ApiError> {
-    let needs_settings = matches!(
-        command,
-        Command::Finish(Finish {
-            sev_snp: Some(_),
-            ..
-        }) | Command::GetRejectedCpuid(_)
-    ) || matches!(command, Command::SetVcpu(vcpu) if of_a_td(vcpu));
+    let needs_settings = matches!(command, Command::GetRejectedCpuid(_))
+        || matches!(command, Command::SetVcpu(vcpu) if of_a_td(vcpu));
     if needs_settings && version < SETTINGS_SINCE {
         return Err(without_settings(doing, version));
     }
-    let expects = matches!(command, Command::Finish(finish) if !finish.expected_digest.is_empty());
-    if expects && version < EXPECTED_SINCE {
+    Ok(())
+}
+
+/// Checks that a host that speaks `version` of the private protocol would see all that `finish` gives a launch on `kind`, and compare the digests in it with
+/// the one that the launch ends in. One that compares none hands the ID block to firmware as it is, whose refusal ends the launch.
+///
+/// # Errors
+/// UNSUPPORTED_OPERATION.
+fn guards(finish: &Finish, kind: PlatformKind, version: u32) -> Result<(), ApiError> {
+    if finish.sev_snp.is_some() && version < SETTINGS_SINCE {
+        let field = "sev_snp";
+        let text = "leave it unset for this host program";
+        let doing = format!("finish with {field}");
+        return Err(without_settings(&doing, version).field(field, text));
+    }
+    let snp = finish.sev_snp.as_ref();
+    // What no launch of the platform takes is for its host to say, whatever its version.
+    let named = [
+        (
+            "expected_launch_digest",
+            kind.digest_bytes() > 0 && !finish.expected_digest.is_empty(),
+            "finish without it, and compare what the guest attests",
+        ),
+        (
+            "sev_snp.id_block",
+            kind.takes_snp_finish() && snp.is_some_and(|snp| !snp.id_block.is_empty()),
+            "create the launch with a newer host program, or finish without an ID block",
+        ),
+    ];
+    let named = named.into_iter().find(|(_, named, _)| *named);
+    if version < EXPECTED_SINCE
+        && let Some((field, _, way_out)) = named
+    {
         let text = format!(
-            "cannot {doing}: the launch host speaks version {version} of the private protocol, which compares the digest of pages alone; version {EXPECTED_SINCE} compares the one that the launch ends in: finish without it, and compare what the guest attests"
+            "cannot finish with {field}: the launch host speaks version {version} of the private protocol, which knows the digest of pages alone; version {EXPECTED_SINCE} compares the one that the launch ends in: {way_out}"
         );
-        return Err(ApiError::new(Reason::UnsupportedOperation, text));
+        return Err(ApiError::new(Reason::UnsupportedOperation, text).field(field, way_out));
     }
     Ok(())
 }
@@ -136,6 +163,14 @@ impl Launch {
     /// UNSUPPORTED_OPERATION.
     pub fn knows(&self, command: &Command, doing: &str) -> Result<(), ApiError> {
         knows(command, self.link.version(), doing).map_err(|error| error.launch(&self.id))
+    }
+
+    /// Checks that the host sees all that `finish` gives, and compares the digests in it.
+    ///
+    /// # Errors
+    /// UNSUPPORTED_OPERATION.
+    pub fn guards(&self, finish: &Finish) -> Result<(), ApiError> {
+        guards(finish, self.platform, self.link.version()).map_err(|error| error.launch(&self.id))
     }
 }
 
@@ -202,14 +237,7 @@ mod tests {
 
     #[test]
     fn a_host_without_settings_is_asked_for_nothing_that_goes_with_them() {
-        let finish = |sev_snp| {
-            Command::Finish(Finish {
-                expected_digest: Vec::new(),
-                sev_snp,
-            })
-        };
         for command in [
-            finish(Some(protocol::SevSnpFinish::default())),
             Command::GetRejectedCpuid(protocol::GetRejectedCpuid {}),
             Command::SetVcpu(td_vcpu()),
         ] {
@@ -220,23 +248,78 @@ mod tests {
                 assert!(error.to_string().contains("cannot do it"), "{error}");
             }
         }
-        knows(&finish(None), 2, "finish").unwrap();
+    }
+
+    fn expecting(digest: &[u8]) -> Finish {
+        Finish {
+            expected_digest: digest.to_vec(),
+            sev_snp: None,
+        }
+    }
+
+    fn given(sev_snp: protocol::SevSnpFinish) -> Finish {
+        Finish {
+            expected_digest: Vec::new(),
+            sev_snp: Some(sev_snp),
+        }
+    }
+
+    fn id_block() -> Finish {
+        given(protocol::SevSnpFinish {
+            id_block: vec![7; 96],
+            id_auth: vec![7; 4096],
+            ..protocol::SevSnpFinish::default()
+        })
+    }
+
+    /// Refused because of `field`, which hosts take from version `since` on.
+    fn unsupported(finish: &Finish, version: u32, field: &str, since: u32) {
+        let error = guards(finish, PlatformKind::SevSnp, version).unwrap_err();
+        assert_eq!(error.reason(), Reason::UnsupportedOperation);
+        let text = error.to_string();
+        let wanted = [
+            format!("cannot finish with {field}:"),
+            format!("version {since} "),
+        ];
+        assert!(wanted.iter().all(|part| text.contains(part)), "{text}");
+        // In the text and as the field to leave out.
+        assert!(format!("{error:?}").matches(field).count() > 1, "{error:?}");
     }
 
     #[test]
     fn a_host_that_compares_another_digest_is_not_asked_to() {
-        let finish = |expected_digest| {
-            Command::Finish(Finish {
-                expected_digest,
-                sev_snp: None,
-            })
-        };
+        let (digest, id_block) = (expecting(&[7; 48]), id_block());
         for version in 2..EXPECTED_SINCE {
-            knows(&finish(Vec::new()), version, "finish").unwrap();
-            let error = knows(&finish(vec![7; 48]), version, "finish").unwrap_err();
-            assert_eq!(error.reason(), Reason::UnsupportedOperation);
-            assert!(error.to_string().contains("version 5"), "{error}");
+            guards(&expecting(&[]), PlatformKind::SevSnp, version).unwrap();
+            unsupported(&digest, version, "expected_launch_digest", EXPECTED_SINCE);
         }
-        knows(&finish(vec![7; 48]), EXPECTED_SINCE, "finish").unwrap();
+        // Firmware would compare it, behind the vCPUs, and end the launch.
+        unsupported(&id_block, 4, "sev_snp.id_block", EXPECTED_SINCE);
+        for finish in [digest, id_block] {
+            guards(&finish, PlatformKind::SevSnp, EXPECTED_SINCE).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_firmware_compares_with_nothing_needs_settings_alone() {
+        let host_data = given(protocol::SevSnpFinish {
+            host_data: vec![7; 32],
+            vcek_disabled: true,
+            ..protocol::SevSnpFinish::default()
+        });
+        for finish in [&host_data, &id_block()] {
+            for version in [2, 3] {
+                unsupported(finish, version, "sev_snp", SETTINGS_SINCE);
+            }
+        }
+        guards(&host_data, PlatformKind::SevSnp, SETTINGS_SINCE).unwrap();
+    }
+
+    #[test]
+    fn what_no_launch_of_the_platform_takes_is_left_for_the_host_to_refuse() {
+        guards(&expecting(&[7; 48]), PlatformKind::Kvm, 2).unwrap();
+        for kind in [PlatformKind::Sim, PlatformKind::Kvm, PlatformKind::Tdx] {
+            guards(&id_block(), kind, SETTINGS_SINCE).unwrap();
+        }
     }
 }

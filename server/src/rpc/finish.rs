@@ -1,6 +1,6 @@
 //! FinishLaunch, and GetRejectedCpuid: what firmware is given, and what it would have had otherwise.
 //!
-//! **Invariant:** a host that does not know an argument is never asked to finish without it.
+//! **Invariant:** a host that does not know an argument, or would compare it with another digest, is never asked to finish.
 
 use stagepages_host::protocol;
 use stagepages_proto::v1;
@@ -18,17 +18,12 @@ impl LaunchApi {
         if let Some(first) = launch.first_finish(&arguments) {
             return Ok(first);
         }
-        let command = protocol::Command::Finish(arguments.clone());
-        // What no launch of the platform takes is for its host to say, whatever its version.
-        let expects = !arguments.expected_digest.is_empty() && launch.platform.digest_bytes() > 0;
-        let given = [
-            ("sev_snp", arguments.sev_snp.is_some()),
-            ("expected_launch_digest", expects),
-        ];
-        if let Some((field, _)) = given.iter().find(|(_, given)| *given) {
+        if let Err(unsupported) = launch.guards(&arguments) {
+            // The link of a launch that is over knows no version any more.
             ask::not_over(&launch, "finish").await?;
-            launch.knows(&command, &format!("finish with {field}"))?;
+            return Err(unsupported);
         }
+        let command = protocol::Command::Finish(arguments.clone());
         let answer = self.call(&launch, "finish", command).await?;
         // The launch as this answer saw it: an abort may have come since.
         let finished_as = answer
