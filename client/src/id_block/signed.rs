@@ -10,7 +10,7 @@ use super::{
     ecdsa::{PublicKey, Signature},
     key::Key,
 };
-use crate::{image::ImageError, plan::Plan, sev_snp::Policy};
+use crate::{image::ImageError, plan::Plan};
 
 /// Bit 17 of a guest policy, which must be one.
 const MUST_BE_ONE: u64 = 1 << 17;
@@ -154,9 +154,7 @@ impl SignedId {
     /// A file of the plan could not be read.
     pub fn disagreements_with(&self, plan: &Plan) -> io::Result<Vec<ImageError>> {
         let digest = plan.digest()?;
-        let policy = plan.sev_snp.as_ref().and_then(|it| it.guest_policy);
-        let policy = policy.map_or(Policy::DEFAULT, |it| Policy::from(it).number());
-        Ok(self.disagreements(digest.as_ref().map(|it| &it[..]), Some(policy)))
+        Ok(self.disagreements(digest.as_ref().map(|it| &it[..]), Some(plan.guest_policy())))
     }
 }
 

@@ -19,7 +19,7 @@ mod sweep;
 mod test;
 mod time;
 
-use crate::{addr::Region, v1};
+use crate::{addr::Region, sev_snp::Policy, v1};
 
 pub use digest::measured;
 pub use extent::{Contents, Extent, FileSlice};
@@ -58,6 +58,13 @@ impl Plan {
     #[must_use]
     pub fn pages(&self) -> u64 {
         self.extents.iter().map(Extent::pages).sum()
+    }
+
+    /// The guest policy that the launch will have on sev-snp, as firmware's number.
+    #[must_use]
+    pub fn guest_policy(&self) -> u64 {
+        let given = self.sev_snp.as_ref().and_then(|it| it.guest_policy);
+        given.map_or(Policy::DEFAULT, |policy| Policy::from(policy).number())
     }
 
     /// What CreateLaunch is given: calls are taken in order, so that the digest is the plan's.

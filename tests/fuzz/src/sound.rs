@@ -10,8 +10,8 @@ use stagepages_client::{
 /// Pages that are hashed here: beyond, one input would take the time of thousands.
 const HASHED: u64 = 512;
 
-/// What a loader may make of its own beside what it copies: page tables, boot parameters, hand-off blocks.
-const OWN: u64 = 4 << 20;
+/// What a loader may make of its own beside what it copies: parameter areas of an IGVM file, 16 MiB at most; page tables, boot parameters.
+const OWN: u64 = 20 << 20;
 
 /// An error is of use: it names a structure, what is wrong with it, and the image. Its offset may be one that the file claims and does not have.
 pub(crate) fn error(error: &ImageError) {

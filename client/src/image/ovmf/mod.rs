@@ -100,14 +100,14 @@ fn check_together(options: &Options) -> Result<(), ImageError> {
         } => return Ok(()),
         Options {
             initrd: Some(_), ..
-        } => "initial RAM disk",
+        } => "an initial RAM disk",
         Options {
             append: Some(_), ..
-        } => "command line",
+        } => "a command line",
         _ => return Ok(()),
     };
     let problem =
-        format!("a {alone} was given and no kernel; give the kernel that it is for, or neither");
+        format!("{alone} was given and no kernel; give the kernel that it is for, or neither");
     Err(ImageError::whole("kernel", problem))
 }
 

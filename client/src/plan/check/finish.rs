@@ -1,18 +1,14 @@
 //! What the plan must end in: the digest that the image names, and the ID block, which firmware compares when the launch finishes. A wrong one costs the
 //! launch, so it is compared here before.
 //!
-//! **Invariant:** compares fields; whether the signatures verify, firmware says.
+//! **Invariant:** says everything that firmware would refuse of it.
 
-use super::{Found, settings::policy};
+use super::Found;
 use crate::{
+    id_block::{AUTH_BYTES, BLOCK_BYTES, SignedId},
     plan::{Finding, Plan, Severity::Error},
     v1::Platform,
 };
-
-/// Bytes of an ID block (AMD 56860, "Structure of the ID Block"): digest, family, image, version, SVN, policy.
-const ID_BLOCK: usize = 96;
-/// Bytes of the ID authentication information.
-const ID_AUTH: usize = 4096;
 
 pub(super) fn check(plan: &Plan, found: &mut Found) {
     // A plan whose digest cannot be computed says why elsewhere.
@@ -25,31 +21,31 @@ pub(super) fn check(plan: &Plan, found: &mut Found) {
     let Some(finish) = plan.finish.as_ref().filter(|it| !it.id_block.is_empty()) else {
         return;
     };
-    if finish.id_auth.len() != ID_AUTH {
+    if finish.id_auth.len() != AUTH_BYTES {
         let text = format!(
-            "the ID authentication information has {:#x} bytes; an ID block needs all {ID_AUTH:#x} of it",
+            "the ID authentication information has {:#x} bytes; an ID block needs all {AUTH_BYTES:#x} of it",
             finish.id_auth.len()
         );
         found.add(Finding::new(Error, "ID_AUTH", text));
     }
     let block = finish.id_block.as_ref();
-    let (Some((digest, _)), Some((_, policy_bytes)), ID_BLOCK) = (
+    let (Some((digest, _)), Some((_, policy_bytes)), BLOCK_BYTES) = (
         block.split_first_chunk::<48>(),
         block.split_last_chunk::<8>(),
         block.len(),
     ) else {
         let text = format!(
-            "the ID block has {:#x} bytes, not {ID_BLOCK:#x}",
+            "the ID block has {:#x} bytes, not {BLOCK_BYTES:#x}",
             block.len()
         );
         found.add(Finding::new(Error, "ID_BLOCK_LENGTH", text));
         return;
     };
     let signed = u64::from_le_bytes(*policy_bytes);
-    if signed != policy(plan) {
+    if signed != plan.guest_policy() {
         let text = format!(
             "the ID block was signed for the guest policy {signed:#x}, and the launch has {:#x}; give --snp-policy {signed:#x}, or another block",
-            policy(plan)
+            plan.guest_policy()
         );
         found.add(Finding::new(Error, "ID_BLOCK_POLICY", text));
     }
@@ -59,5 +55,20 @@ pub(super) fn check(plan: &Plan, found: &mut Found) {
     {
         let text = "the ID block was signed for another launch digest than this plan ends in, and firmware compares them: plan with the vCPUs and settings it was made for, or leave it out and sign a new one";
         found.add(Finding::new(Error, "ID_BLOCK_DIGEST", text));
+    }
+    // Of another length: told above.
+    if finish.id_auth.len() != AUTH_BYTES {
+        return;
+    }
+    let problems = match SignedId::parse(block, &finish.id_auth) {
+        Ok(signed) => signed.problems(finish.author_key),
+        Err(problem) => vec![problem],
+    };
+    for problem in problems {
+        found.add(Finding::new(
+            Error,
+            "ID_BLOCK_SIGNATURE",
+            problem.to_string(),
+        ));
     }
 }

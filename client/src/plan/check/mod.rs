@@ -8,7 +8,7 @@
 //! | `vcpus`    | VCPU_COUNT, VCPU_INDEX, VCPU_STATE                                                                                |
 //! | `registers` | VCPU_REGISTER, VCPU_NORMALISED                                                                                   |
 //! | `settings` | SETTINGS, POLICY_BIT_17, POLICY_DEBUG, POLICY_MIGRATION, POLICY_SMT, POLICY_UNKNOWN, GHCB_VERSION, TD_DEBUG, FIELD_LENGTH |
-//! | `finish`   | DIGEST_MISMATCH, ID_BLOCK_LENGTH, ID_BLOCK_POLICY, ID_BLOCK_DIGEST, ID_AUTH                                        |
+//! | `finish`   | DIGEST_MISMATCH, ID_BLOCK_LENGTH, ID_BLOCK_POLICY, ID_BLOCK_DIGEST, ID_BLOCK_SIGNATURE, ID_AUTH                                        |
 //! | `cost`     | UNREADABLE, NORMAL_ZEROS, SLOW                                                                                    |
 //!
 //! Loaders add what only they can see: sections that they do not know, for example. All of it is in [`Plan::findings`] and what [`Plan::check`] returns.

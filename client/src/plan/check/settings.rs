@@ -8,13 +8,11 @@ use crate::{
         Finding, Plan,
         Severity::{Error, Note, Warning},
     },
-    sev_snp::{Policy, flag_names},
+    sev_snp::flag_names,
     v1::{Platform, SevSnpSettings, TdxSettings},
     words,
 };
 
-/// SMT allowed and nothing else: what is taken where none is given.
-const DEFAULT_POLICY: u64 = 0x3_0000;
 const SMT: u64 = 1 << 16;
 const MUST_BE_ONE: u64 = 1 << 17;
 const MIGRATION: u64 = 1 << 18;
@@ -42,18 +40,12 @@ pub(super) fn check(plan: &Plan, found: &mut Found) {
     }
     match plan.platform {
         Platform::SevSnp => {
-            check_policy(policy(plan), found);
+            check_policy(plan.guest_policy(), found);
             plan.sev_snp.iter().for_each(|it| check_snp(it, found));
         }
         Platform::Tdx => plan.tdx.iter().for_each(|it| check_tdx(it, found)),
         Platform::Sim | Platform::Kvm | Platform::Unspecified => {}
     }
-}
-
-/// The guest policy that the launch will have.
-pub(super) fn policy(plan: &Plan) -> u64 {
-    let given = plan.sev_snp.as_ref().and_then(|it| it.guest_policy);
-    given.map_or(DEFAULT_POLICY, |policy| Policy::from(policy).number())
 }
 
 fn check_policy(policy: u64, found: &mut Found) {

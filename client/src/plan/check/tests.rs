@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     addr::{Gpa, Region},
+    id_block::{IdBlock, Key, SignedId},
     plan::{
         Contents, Extent, Severity,
         test::{plan, vcpu},
@@ -78,10 +79,14 @@ fn with_block(change: impl Fn(&mut [u8; 96])) -> Plan {
     let mut block = [0; 96];
     block[..48].copy_from_slice(&plan.digest().unwrap().unwrap());
     block[88..].copy_from_slice(&0x3_0000_u64.to_le_bytes());
+    block[80] = 1;
     change(&mut block);
+    let key = include_str!("../../id_block/testdata/id-key.pem");
+    let key = Key::from_pem(key).unwrap();
+    let signed = SignedId::sign(IdBlock::parse(&block).unwrap(), &key, None);
     plan.finish = Some(SevSnpFinish {
-        id_block: block.to_vec().into(),
-        id_auth: vec![0; 4096].into(),
+        id_block: signed.block.to_bytes().into(),
+        id_auth: signed.auth.to_bytes().into(),
         ..SevSnpFinish::default()
     });
     plan
@@ -131,6 +136,12 @@ fn what_would_be_refused_is_an_error_of_its_code() {
     gosvw.sev_snp.as_mut().unwrap().gosvw = vec![0; 15].into();
     let mut auth = with_block(|_| ());
     auth.finish.as_mut().unwrap().id_auth.truncate(4095);
+    let mut unsigned = with_block(|_| ());
+    unsigned.finish.as_mut().unwrap().id_auth = vec![0; 4096].into();
+    let mut no_author = with_block(|_| ());
+    no_author.finish.as_mut().unwrap().author_key = true;
+    let mut reserved = with_block(|_| ());
+    reserved.finish.as_mut().unwrap().id_auth = vec![1; 4096].into();
     let mut unexpected = sound(Platform::Tdx);
     unexpected.expected_digest = Some([1; 48]);
     let mut short_block = with_block(|_| ());
@@ -192,6 +203,10 @@ fn what_would_be_refused_is_an_error_of_its_code() {
         (with_policy(0x1_0000), &["POLICY_BIT_17"]),
         (unexpected, &["DIGEST_MISMATCH"]),
         (auth, &["ID_AUTH"]),
+        // The algorithm's number, and the key.
+        (unsigned, &["ID_BLOCK_SIGNATURE"; 2]),
+        (no_author, &["ID_BLOCK_SIGNATURE"]),
+        (reserved, &["ID_BLOCK_SIGNATURE"]),
         (short_block, &["ID_BLOCK_LENGTH"]),
         (with_block(|block| block[0] ^= 1), &["ID_BLOCK_DIGEST"]),
         (with_block(|block| block[90] ^= 1), &["ID_BLOCK_POLICY"]),
