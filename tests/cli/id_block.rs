@@ -278,7 +278,7 @@ fn the_block_of_an_image_is_for_the_digest_that_it_ends_in() {
         let (block, auth) = (desk.path(name), desk.path(&format!("{name}.auth")));
         let create = ["--output", "json", "id-block", "create", "--id-key", &id];
         let out = ["--out-block", &block, "--out-auth", &auth];
-        run(&[&create, &out, more].concat())
+        run(&[&create[..], &out, more].concat())
     };
     let planned = [
         &[image.as_str()],
