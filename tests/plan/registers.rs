@@ -64,19 +64,19 @@ async fn a_plan_and_a_launch_refuse_the_same_registers() {
     let changes: [(&str, bool, Change); 12] = [
         ("as it is", true, |_| ()),
         ("LMA left to be told from the rest", true, |r| {
-            r.efer = 0x900
+            r.efer = 0x900;
         }),
         ("a page table that is cached otherwise", true, |r| {
-            r.cr3 |= 0x18
+            r.cr3 |= 0x18;
         }),
         ("LMA without LME", false, |r| r.efer = 0xc00),
         ("a page table that is not aligned", false, |r| {
-            r.cr3 = 0x1020
+            r.cr3 = 0x1020;
         }),
         ("a page table beyond memory", false, |r| r.cr3 = 0x10_0000),
         ("paging without protection", false, |r| r.cr0 = 0x8000_0010),
         ("code that is data", false, |r| {
-            r.cs.as_mut().unwrap().attributes = 0xc093
+            r.cs.as_mut().unwrap().attributes = 0xc093;
         }),
         ("a code segment based above 4 GiB", false, |r| {
             r.cs.as_mut().unwrap().base = 1 << 32;
@@ -85,7 +85,7 @@ async fn a_plan_and_a_launch_refuse_the_same_registers() {
             r.ss.as_mut().unwrap().attributes = 0xc0f3;
         }),
         ("a stack that is code", false, |r| {
-            r.ss.as_mut().unwrap().attributes = 0xc09b
+            r.ss.as_mut().unwrap().attributes = 0xc09b;
         }),
         ("a local table that is none", false, |r| {
             r.ldtr = Some(Segment {
