@@ -316,3 +316,16 @@ async fn a_running_and_a_stopped_guest_are_compared_too() {
     )
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vcpu_that_was_changed_after_creation_is_told_by_the_digest() {
+    on_sim(async |bench: &Bench| {
+        let (image, _) = whole(bench).await;
+        let diff = &["diff", "whole", &image];
+        assert_eq!(json(bench, diff)["verdict"], "IDENTICAL");
+        json(bench, &["launch", "set-vcpu", "whole", "0=real:0:0x100"]);
+        let told = failing_json(bench, diff);
+        assert_eq!(told["verdict"], "VCPUS", "{told}");
+    })
+    .await;
+}

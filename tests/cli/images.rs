@@ -205,6 +205,12 @@ async fn a_staged_guest_runs() {
         let stopped = json(bench, &["launch", "get", "vm"]);
         assert_eq!(stopped["stop"]["reason"], "EXIT_CODE", "{stopped}");
         assert_eq!(json(bench, &stage)["outcome"], "finished");
+
+        // As large, and asking for the same launch.
+        written(bench, "guest", &elf(&[EXITS, &[0x90]].concat()));
+        let refused = failing_json(bench, &stage);
+        let what = refused["error"]["what"].as_str().unwrap();
+        assert!(what.contains("other pages"), "{refused}");
     })
     .await;
 }

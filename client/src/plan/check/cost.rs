@@ -76,7 +76,7 @@ fn slow(plan: &Plan, zeros: u64, found: &mut Found) {
         return;
     }
     let text = format!(
-        "{} pages are {} firmware commands, about {seconds:.1} s on sev-snp, and no other launch of the machine moves meanwhile; {zeros} of them are NORMAL pages of zeros. \
+        "{} pages are {} firmware commands, about {seconds:.1} s on sev-snp, one at a time for the whole machine, so that other launches get on more slowly meanwhile; {zeros} of them are NORMAL pages of zeros. \
          Leave pages out that the guest can accept itself; make zeros ZERO; have firmware measure a kernel's hashes instead of the kernel (--kernel with an OVMF that has a hash page); \
          or load what is large UNMEASURED, with a measured loader that checks its hash",
         plan.pages(),

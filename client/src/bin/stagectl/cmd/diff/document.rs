@@ -1,7 +1,7 @@
 //! What `stagectl diff` prints with `--output json`.
 //!
 //! ```text
-//! {"verdict": "IDENTICAL" | "PREFIX" | "DIVERGES",
+//! {"verdict": "IDENTICAL" | "VCPUS" | "PREFIX" | "DIVERGES",
 //!  "image", "other", "state", "planned_pages", "installed_pages", "same_pages", "planned_digest", "installed_digest",
 //!  "first": null | {"ordinal", "why", "text", "installed_at", "planned_at", "planned": AROUND, "installed": AROUND},
 //!  "missing": RANGES, "extra": RANGES, "retyped": RANGES, "contents": RANGES, "moved": RANGES, "not_compared": RANGES,
@@ -104,6 +104,7 @@ impl Verdict {
     fn word(self) -> &'static str {
         match self {
             Self::Identical => "IDENTICAL",
+            Self::Vcpus => "VCPUS",
             Self::Prefix => "PREFIX",
             Self::Diverges => "DIVERGES",
         }

@@ -94,10 +94,15 @@ impl Diff {
         let planned = Sequence::of_plan(&plan).map_err(|error| not_compared(&error))?;
         let comparison = diff::compare(&planned, &other.pages);
         let settings = diff::settings(&plan.spec(), &other.spec);
-        let verdict = Verdict::of(&comparison, settings.is_empty());
+        let planned_digest = digest(&plan)?.map(|digest| hex(&digest));
+        let mut verdict = Verdict::of(&comparison, settings.is_empty());
+        // The spec does not show what SetVcpuState changed since.
+        if verdict == Verdict::Identical && other.parts_from(planned_digest.as_deref()) {
+            verdict = Verdict::Vcpus;
+        }
         let document = Document {
             image,
-            planned_digest: digest(&plan)?.map(|digest| hex(&digest)),
+            planned_digest,
             other,
             verdict,
             comparison,
@@ -117,10 +122,12 @@ impl Other {
         let same = LaunchRef::from(told.name.as_str()).with_uid(told.uid.clone());
         let order = LedgerOrder::Installation;
         let ledger = client.list_installed_pages(&same, order, true).await?;
+        // One that does not cover all pages yet says nothing of them.
+        let settled = told.measured_pages == told.installed_pages;
         let digest = &told.launch_digest;
         Ok(Self {
             state: Some(told.state()),
-            digest: (!digest.is_empty()).then(|| hex(digest)),
+            digest: (settled && !digest.is_empty()).then(|| hex(digest)),
             pages: Sequence::of_ledger(&ledger).map_err(|error| not_compared(&error))?,
             name: told.name,
             spec: told.spec.unwrap_or_default(),
@@ -151,6 +158,14 @@ impl Other {
         }
     }
 
+    /// Whether it has another digest than that; not where either has none.
+    fn parts_from(&self, planned: Option<&str>) -> bool {
+        let digest = self.digest.as_deref();
+        digest
+            .zip(planned)
+            .is_some_and(|(own, planned)| own != planned)
+    }
+
     /// `launches/vm-1 (STAGING)`, or the image's name.
     fn title(&self) -> String {
         match self.state {
@@ -165,6 +180,8 @@ impl Other {
 enum Verdict {
     /// The same pages in the same order, made with the same settings.
     Identical,
+    /// The same pages and settings, and another digest: vCPUs that do not begin as planned.
+    Vcpus,
     /// All pages that are there are as planned, and so are the settings; the rest of the pages is not there.
     Prefix,
     /// Anything else.
@@ -188,6 +205,10 @@ impl Document {
         let unfinished = self.other.is_unfinished();
         let (what, hint) = match self.verdict {
             Verdict::Identical => return Ok(()),
+            Verdict::Vcpus => (
+                "holds the pages that were planned, and its vCPUs do not begin as planned",
+                "somebody changed a vCPU after the launch was created: set it as the plan has it (`stagectl launch set-vcpu`) before the end, or stage the image into a new launch",
+            ),
             Verdict::Prefix if prefix_is_enough && unfinished => return Ok(()),
             Verdict::Prefix if unfinished => (
                 "is not complete",

@@ -60,6 +60,10 @@ impl Document {
         let (other, image) = (self.other.title(), &self.image);
         match self.verdict {
             Verdict::Identical => format!("{other} is IDENTICAL to {image}: {}", count(planned)),
+            Verdict::Vcpus => format!(
+                "{other} has the pages of {image} ({}) and DIVERGES in its digest: a vCPU was changed after the launch was created",
+                count(planned)
+            ),
             Verdict::Prefix => {
                 format!("{other} is {image} so far: {installed} of {planned} pages, all as planned")
             }

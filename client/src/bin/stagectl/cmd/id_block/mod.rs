@@ -15,7 +15,7 @@ pub(crate) mod files;
 #[derive(Debug, Subcommand)]
 pub(crate) enum IdBlockCommand {
     /// Sign what a guest must be: its launch digest, its policy, and ids of your own.
-    Create(Box<create::Create>),
+    Create(create::Create),
     /// Show an ID block and whether firmware would take it; exit status 1 if it would not.
     Check(check::Check),
 }

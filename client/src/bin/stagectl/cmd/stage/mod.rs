@@ -13,9 +13,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use stagepages_client::{
     Client, FinishArgs, LaunchRef,
+    diff::{self, Sequence},
     plan::Plan,
     session::{Options, Outcome, Session},
-    v1::{Launch, LaunchState},
+    v1::{Launch, LaunchState, LedgerOrder},
     words,
 };
 
@@ -136,15 +137,20 @@ async fn conclude(
 ) -> Result<Launch, Failure> {
     let reference = LaunchRef::from(&launch);
     let staged = matches!(launch.state(), LaunchState::Created | LaunchState::Staging);
-    if staged && finish {
+    if !staged {
+        same(client, &launch, plan, planned).await?;
+    }
+    if finish {
         let expected = planned.map_or_else(Bytes::new, |it| Bytes::copy_from_slice(&it));
         let args = FinishArgs {
             expected_launch_digest: expected,
             sev_snp: plan.finish.clone(),
         };
-        launch = client.finish_launch(&reference, args).await?;
-    } else if !staged {
-        same(&launch, plan, planned)?;
+        // Of a launch that was finished before it is asked whether that was with these arguments; the answer is the first one.
+        let finished = client.finish_launch(&reference, args).await?;
+        if staged {
+            launch = finished;
+        }
     }
     if start && launch.state() == LaunchState::Finished {
         launch = client.start_launch(&reference).await?;
@@ -153,7 +159,12 @@ async fn conclude(
 }
 
 /// Whether a launch that was finished before is one of this plan.
-fn same(launch: &Launch, plan: &Plan, planned: Option<[u8; 48]>) -> Result<(), Failure> {
+async fn same(
+    client: &Client,
+    launch: &Launch,
+    plan: &Plan,
+    planned: Option<[u8; 48]>,
+) -> Result<(), Failure> {
     let hint = "take another id, or end that launch first: `stagectl launch abort`, `stagectl launch delete`";
     let name = &launch.name;
     if launch.installed_pages != plan.pages() {
@@ -173,7 +184,25 @@ fn same(launch: &Launch, plan: &Plan, planned: Option<[u8; 48]>) -> Result<(), F
             );
             Err(Failure::new(text, hint))
         }
-        _ => Ok(()),
+        Some(_) => Ok(()),
+        // Nothing is measured there, so its pages themselves are looked at.
+        None => {
+            let reference = LaunchRef::from(launch);
+            let order = LedgerOrder::Installation;
+            let ledger = client.list_installed_pages(&reference, order, true).await?;
+            let unlike = |error: &dyn std::error::Error| {
+                Failure::new(format!("{name} cannot be compared: {error}"), hint)
+            };
+            let installed = Sequence::of_ledger(&ledger).map_err(|error| unlike(&error))?;
+            let wanted = Sequence::of_plan(plan).map_err(|error| unlike(&error))?;
+            if diff::compare(&wanted, &installed).is_identical() {
+                return Ok(());
+            }
+            let text = format!(
+                "{name} was finished before with other pages than the plan has; `stagectl diff` names the first"
+            );
+            Err(Failure::new(text, hint))
+        }
     }
 }
 
