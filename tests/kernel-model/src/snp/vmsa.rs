@@ -96,7 +96,7 @@ fn general_registers(save: &mut Fields<4096>, regs: &Fields<144>) {
 /// A segment as `init_vmcb()` leaves it (`arch/x86/kvm/svm/svm.c`): `svm_get_segment()` shows code and data as accessed, and the task's as busy, and changes
 /// nothing in the VMCB. Only `KVM_SET_SREGS` brings what was shown into it.
 fn unread(segment: &mut Fields<24>) {
-    const CODE_OR_DATA: usize = 19;
+    const CODE_OR_DATA: usize = 18;
     let kind = match (segment.u8(14), segment.u8(CODE_OR_DATA)) {
         (kind, 1) => kind & !1,
         // SEG_TYPE_BUSY_TSS16.
