@@ -686,7 +686,8 @@ pub struct Launch {
     /// is in its attestation report.
     ///
     /// In FINISHED and later as it was at the end of staging. Empty also where the launch's host is of a version that tells another digest (GetLaunch of a
-    /// launch that an older daemon created): one of pages alone.
+    /// launch that an older daemon created, or a repeated FinishLaunch that one answered): one of pages alone. Empty in ABORTED if the thread of the
+    /// host that computes it had died.
     #[prost(bytes = "bytes", tag = "8")]
     pub launch_digest: ::prost::bytes::Bytes,
     /// Output only.
@@ -720,7 +721,8 @@ pub struct Launch {
     #[prost(message, optional, tag = "18")]
     pub host_unresponsive_since: ::core::option::Option<::prost_types::Timestamp>,
     /// Output only. How many pages `launch_digest` covers, the first ones in order of installation. Equal to `installed_pages` except while calls of this launch
-    /// run or wait: pages are hashed beside their installation, and the digest may then lag by some chunks. 0 where `launch_digest` is empty.
+    /// run or wait: pages are hashed beside their installation, and the digest may then lag by some chunks. So it stays if the host dies or is killed then: both are
+    /// as it had told last. 0 where `launch_digest` is empty.
     #[prost(uint64, tag = "19")]
     pub measured_pages: u64,
 }

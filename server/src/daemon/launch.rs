@@ -144,11 +144,12 @@ impl Launch {
         let max_pending_calls =
             usize::try_from(identity.max_pending_calls).unwrap_or(Semaphore::MAX_PERMITS);
         let finished = parts.finish.and_then(|finish| {
+            let answer = finish.told()?;
             let given = protocol::Finish {
                 expected_digest: finish.expected,
                 sev_snp: finish.sev_snp,
             };
-            Some((given, finish.answer?))
+            Some((given, answer))
         });
         let launch = Arc::new(Self {
             id: identity.id,
@@ -320,11 +321,8 @@ impl Launch {
             lease: self.lease.length(),
         };
         let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
-        let finish = finished.clone().map(|(given, answer)| Finish {
-            expected: given.expected_digest,
-            answer: Some(answer),
-            sev_snp: given.sev_snp,
-        });
+        let finish = finished.clone();
+        let finish = finish.map(|(given, answer)| Finish::of(given, answer));
         drop(finished);
         let remembered = self
             .remembered

@@ -76,7 +76,13 @@ pub struct Finish {
     /// What else it was given, on `sev-snp`.
     #[prost(message, optional, tag = "3")]
     pub sev_snp: Option<protocol::SevSnpFinish>,
+    /// The version of the private protocol that the daemon spoke which put it on record; 0 before version 5.
+    #[prost(uint32, tag = "4")]
+    pub version: u32,
 }
+
+/// The first version of the private protocol whose daemons answer with the digest that a launch is expected to end in, and not with that of its pages alone.
+const EXPECTED_SINCE: u32 = 5;
 
 /// How a launch ended.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -209,6 +215,30 @@ impl Record {
     }
 }
 
+impl Finish {
+    /// The first answer, put on record by this daemon, or taken from it by [`Self::told`].
+    #[must_use]
+    pub fn of(given: protocol::Finish, answer: v1::Launch) -> Self {
+        Self {
+            expected: given.expected_digest,
+            answer: Some(answer),
+            sev_snp: given.sev_snp,
+            version: protocol::VERSION,
+        }
+    }
+
+    /// The answer as it is told today. A digest of an older daemon's is left out: it means another thing, which nothing in the answer shows.
+    #[must_use]
+    pub fn told(&self) -> Option<v1::Launch> {
+        let mut answer = self.answer.clone()?;
+        if self.version < EXPECTED_SINCE {
+            answer.launch_digest.clear();
+            answer.measured_pages = 0;
+        }
+        Some(answer)
+    }
+}
+
 impl End {
     /// The end that `status` tells of, if it does.
     pub(super) fn of(uid: &str, status: &Status, console: &Console) -> Option<Self> {
@@ -233,4 +263,68 @@ impl End {
 
 pub(super) fn time(stamp: Option<Timestamp>) -> Option<SystemTime> {
     stamp.and_then(|stamp| SystemTime::try_from(stamp).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+
+    /// The first answer to FinishLaunch of a launch with so many pages.
+    fn finish(pages: u64, version: u32) -> Record {
+        let answer = v1::Launch {
+            installed_pages: pages,
+            measured_pages: pages,
+            launch_digest: vec![7; 48].into(),
+            next_sequence: 3,
+            ..v1::Launch::default()
+        };
+        let finish = Finish {
+            version,
+            ..Finish::of(protocol::Finish::default(), answer)
+        };
+        let record = Record {
+            finish: Some(finish),
+            ..Record::default()
+        };
+        Record::decode(&*record.encode_to_vec()).unwrap()
+    }
+
+    #[test]
+    fn an_older_daemons_digest_is_told_as_nothing_that_it_is_not() {
+        // Without pages the count tells nothing of the digest's meaning.
+        for pages in [0, 7] {
+            for (version, digest, measured) in [
+                (0, None, 0),
+                (4, None, 0),
+                (protocol::VERSION, Some([7; 48]), pages),
+            ] {
+                let record = finish(pages, version);
+                let told = record.finish.as_ref().and_then(Finish::told).unwrap();
+                let known = digest.as_ref().map_or(&[][..], |digest| &digest[..]);
+                assert_eq!(told.launch_digest, known, "{version}");
+                assert_eq!(
+                    (
+                        told.installed_pages,
+                        told.measured_pages,
+                        told.next_sequence
+                    ),
+                    (pages, measured, 3)
+                );
+                let mut status = Status::fresh();
+                status.lost(&record, None);
+                let last = status.snapshot;
+                assert_eq!(last.digest, digest, "{version}, {pages} pages");
+                assert_eq!(
+                    (
+                        last.installed_pages,
+                        last.measured_pages,
+                        last.next_sequence
+                    ),
+                    (pages, measured, 3)
+                );
+            }
+        }
+    }
 }

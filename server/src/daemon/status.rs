@@ -10,7 +10,7 @@ use stagepages_host::{
 };
 use stagepages_proto::v1;
 
-use super::Record;
+use super::{Record, record::Finish};
 use crate::supervisor::{ExitStatus, HostExit};
 
 /// How a launch ended.
@@ -182,17 +182,10 @@ impl Status {
 
     /// Takes that the host went while no daemon was there. What it told last is known as far as it is on record.
     pub fn lost(&mut self, record: &Record, exit: Option<HostExit>) {
-        if let Some(answer) = record
-            .finish
-            .as_ref()
-            .and_then(|finish| finish.answer.as_ref())
-        {
+        if let Some(answer) = record.finish.as_ref().and_then(Finish::told) {
             self.snapshot.installed_pages = answer.installed_pages;
             self.snapshot.measured_pages = answer.measured_pages;
-            // One that covers no pages of a launch that had some is an older daemon's, and of another meaning.
-            self.snapshot.digest = <[u8; 48]>::try_from(&*answer.launch_digest)
-                .ok()
-                .filter(|_| answer.measured_pages == answer.installed_pages);
+            self.snapshot.digest = <[u8; 48]>::try_from(&*answer.launch_digest).ok();
             self.snapshot.next_sequence = answer.next_sequence;
         }
         let unknown = HostExit {

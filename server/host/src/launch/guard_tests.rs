@@ -8,7 +8,7 @@ use std::sync::{
 use stagepages_kvm::{Gfn, GfnRange, KvmError, PageType};
 
 use super::{
-    Launch, Reason, State, StopFlag,
+    AbortReason, Launch, Reason, State, StopFlag,
     tests::{launch, real_mode, sim, stage},
 };
 use crate::{
@@ -174,9 +174,14 @@ fn a_launch_whose_digest_nobody_computes_any_more_is_over_and_says_so() {
     );
     let last = launch.snapshot();
     assert_eq!(
-        (last.state, last.installed_pages, last.measured_pages),
-        (State::Aborted, counted + 1, 4)
+        (last.state, last.installed_pages),
+        (State::Aborted, counted + 1)
     );
+    let told = |launch: &Launch| {
+        let last = launch.snapshot();
+        (last.digest, last.measured_pages)
+    };
+    assert_eq!(told(&launch), (None, 0), "none of the first pages alone");
 
     let (launch, answer) = unmeasured().finish(&FinishArgs::default());
     let refusal = answer.unwrap_err();
@@ -185,5 +190,8 @@ fn a_launch_whose_digest_nobody_computes_any_more_is_over_and_says_so() {
         "{refusal:?}"
     );
     assert_eq!(launch.snapshot().state, State::Aborted);
+    assert_eq!(told(&launch), (None, 0));
     assert_eq!(unmeasured().settle().snapshot().state, State::Aborted);
+    let aborted = unmeasured().abort(AbortReason::Requested);
+    assert_eq!(told(&aborted), (None, 0));
 }

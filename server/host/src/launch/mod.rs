@@ -124,7 +124,7 @@ pub struct Snapshot {
     /// Distinct pages installed.
     pub installed_pages: u64,
     /// The launch digest that the launch is expected to end in, if it is finished with the first [`measured_pages`](Self::measured_pages) pages and its
-    /// vCPUs as they would begin; `None` where the platform has none.
+    /// vCPUs as they would begin; `None` where the platform has none, and in `Aborted` if the thread that computes it had died.
     pub digest: Option<[u8; 48]>,
     /// How many pages the digest covers: all that are installed once the launch has [settled](Launch::settle), fewer while calls run. 0 without a digest.
     pub measured_pages: u64,
@@ -176,7 +176,9 @@ impl Aborted {
         } = open;
         drop(platform);
         if let Err(error) = books.settle() {
-            tracing::error!(%error, "the digest of an aborted launch covers its first pages only");
+            // What covers the first pages alone would be told for ever, with nobody to say that no more of it comes.
+            tracing::error!(%error, "the digest of an aborted launch is not known");
+            books.measure = None;
         }
         Self::close(books, cause)
     }
