@@ -9,18 +9,14 @@ use stagepages_digest::{
 
 use crate::v1::{self, vcpu_state::State};
 
-/// CR0.
-const ET: u64 = 1 << 4;
-/// CR0.
-const PG: u64 = 1 << 31;
-/// EFER.
-const LME: u64 = 1 << 8;
-/// EFER.
-const LMA: u64 = 1 << 10;
-
-/// Every register of a vCPU that begins like this; `None` where the platform sets them (tdx), or a field does not fit its register.
+/// Every register of a vCPU that begins like this, as it is measured; `None` where the platform sets them (tdx), or a field does not fit its register.
 #[must_use]
 pub fn registers(state: &v1::VcpuState) -> Option<Registers> {
+    given(state).map(completed)
+}
+
+/// The same as it was given: without the bits that follow from the rest.
+pub(super) fn given(state: &v1::VcpuState) -> Option<Registers> {
     match state.state.as_ref()? {
         State::Reset(_) => Some(Registers::reset()),
         State::RealMode(real) => {
@@ -39,16 +35,13 @@ pub fn registers(state: &v1::VcpuState) -> Option<Registers> {
             };
             Some(Registers::long_mode(long.cr3, &general))
         }
-        State::Registers(all) => every(all).map(completed),
+        State::Registers(all) => every(all),
         State::Tdx(_) => None,
     }
 }
 
 fn every(all: &v1::VcpuRegisters) -> Option<Registers> {
     let cleared = Registers::cleared();
-    // LMA follows from LME and paging, and CR0.ET is always one, whatever is given.
-    let long = all.efer & LME != 0 && all.cr0 & PG != 0;
-    let efer = all.efer & !LMA | if long { LMA } else { 0 };
     Some(Registers {
         general: General {
             rsp: all.rsp,
@@ -66,11 +59,11 @@ fn every(all: &v1::VcpuRegisters) -> Option<Registers> {
         ldtr: segment(all.ldtr.as_ref(), cleared.ldtr)?,
         gdtr: table(all.gdtr.as_ref(), cleared.gdtr)?,
         idtr: table(all.idtr.as_ref(), cleared.idtr)?,
-        cr0: all.cr0 | ET,
+        cr0: all.cr0,
         cr2: all.cr2,
         cr3: all.cr3,
         cr4: all.cr4,
-        efer,
+        efer: all.efer,
         pat: all.pat.unwrap_or(cleared.pat),
     })
 }

@@ -17,6 +17,7 @@ use crate::{
         Finding, Plan,
         Severity::{Error, Note},
         registers,
+        registers::given,
     },
     v1::{Platform, VcpuState, vcpu_state::State},
 };
@@ -41,7 +42,7 @@ impl GuestMemory for Memory<'_> {
 
 pub(super) fn check(plan: &Plan, state: &VcpuState, found: &mut Found) {
     let index = state.index;
-    let Some(all) = registers(state) else {
+    let Some(all) = given(state) else {
         if !matches!(state.state, Some(State::Tdx(_))) && plan.platform != Platform::Tdx {
             let text = format!(
                 "vCPU {index} has a selector, attribute, table limit or real-mode register above 0xffff; these have 16 bits"

@@ -262,8 +262,8 @@ fn a_register_that_a_processor_refuses_is_named_with_its_value() {
         (|r| r.cr3 = 0x1008 | 1 << 5, "cr3 is 0x1028"),
         (|r| r.efer &= !0x100, "efer is 0x1c00"),
         (
-            |r| r.cs.as_mut().unwrap().attributes = 0x93,
-            "cs.attributes is 0x93",
+            |r| r.cs.as_mut().unwrap().attributes = 0xc093,
+            "cs.attributes is 0xc093",
         ),
         (
             |r| r.ss.as_mut().unwrap().attributes = 0xc09b,
