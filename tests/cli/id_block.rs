@@ -264,3 +264,48 @@ async fn a_block_that_firmware_would_refuse_is_not_sent() {
     )
     .await;
 }
+
+#[test]
+fn the_block_of_an_image_is_for_the_digest_that_it_ends_in() {
+    let desk = Desk::new();
+    let image = desk.path("image");
+    std::fs::write(&image, stagepages_tests::amd_firmware(1)).unwrap();
+    let options = ["--platform", "sev-snp", "--vcpus", "2"];
+    let digest = run(&[&["digest", &image], &options[..]].concat());
+    assert_eq!(digest.exit, Some(0), "{digest:?}");
+    let id = desk.path("id.pem");
+    let sign = |name: &str, more: &[&str]| {
+        let (block, auth) = (desk.path(name), desk.path(&format!("{name}.auth")));
+        let create = ["--output", "json", "id-block", "create", "--id-key", &id];
+        let out = ["--out-block", &block, "--out-auth", &auth];
+        run(&[&create[..], &out, more].concat())
+    };
+    let planned = [
+        &[image.as_str()],
+        &options[..],
+        &["--snp-policy", "smt,debug"],
+    ]
+    .concat();
+    let made = sign("planned", &planned);
+    assert_eq!(made.exit, Some(0), "{made:?}");
+    let document = made.document();
+    assert_eq!(document["launch_digest"], digest.stdout.trim());
+    assert_eq!(document["policy"], "0xb0000");
+
+    let other = sign("other", &[&image, "--platform", "sim"]);
+    assert_eq!(other.exit, Some(1), "{other:?}");
+    assert!(other.stderr.contains("--platform sev-snp"), "{other:?}");
+    let digest = digest.stdout.trim();
+    for wrong in [
+        &[][..],
+        &[&image, "--digest", digest],
+        &[&image, "--policy", "smt"],
+        &["--digest", digest, "--vcpus", "2"],
+        // Of an image's plan; without one it would say nothing.
+        &["--digest", digest, "--snp-policy", "smt"],
+        &["--digest", "00"],
+    ] {
+        let told = sign("wrong", wrong);
+        assert_eq!(told.exit, Some(2), "{wrong:?}: {told:?}");
+    }
+}

@@ -8,26 +8,23 @@ use bytes::Bytes;
 use stagepages_client::{
     addr::ParseError,
     id_block::{IdBlock, Key, SignedId, VERSION},
-    sev_snp::Policy,
 };
 
-use super::{document::IdBlockDocument, files};
+use super::{document::IdBlockDocument, files, subject::Subject};
 use crate::{args::hex, cli::Context, failure::Failure};
 
 /// The command line.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Sign a digest that was computed where you trust the machine (`stagectl digest IMAGE`). One that a daemon shows protects \
-                  nothing: it is what the host says that it installed.\n\nThe same arguments give the same files. Keys are P-384 in PEM \
-                  (PKCS#8 or SEC1): openssl ecparam -name secp384r1 -genkey -noout -out id-key.pem"
+    override_usage = "stagectl id-block create [IMAGE [OPTIONS]] --id-key <KEY.pem> --out-block <FILE> --out-auth <FILE>\n       \
+                      stagectl id-block create --digest <HEX> [--policy <POLICY>] --id-key <KEY.pem> --out-block <FILE> --out-auth <FILE>",
+    after_help = "Sign what you have computed yourself: IMAGE and its options as for `stagectl digest`, or a digest from a machine that you trust. \
+                  One that a daemon shows protects nothing: it is what the host says that it installed.\n\nThe same arguments give the same files. \
+                  Keys are P-384 in PEM (PKCS#8 or SEC1): openssl ecparam -name secp384r1 -genkey -noout -out id-key.pem"
 )]
 pub(crate) struct Create {
-    /// The launch digest that the guest must come to, 48 bytes in hex.
-    #[arg(long, value_name = "HEX", value_parser = digest)]
-    digest: Bytes,
-    /// The guest policy that the launch must have: a number, or names with commas between; 0x30000, which is smt, if not given.
-    #[arg(long, value_name = "POLICY")]
-    policy: Option<Policy>,
+    #[command(flatten)]
+    subject: Subject,
     /// Which family of guests it is, for attestation reports: 16 bytes of your own; zeros if not given.
     #[arg(long, value_name = "HEX", value_parser = family)]
     family_id: Option<Bytes>,
@@ -51,10 +48,6 @@ pub(crate) struct Create {
     out_auth: PathBuf,
 }
 
-fn digest(text: &str) -> Result<Bytes, ParseError> {
-    hex::of_48(text, "a launch digest of sev-snp")
-}
-
 fn family(text: &str) -> Result<Bytes, ParseError> {
     hex::of_16(text, "a family id")
 }
@@ -66,13 +59,14 @@ fn image(text: &str) -> Result<Bytes, ParseError> {
 impl Create {
     /// Runs it.
     pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
+        let (digest, policy) = self.subject.read()?;
         let block = IdBlock {
-            launch_digest: array(&self.digest)?,
+            launch_digest: array(&digest)?,
             family_id: self.family_id.as_ref().map_or(Ok([0; 16]), array)?,
             image_id: self.image_id.as_ref().map_or(Ok([0; 16]), array)?,
             version: VERSION,
             guest_svn: self.guest_svn,
-            policy: self.policy.map_or(Policy::DEFAULT, |it| it.number()),
+            policy,
         };
         let id_key = key(&self.id_key)?;
         let author_key = self.author_key.as_deref().map(key).transpose()?;

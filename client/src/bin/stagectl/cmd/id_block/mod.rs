@@ -10,12 +10,13 @@ mod check;
 mod create;
 mod document;
 pub(crate) mod files;
+mod subject;
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum IdBlockCommand {
     /// Sign what a guest must be: its launch digest, its policy, and ids of your own.
-    Create(create::Create),
+    Create(Box<create::Create>),
     /// Show an ID block and whether firmware would take it; exit status 1 if it would not.
     Check(check::Check),
 }
