@@ -13,9 +13,11 @@ use stagepages_kvm::Gfn;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
+    NotKept,
     draft::subject,
     format::{Entry, Note},
     sealed::{Sealed, damaged},
+    store::within,
 };
 use crate::daemon::files::Files;
 
@@ -24,7 +26,7 @@ use crate::daemon::files::Files;
 pub struct Kept {
     ledger: Ledger,
     files: Files,
-    _reading: OwnedSemaphorePermit,
+    reading: OwnedSemaphorePermit,
 }
 
 /// The ledger in a file; without one, it has no pages.
@@ -42,26 +44,26 @@ impl Kept {
         Self {
             ledger,
             files,
-            _reading: reading,
+            reading,
         }
     }
 
-    /// Answers as a host does. The ledger comes back beside the answer.
+    /// Answers as a host does, within the bound of all reading. The ledger comes back beside the answer.
     ///
     /// # Errors
-    /// The kernel's; `InvalidData` for a file that was tampered with.
-    pub async fn list(self, list: ListRuns) -> io::Result<(Self, protocol::RunsPage)> {
+    /// See [`NotKept`].
+    pub async fn list(self, list: ListRuns) -> Result<(Self, protocol::RunsPage), NotKept> {
         let Self {
             ledger,
             files,
-            _reading,
+            reading,
         } = self;
         let work = move || {
             let page = ledger.list(&list)?;
-            Ok((ledger, page))
+            Ok((ledger, reading, page))
         };
-        let (ledger, page) = files.run(work).await?;
-        Ok((Self::new(ledger, files, _reading), page))
+        let (ledger, reading, page) = within(files.run(work)).await?;
+        Ok((Self::new(ledger, files, reading), page))
     }
 }
 
