@@ -147,6 +147,14 @@ impl Ledger {
             .ok_or_else(|| damaged("a ledger that does not begin"))
     }
 
+    /// The number of the run that begins with this ordinal: most launches are installed in order of GPA, so it is `likely` the one behind the last.
+    fn number_from(&self, likely: u64, ordinal: u64) -> io::Result<u64> {
+        if likely < self.note.runs && self.entry(likely)?.first_ordinal == ordinal {
+            return Ok(likely);
+        }
+        self.number_at(ordinal)
+    }
+
     /// The first run for which `before` does not hold; it holds for those before and none behind.
     fn partition(&self, before: impl Fn(u64) -> io::Result<bool>) -> io::Result<u64> {
         let (mut low, mut high) = (0, self.note.runs);
@@ -180,9 +188,12 @@ impl Ledger {
         let gpa = from.gpa().get();
         let behind = self.partition(|number| Ok(self.place(number)?.0 <= gpa))?;
         let first = behind.saturating_sub(1);
-        let runs = (first..self.note.runs).map(|number| {
+        let mut likely = 0;
+        let runs = (first..self.note.runs).map(move |number| {
             let (gpa, ordinal) = self.place(number)?;
-            let run = self.run(self.number_at(ordinal)?)?;
+            let installed = self.number_from(likely, ordinal)?;
+            likely = installed.saturating_add(1);
+            let run = self.run(installed)?;
             if (run.range.start().gpa().get(), run.first_ordinal) == (gpa, ordinal) {
                 Ok(run)
             } else {
