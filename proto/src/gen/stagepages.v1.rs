@@ -1931,7 +1931,8 @@ pub mod launch_service_client {
         /// The launch may be in any state. Of one that is over, ABORTED or STOPPED, the memory is gone and the ledger stays: the daemon keeps it in its state
         /// directory until the launch is deleted, and tells the same runs, hashes and tokens as before, also after it was restarted. A listing that was begun
         /// before the end goes on behind it. All ledgers kept together have a bound (the daemon's `ended_ledgers_max_bytes`): the oldest are dropped for later
-        /// ones. A launch ends whether or not its ledger can be kept.
+        /// ones, whoever's launches they are of, so one who ends many large launches drops the ledgers of others: read a ledger that MUST NOT be lost before
+        /// the launch is over, or soon after. A launch ends whether or not its ledger can be kept.
         ///
         /// Pages installed between two calls appear if they lie behind the token's position in the chosen order; with INSTALLATION order nothing is ever missed
         /// or repeated.
@@ -1943,7 +1944,7 @@ pub mod launch_service_client {
         ///   version, or told it not; there was no room for it. The message says which.
         /// * `UNAVAILABLE` / HOST_UNREACHABLE: the launch is over, and its ledger is still on its way from the host; retry after RetryInfo.
         /// * `INTERNAL` / HOST_DIED: the host died during this call. INTERNAL_ERROR: the kept ledger was damaged.
-        /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
+        /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch, or the kept ledger could not be read in time; retry after RetryInfo.
         pub async fn list_installed_pages(
             &mut self,
             request: impl tonic::IntoRequest<super::ListInstalledPagesRequest>,
@@ -2510,7 +2511,8 @@ pub mod launch_service_server {
         /// The launch may be in any state. Of one that is over, ABORTED or STOPPED, the memory is gone and the ledger stays: the daemon keeps it in its state
         /// directory until the launch is deleted, and tells the same runs, hashes and tokens as before, also after it was restarted. A listing that was begun
         /// before the end goes on behind it. All ledgers kept together have a bound (the daemon's `ended_ledgers_max_bytes`): the oldest are dropped for later
-        /// ones. A launch ends whether or not its ledger can be kept.
+        /// ones, whoever's launches they are of, so one who ends many large launches drops the ledgers of others: read a ledger that MUST NOT be lost before
+        /// the launch is over, or soon after. A launch ends whether or not its ledger can be kept.
         ///
         /// Pages installed between two calls appear if they lie behind the token's position in the chosen order; with INSTALLATION order nothing is ever missed
         /// or repeated.
@@ -2522,7 +2524,7 @@ pub mod launch_service_server {
         ///   version, or told it not; there was no room for it. The message says which.
         /// * `UNAVAILABLE` / HOST_UNREACHABLE: the launch is over, and its ledger is still on its way from the host; retry after RetryInfo.
         /// * `INTERNAL` / HOST_DIED: the host died during this call. INTERNAL_ERROR: the kept ledger was damaged.
-        /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch; retry after RetryInfo.
+        /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many requests wait for this launch, or the kept ledger could not be read in time; retry after RetryInfo.
         async fn list_installed_pages(
             &self,
             request: tonic::Request<super::ListInstalledPagesRequest>,

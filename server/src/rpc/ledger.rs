@@ -128,7 +128,7 @@ impl LaunchApi {
             },
         };
         let listed = kept.list(list).await;
-        let (kept, page) = listed.map_err(|error| not_kept(launch, &error.into()))?;
+        let (kept, page) = listed.map_err(|error| not_kept(launch, &error))?;
         Ok((Source::Kept(kept), page))
     }
 
@@ -175,6 +175,7 @@ fn not_kept(launch: &Launch, why: &NotKept) -> ApiError {
     };
     match why {
         NotKept::NotYet => error(Reason::HostUnreachable).retry_after(QUEUE_RETRY),
+        NotKept::Busy => error(Reason::QueueFull).retry_after(QUEUE_RETRY),
         NotKept::Missing(_) => {
             error(Reason::WrongState).precondition("LAUNCH_STATE", &launch.id, &text)
         }

@@ -13,9 +13,11 @@ use stagepages_kvm::Gfn;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
+    NotKept,
     draft::subject,
     format::{Entry, Note},
     sealed::{Sealed, damaged},
+    store::within,
 };
 use crate::daemon::files::Files;
 
@@ -24,7 +26,7 @@ use crate::daemon::files::Files;
 pub struct Kept {
     ledger: Ledger,
     files: Files,
-    _reading: OwnedSemaphorePermit,
+    reading: OwnedSemaphorePermit,
 }
 
 /// The ledger in a file; without one, it has no pages.
@@ -42,26 +44,26 @@ impl Kept {
         Self {
             ledger,
             files,
-            _reading: reading,
+            reading,
         }
     }
 
-    /// Answers as a host does. The ledger comes back beside the answer.
+    /// Answers as a host does, within the bound of all reading. The ledger comes back beside the answer.
     ///
     /// # Errors
-    /// The kernel's; `InvalidData` for a file that was tampered with.
-    pub async fn list(self, list: ListRuns) -> io::Result<(Self, protocol::RunsPage)> {
+    /// See [`NotKept`].
+    pub async fn list(self, list: ListRuns) -> Result<(Self, protocol::RunsPage), NotKept> {
         let Self {
             ledger,
             files,
-            _reading,
+            reading,
         } = self;
         let work = move || {
             let page = ledger.list(&list)?;
-            Ok((ledger, page))
+            Ok((ledger, reading, page))
         };
-        let (ledger, page) = files.run(work).await?;
-        Ok((Self::new(ledger, files, _reading), page))
+        let (ledger, reading, page) = within(files.run(work)).await?;
+        Ok((Self::new(ledger, files, reading), page))
     }
 }
 
@@ -145,6 +147,14 @@ impl Ledger {
             .ok_or_else(|| damaged("a ledger that does not begin"))
     }
 
+    /// The number of the run that begins with this ordinal: most launches are installed in order of GPA, so it is `likely` the one behind the last.
+    fn number_from(&self, likely: u64, ordinal: u64) -> io::Result<u64> {
+        if likely < self.note.runs && self.entry(likely)?.first_ordinal == ordinal {
+            return Ok(likely);
+        }
+        self.number_at(ordinal)
+    }
+
     /// The first run for which `before` does not hold; it holds for those before and none behind.
     fn partition(&self, before: impl Fn(u64) -> io::Result<bool>) -> io::Result<u64> {
         let (mut low, mut high) = (0, self.note.runs);
@@ -178,9 +188,12 @@ impl Ledger {
         let gpa = from.gpa().get();
         let behind = self.partition(|number| Ok(self.place(number)?.0 <= gpa))?;
         let first = behind.saturating_sub(1);
-        let runs = (first..self.note.runs).map(|number| {
+        let mut likely = 0;
+        let runs = (first..self.note.runs).map(move |number| {
             let (gpa, ordinal) = self.place(number)?;
-            let run = self.run(self.number_at(ordinal)?)?;
+            let installed = self.number_from(likely, ordinal)?;
+            likely = installed.saturating_add(1);
+            let run = self.run(installed)?;
             if (run.range.start().gpa().get(), run.first_ordinal) == (gpa, ordinal) {
                 Ok(run)
             } else {

@@ -36,9 +36,24 @@ pub enum NotKept {
     /// There is none any more.
     #[error("its ledger is not kept: {0}")]
     Missing(String),
+    /// It cannot be read now.
+    #[error(
+        "its ledger could not be read in time, because many are read or the disk of state_dir is slow; try again"
+    )]
+    Busy,
     /// It cannot be read.
     #[error("its ledger cannot be read: {0}")]
-    Unreadable(#[from] io::Error),
+    Unreadable(io::Error),
+}
+
+impl From<io::Error> for NotKept {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::TimedOut {
+            Self::Busy
+        } else {
+            Self::Unreadable(error)
+        }
+    }
 }
 
 /// The place of one launch's ledger.

@@ -12,11 +12,11 @@ use stagepages_host::platform::PlatformKind;
 use stagepages_proto::v1;
 
 use super::{
-    Fate, Ledgers,
+    Fate, Ledgers, NotKept,
     copy::{LONGEST, ON_RECORD},
     format::Note,
     place::Place,
-    store::MOST_DRAFTS,
+    store::{MOST_DRAFTS, MOST_READERS},
 };
 use crate::daemon::{
     HostLink, Launch, Records, Status,
@@ -148,4 +148,21 @@ async fn a_file_that_comes_after_it_was_given_up_is_removed() {
     // Behind the removal.
     ledgers.writer().run(|| Ok(())).await.unwrap();
     assert!(!file.exists());
+}
+
+#[tokio::test]
+async fn who_reads_a_ledger_while_others_do_is_told_to_come_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledgers = ledgers(dir.path());
+    let mut others = Vec::new();
+    for _ in 0..MOST_READERS {
+        others.push(ledgers.read(UID, Note::default()).await.unwrap());
+    }
+    // Only here: a clock that is moved would not wait for the thread that reads.
+    tokio::time::pause();
+    let error = ledgers.read(UID, Note::default()).await.unwrap_err();
+    tokio::time::resume();
+    assert!(matches!(error.into(), NotKept::Busy));
+    others.clear();
+    ledgers.read(UID, Note::default()).await.unwrap();
 }

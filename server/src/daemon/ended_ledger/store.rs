@@ -10,9 +10,13 @@ use std::{
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use super::{draft::Draft, format::Note, kept, kept::Kept};
 use crate::{
@@ -24,7 +28,10 @@ use crate::{
 pub(super) const MOST_DRAFTS: usize = 4;
 
 /// Ledgers that are read at one time: each has up to half a megabyte in memory, and its chunks' hashes.
-const MOST_READERS: usize = 8;
+pub(super) const MOST_READERS: usize = 8;
+
+/// How long a reader may wait for a place, and for the disk: a call is answered in time, with what to do.
+const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a file begins its name with while it is written.
 const TEMPORARY: &str = ".new-";
@@ -117,22 +124,28 @@ impl Ledgers {
         Arc::clone(&self.shelf)
     }
 
-    /// Opens a launch's ledger. Waits while too many are read.
+    /// Opens a launch's ledger. Waits while too many are read, within [`READ_WITHIN`].
     ///
     /// # Errors
-    /// The kernel's: `NotFound` where it was dropped. `InvalidData` for a file that was tampered with.
+    /// The kernel's: `NotFound` where it was dropped. `InvalidData` for a file that was tampered with. `TimedOut`.
     pub(super) async fn read(&self, uid: &str, note: Note) -> io::Result<Kept> {
+        within(self.open_kept(uid, note)).await
+    }
+
+    async fn open_kept(&self, uid: &str, note: Note) -> io::Result<Kept> {
         let reading = Arc::clone(&self.readers).acquire_owned().await;
         let reading = reading.map_err(io::Error::other)?;
         let path = self.shelf.dir.join(uid);
         let uid = uid.to_owned();
+        // The place among the readers goes with the work: who stops waiting does not make room for more of it.
         let open = move || {
             if note.pages == 0 {
-                return Ok(kept::Ledger::empty());
+                return Ok((kept::Ledger::empty(), reading));
             }
-            kept::Ledger::open(open_file(&path)?, &uid, note)
+            let ledger = kept::Ledger::open(open_file(&path)?, &uid, note)?;
+            Ok((ledger, reading))
         };
-        let ledger = self.reader.run(open).await?;
+        let (ledger, reading) = self.reader.run(open).await?;
         Ok(Kept::new(ledger, self.reader.clone(), reading))
     }
 
@@ -272,6 +285,15 @@ impl Drop for Room {
         let mut index = self.shelf.index();
         index.bytes = index.bytes.saturating_sub(self.bytes);
     }
+}
+
+/// `reading`, in time.
+///
+/// # Errors
+/// Its own; `TimedOut`.
+pub(super) async fn within<T>(reading: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = |_elapsed| io::Error::from(io::ErrorKind::TimedOut);
+    timeout(READ_WITHIN, reading).await.map_err(late)?
 }
 
 /// What is there and counts. What no launch of `recorded` has is removed; what cannot be removed counts.
