@@ -1,7 +1,7 @@
 //! What `stagectl diff` prints with `--output json`.
 //!
 //! ```text
-//! {"verdict": "IDENTICAL" | "PREFIX" | "UNMEASURED" | "DIVERGES",
+//! {"verdict": "IDENTICAL" | "PREFIX" | "UNMEASURED" | "OTHER_DIGEST" | "DIVERGES",
 //!  "image", "other", "state", "planned_pages", "installed_pages", "same_pages", "planned_digest", "installed_digest",
 //!  "first": null | DIVERGENCE, "first_unmeasured": null | DIVERGENCE,
 //!  "missing": RANGES, "extra": RANGES, "retyped": RANGES, "contents": RANGES, "unmeasured": RANGES, "moved": RANGES, "not_compared": RANGES,
@@ -16,7 +16,8 @@
 //! `other` is the launch, with its `state`, or the second image, whose `state` is null; *installed* is what is of it. `first` is the first
 //! page that differs in something that the platform measures (on kvm, and between platforms, in anything), and `same_pages` counts the pages before it.
 //! `contents` are pages with other contents that count so, `unmeasured` those with other contents that no digest covers; the first of these before `first`
-//! is `first_unmeasured`, and UNMEASURED says that nothing else differs. `why` is CONTENTS, TYPE, ORDER, MISSING, EXTRA, REPLACED or REPEATED; `installed_at` is the ordinal at which the planned page was
+//! is `first_unmeasured`, and UNMEASURED says that nothing else differs. OTHER_DIGEST says that pages and settings are the same and the digests are
+//! not: a vCPU's state was changed after creation. `why` is CONTENTS, TYPE, ORDER, MISSING, EXTRA, REPLACED or REPEATED; `installed_at` is the ordinal at which the planned page was
 //! installed, `planned_at` the one at which the installed page was planned, null if there is none or it is here. `hash` is BLAKE3-256, null where it is not
 //! known. At most 1000 ranges are listed of each kind, by address, `moved` in the order of the plan; `pages` and `ranges` count all. `not_compared` are
 //! pages of the same type whose contents are known to nobody outside (SECRETS, UNMEASURED). `measured` says whether a setting is part of the digest.

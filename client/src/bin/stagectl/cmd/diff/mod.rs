@@ -5,7 +5,7 @@
 //! IMAGE ──▶ its plan ───────────────────────────────────────────────┴─▶ stagepages_client::diff ─▶ document, exit status
 //! ```
 //!
-//! Exit status 0 only if pages and settings are the same, contents that are not measured too; with `--prefix` also for a launch that is not finished and
+//! Exit status 0 only if pages, settings and digests are the same, contents that are not measured too; with `--prefix` also for a launch that is not finished and
 //! whose pages so far are as planned.
 //!
 //! **Invariant:** asks and compares; changes nothing.
@@ -63,6 +63,8 @@ struct Other {
     state: Option<LaunchState>,
     spec: LaunchSpec,
     digest: Option<String>,
+    /// How many of its pages, the first ones, `digest` covers.
+    measured_pages: u64,
     pages: Sequence,
 }
 
@@ -102,10 +104,17 @@ impl Diff {
         };
         let comparison = diff::compare(&planned, &other.pages, platform);
         let settings = diff::settings(&plan.spec(), &other.spec);
-        let verdict = Verdict::of(&comparison, settings.is_empty());
+        let planned_digest = digest(&plan)?.map(|digest| hex(&digest));
+        let digests = match other.measured_pages == comparison.installed_pages {
+            true => planned_digest.as_ref().zip(other.digest.as_ref()),
+            // It is still being computed, or more pages came after it was told.
+            false => None,
+        };
+        let other_digest = digests.is_some_and(|(planned, installed)| planned != installed);
+        let verdict = Verdict::of(&comparison, settings.is_empty(), other_digest);
         let document = Document {
             image,
-            planned_digest: digest(&plan)?.map(|digest| hex(&digest)),
+            planned_digest,
             other,
             verdict,
             comparison,
@@ -129,6 +138,7 @@ impl Other {
         Ok(Self {
             state: Some(told.state()),
             digest: (!digest.is_empty()).then(|| hex(digest)),
+            measured_pages: told.measured_pages,
             pages: Sequence::of_ledger(&ledger).map_err(|error| not_compared(&error))?,
             name: told.name,
             spec: told.spec.unwrap_or_default(),
@@ -136,12 +146,14 @@ impl Other {
     }
 
     fn image(name: String, plan: &Plan) -> Result<Self, Failure> {
+        let pages = Sequence::of_plan(plan).map_err(|error| not_compared(&error))?;
         Ok(Self {
             name,
             state: None,
             spec: plan.spec(),
             digest: digest(plan)?.map(|digest| hex(&digest)),
-            pages: Sequence::of_plan(plan).map_err(|error| not_compared(&error))?,
+            measured_pages: pages.pages(),
+            pages,
         })
     }
 

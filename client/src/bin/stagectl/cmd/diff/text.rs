@@ -72,6 +72,10 @@ impl Document {
                     "{other} has the SAME DIGEST as {image}, of {pages}, and OTHER UNMEASURED CONTENTS"
                 )
             }
+            Verdict::OtherDigest => {
+                let pages = count(planned);
+                format!("{other} has all of {image}, {pages}, its settings, and ANOTHER DIGEST")
+            }
             Verdict::Diverges if self.comparison.has_measured() => {
                 let pages = count(planned);
                 let unmeasured = match self.comparison.is_identical() {

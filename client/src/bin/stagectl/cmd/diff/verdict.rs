@@ -10,20 +10,24 @@ use crate::failure::Failure;
 /// What comes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The same pages in the same order, made with the same settings.
+    /// The same pages in the same order, made with the same settings, and no two digests.
     Identical,
     /// All pages that are there are as planned, and so are the settings; the rest of the pages is not there.
     Prefix,
     /// The same in all that is measured; some pages hold something else that is not.
     Unmeasured,
+    /// The same pages, made with the same settings, and another digest: the only thing in it that neither lists is a state that a vCPU was given later.
+    OtherDigest,
     /// Anything else.
     Diverges,
 }
 
 impl Verdict {
-    pub(super) fn of(comparison: &Comparison, same_settings: bool) -> Self {
+    /// `other_digest` says that both have a digest of all their pages, and not the same.
+    pub(super) fn of(comparison: &Comparison, same_settings: bool, other_digest: bool) -> Self {
         match comparison {
             _ if !same_settings => Self::Diverges,
+            it if it.has_measured() && other_digest => Self::OtherDigest,
             it if it.is_identical() => Self::Identical,
             it if it.is_prefix() => Self::Prefix,
             it if it.has_measured() => Self::Unmeasured,
@@ -37,6 +41,7 @@ impl Verdict {
             Self::Identical => "IDENTICAL",
             Self::Prefix => "PREFIX",
             Self::Unmeasured => "UNMEASURED",
+            Self::OtherDigest => "OTHER_DIGEST",
             Self::Diverges => "DIVERGES",
         }
     }
@@ -58,7 +63,11 @@ impl Document {
                 "has other contents in pages that are not measured",
                 "no digest tells these apart, so the guest has to check such pages itself; to hold others, stage the image that was meant into a new launch",
             ),
-            Verdict::Prefix | Verdict::Diverges if !is_launch => {
+            Verdict::OtherDigest if is_launch => (
+                "has the same pages, and a vCPU whose state was changed after creation",
+                "neither the plan nor the launch lists what SetVcpuState sets: plan with the states that were meant, or stage the image into a new launch without `stagectl launch set-vcpu`",
+            ),
+            Verdict::Prefix | Verdict::Diverges | Verdict::OtherDigest if !is_launch => {
                 ("is another image", self.hint_of_images())
             }
             Verdict::Prefix => (
@@ -69,7 +78,7 @@ impl Document {
                 "holds the pages that were planned, but was made with other settings",
                 "plan with the settings that were meant, or create the launch anew with those of the plan: a launch keeps what it was created with",
             ),
-            Verdict::Diverges => (
+            Verdict::Diverges | Verdict::OtherDigest => (
                 "does not hold what was planned",
                 "installed pages stay as they are: abort the launch, correct what staged the first page that differs, and stage the image into a new one",
             ),
@@ -93,5 +102,24 @@ impl Document {
                 "the first page that differs is where they part; there is no digest to compare"
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stagepages_client::{
+        diff::{Sequence, compare},
+        v1::Platform,
+    };
+
+    use super::*;
+
+    #[test]
+    fn another_digest_is_never_identical_and_settings_explain_it_first() {
+        let nothing = Sequence::default();
+        let same = compare(&nothing, &nothing, Platform::Sim);
+        assert_eq!(Verdict::of(&same, true, false), Verdict::Identical);
+        assert_eq!(Verdict::of(&same, true, true), Verdict::OtherDigest);
+        assert_eq!(Verdict::of(&same, false, true), Verdict::Diverges);
     }
 }
