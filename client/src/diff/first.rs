@@ -1,6 +1,6 @@
 //! The first page at which two sequences part, and why.
 //!
-//! **Invariant:** every page before it is the same on both sides, as far as hashes are known.
+//! **Invariant:** every page before it is the same on both sides, as far as its contents count and hashes are known.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub struct Around {
 /// Where two sequences part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Divergence {
-    /// How many pages come before it, on both sides the same ones.
+    /// How many pages come before it, on both sides the same ones as far as contents count.
     pub ordinal: u64,
     /// What is wrong with it.
     pub why: Why,
@@ -84,12 +84,15 @@ pub enum Why {
     },
 }
 
-/// Where they part; `None` if all is the same.
+/// A sequence, and the same by address.
+pub(super) type Side<'a> = (&'a Sequence, &'a Places<'a>);
+
+/// Where they part, if contents count in pages of the types that `counts` names; `None` if all is the same.
 pub(super) fn first(
-    planned: (&Sequence, &Places<'_>),
-    installed: (&Sequence, &Places<'_>),
+    (planned, installed): (Side<'_>, Side<'_>),
+    counts: impl Fn(PageType) -> bool,
 ) -> Option<Divergence> {
-    let ordinal = parting(planned.0, installed.0)?;
+    let ordinal = parting(planned.0, installed.0, counts)?;
     Some(Divergence {
         ordinal,
         why: why(ordinal, planned, installed)?,
@@ -98,15 +101,29 @@ pub(super) fn first(
     })
 }
 
-fn parting(planned: &Sequence, installed: &Sequence) -> Option<u64> {
+impl Divergence {
+    /// Whether it is one of contents, in a page of a type that `counts` does not name.
+    pub(super) fn is_in_contents_not(&self, counts: impl Fn(PageType) -> bool) -> bool {
+        let page = self.planned.page.as_ref();
+        self.why == Why::Contents && page.is_some_and(|page| !counts(page.page_type))
+    }
+}
+
+fn parting(
+    planned: &Sequence,
+    installed: &Sequence,
+    counts: impl Fn(PageType) -> bool,
+) -> Option<u64> {
     let mut ordinal = 0;
     while let (Some(one), Some(other)) = (planned.at(ordinal), installed.at(ordinal)) {
         if one.gpa() != other.gpa() || one.page_type() != other.page_type() {
             return Some(ordinal);
         }
         let pages = one.left().min(other.left());
-        let differs = alike(one, other, pages).find(|(_, _, alike)| *alike == Alike::Other);
-        if let Some((offset, ..)) = differs {
+        if counts(one.page_type())
+            && let Some((offset, ..)) =
+                alike(one, other, pages).find(|(_, _, alike)| *alike == Alike::Other)
+        {
             return Some(ordinal.saturating_add(offset));
         }
         ordinal = ordinal.saturating_add(pages);
@@ -117,8 +134,8 @@ fn parting(planned: &Sequence, installed: &Sequence) -> Option<u64> {
 /// `None` if neither side has a page there.
 fn why(
     ordinal: u64,
-    (planned, planned_places): (&Sequence, &Places<'_>),
-    (installed, installed_places): (&Sequence, &Places<'_>),
+    (planned, planned_places): Side<'_>,
+    (installed, installed_places): Side<'_>,
 ) -> Option<Why> {
     let (one, other) = (planned.at(ordinal), installed.at(ordinal));
     if let (Some(one), Some(other)) = (one, other)

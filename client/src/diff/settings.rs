@@ -38,7 +38,7 @@ pub struct Setting {
 
 /// The settings that differ between a plan's spec ([`Plan::spec`](crate::plan::Plan::spec)) and that of a launch or another plan.
 ///
-/// A state that SetVcpuState gave a vCPU later is not in a launch's spec, so it is not compared. Nor is memory in which nothing is staged.
+/// A state that SetVcpuState gave a vCPU later is not in a launch's spec, so it is not compared: where vCPUs are measured, only the digests tell. Nor is memory in which nothing is staged.
 #[must_use]
 pub fn settings(planned: &LaunchSpec, installed: &LaunchSpec) -> Vec<Setting> {
     let mut all = Differences::default();

@@ -1,6 +1,7 @@
 //! All differences, by address.
 //!
-//! **Invariant:** each page that both sides have is counted once: as of another type, as of other contents, as not to be compared, or as the same.
+//! **Invariant:** each page that both sides have is counted once: as of another type, as of other contents, measured or not, as not to be compared, or
+//! as the same.
 
 use super::{
     order::unmoved,
@@ -8,7 +9,7 @@ use super::{
     ranges::{Place, Range, Ranges},
     sequence::{Alike, At, alike},
 };
-use crate::addr::Gpa;
+use crate::{addr::Gpa, v1::PageType};
 
 /// What differs in all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,8 +20,10 @@ pub struct Totals {
     pub extra: Ranges,
     /// Of another type than planned, whatever they hold.
     pub retyped: Ranges,
-    /// With other contents than planned.
+    /// With other contents than planned, which the digest covers, or on a platform without one.
     pub contents: Ranges,
+    /// With other contents than planned, which the digest does not cover.
+    pub unmeasured: Ranges,
     /// At another place in the order: as few as would have to move, in the order of the plan.
     pub moved: Ranges,
     /// Whose contents cannot be compared: firmware writes them, or their hashes never leave the launch host.
@@ -38,7 +41,12 @@ struct Common<'a> {
     pages: u64,
 }
 
-pub(super) fn totals(planned: &Places<'_>, installed: &Places<'_>) -> Totals {
+/// `covered` says of which types the digest covers the contents.
+pub(super) fn totals(
+    planned: &Places<'_>,
+    installed: &Places<'_>,
+    covered: impl Fn(PageType) -> bool,
+) -> Totals {
     let mut totals = Totals {
         repeated_in_plan: planned.repeated,
         repeated_in_installed: installed.repeated,
@@ -62,7 +70,7 @@ pub(super) fn totals(planned: &Places<'_>, installed: &Places<'_>) -> Totals {
         }
     });
     for pages in &common {
-        totals.compare(pages);
+        totals.compare(pages, covered(pages.planned.page_type()));
     }
     common.sort_by_key(|pages| pages.planned.ordinal());
     let places: Vec<_> = common
@@ -78,7 +86,7 @@ pub(super) fn totals(planned: &Places<'_>, installed: &Places<'_>) -> Totals {
 }
 
 impl Totals {
-    fn compare(&mut self, common: &Common<'_>) {
+    fn compare(&mut self, common: &Common<'_>, is_covered: bool) {
         let (planned, installed) = (common.planned, common.installed);
         if planned.page_type() != installed.page_type() {
             return self.retyped.push(common.range(0, common.pages));
@@ -86,7 +94,8 @@ impl Totals {
         for (offset, pages, alike) in alike(planned, installed, common.pages) {
             match alike {
                 Alike::Same => {}
-                Alike::Other => self.contents.push(common.range(offset, pages)),
+                Alike::Other if is_covered => self.contents.push(common.range(offset, pages)),
+                Alike::Other => self.unmeasured.push(common.range(offset, pages)),
                 Alike::Unknown => self.unknown.push(common.range(offset, pages)),
             }
         }

@@ -45,7 +45,7 @@ pub(crate) fn plan(plan: &Plan, input: &Input, others: u64) {
     }
     if let Ok(sequence) = Sequence::of_plan(plan) {
         assert_eq!(sequence.pages(), plan.pages());
-        let same = diff::compare(&sequence, &sequence);
+        let same = diff::compare(&sequence, &sequence, plan.platform);
         assert!(same.is_identical(), "{same:?}");
     }
 }

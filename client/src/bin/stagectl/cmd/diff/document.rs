@@ -1,19 +1,23 @@
 //! What `stagectl diff` prints with `--output json`.
 //!
 //! ```text
-//! {"verdict": "IDENTICAL" | "VCPUS" | "PREFIX" | "DIVERGES",
+//! {"verdict": "IDENTICAL" | "PREFIX" | "UNMEASURED" | "OTHER_DIGEST" | "DIVERGES",
 //!  "image", "other", "state", "planned_pages", "installed_pages", "same_pages", "planned_digest", "installed_digest",
-//!  "first": null | {"ordinal", "why", "text", "installed_at", "planned_at", "planned": AROUND, "installed": AROUND},
-//!  "missing": RANGES, "extra": RANGES, "retyped": RANGES, "contents": RANGES, "moved": RANGES, "not_compared": RANGES,
+//!  "first": null | DIVERGENCE, "first_unmeasured": null | DIVERGENCE,
+//!  "missing": RANGES, "extra": RANGES, "retyped": RANGES, "contents": RANGES, "unmeasured": RANGES, "moved": RANGES, "not_compared": RANGES,
 //!  "repeated_in_plan", "repeated_in_installed",
 //!  "settings": [{"name", "planned", "installed", "measured"}]}
+//! DIVERGENCE: {"ordinal", "why", "text", "installed_at", "planned_at", "planned": AROUND, "installed": AROUND}
 //! AROUND: {"before": PAGE | null, "page": PAGE | null, "after": PAGE | null}
 //! PAGE:   {"ordinal", "gpa", "page_type", "hash", "name"}
 //! RANGES: {"pages", "ranges", "listed": [{"gpa", "pages", "planned_at", "planned_type", "installed_at", "installed_type"}]}
 //! ```
 //!
-//! `other` is the launch, with its `state`, or the second image, whose `state` is null; *installed* is what is of it. `same_pages` counts the pages before the
-//! first that differs. `why` is CONTENTS, TYPE, ORDER, MISSING, EXTRA, REPLACED or REPEATED; `installed_at` is the ordinal at which the planned page was
+//! `other` is the launch, with its `state`, or the second image, whose `state` is null; *installed* is what is of it. `first` is the first
+//! page that differs in something that the platform measures (on kvm, and between platforms, in anything), and `same_pages` counts the pages before it.
+//! `contents` are pages with other contents that count so, `unmeasured` those with other contents that no digest covers; the first of these before `first`
+//! is `first_unmeasured`, and UNMEASURED says that nothing else differs. OTHER_DIGEST says that pages and settings are the same and the digests are
+//! not: a vCPU's state was changed after creation. `why` is CONTENTS, TYPE, ORDER, MISSING, EXTRA, REPLACED or REPEATED; `installed_at` is the ordinal at which the planned page was
 //! installed, `planned_at` the one at which the installed page was planned, null if there is none or it is here. `hash` is BLAKE3-256, null where it is not
 //! known. At most 1000 ranges are listed of each kind, by address, `moved` in the order of the plan; `pages` and `ranges` count all. `not_compared` are
 //! pages of the same type whose contents are known to nobody outside (SECRETS, UNMEASURED). `measured` says whether a setting is part of the digest.
@@ -50,7 +54,7 @@ impl Document {
         Sides::of(self.other.state.is_some())
     }
 
-    /// Pages before the first that differs.
+    /// Pages before the first that differs in what is measured.
     pub(super) fn same_pages(&self) -> u64 {
         let first = self.comparison.first.as_ref();
         first.map_or(self.comparison.planned_pages, |first| first.ordinal)
@@ -63,13 +67,17 @@ impl Serialize for Document {
             planned_pages,
             installed_pages,
             first,
+            first_unmeasured,
             totals,
         } = &self.comparison;
         let state = self
             .other
             .state
             .map(|state| words::launch_state(state.into()));
-        let first = first.as_ref().map(|first| divergence(first, self.sides()));
+        let [first, first_unmeasured] = [first, first_unmeasured].map(|it| {
+            let it = it.as_ref();
+            it.map(|it| divergence(it, self.sides()))
+        });
         let settings = self.settings.iter().map(|it| {
             json!({
                 "name": it.name, "planned": it.planned, "installed": it.installed, "measured": it.measured,
@@ -86,10 +94,12 @@ impl Serialize for Document {
             "planned_digest": self.planned_digest,
             "installed_digest": self.other.digest,
             "first": first,
+            "first_unmeasured": first_unmeasured,
             "missing": ranges(&totals.missing),
             "extra": ranges(&totals.extra),
             "retyped": ranges(&totals.retyped),
             "contents": ranges(&totals.contents),
+            "unmeasured": ranges(&totals.unmeasured),
             "moved": ranges(&totals.moved),
             "not_compared": ranges(&totals.unknown),
             "repeated_in_plan": totals.repeated_in_plan,
@@ -97,17 +107,6 @@ impl Serialize for Document {
             "settings": settings.collect::<Vec<_>>(),
         });
         value.serialize(serializer)
-    }
-}
-
-impl Verdict {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Identical => "IDENTICAL",
-            Self::Vcpus => "VCPUS",
-            Self::Prefix => "PREFIX",
-            Self::Diverges => "DIVERGES",
-        }
     }
 }
 

@@ -5,7 +5,8 @@
 //! IMAGE ──▶ its plan ───────────────────────────────────────────────┴─▶ stagepages_client::diff ─▶ document, exit status
 //! ```
 //!
-//! Exit status 0 only if pages and settings are the same; with `--prefix` also for a launch that is not finished and whose pages so far are as planned.
+//! Exit status 0 only if pages, settings and digests are the same, contents that are not measured too; with `--prefix` also for a launch that is not finished and
+//! whose pages so far are as planned.
 //!
 //! **Invariant:** asks and compares; changes nothing.
 
@@ -13,9 +14,9 @@ use std::path::Path;
 
 use stagepages_client::{
     LaunchRef,
-    diff::{self, Comparison, Sequence, SequenceError},
+    diff::{self, Sequence, SequenceError},
     plan::Plan,
-    v1::{LaunchSpec, LaunchState, LedgerOrder},
+    v1::{LaunchSpec, LaunchState, LedgerOrder, Platform},
     words,
 };
 
@@ -30,8 +31,10 @@ use crate::{
 mod document;
 mod sentence;
 mod text;
+mod verdict;
 
 use document::Document;
+use verdict::Verdict;
 
 /// The command line.
 #[derive(Debug, clap::Args)]
@@ -60,6 +63,8 @@ struct Other {
     state: Option<LaunchState>,
     spec: LaunchSpec,
     digest: Option<String>,
+    /// How many of its pages, the first ones, `digest` covers.
+    measured_pages: u64,
     pages: Sequence,
 }
 
@@ -92,14 +97,21 @@ impl Diff {
             (path, image.plan(&options)?, other)
         };
         let planned = Sequence::of_plan(&plan).map_err(|error| not_compared(&error))?;
-        let comparison = diff::compare(&planned, &other.pages);
+        // Of two platforms neither decides what counts.
+        let platform = match plan.platform == other.spec.platform() {
+            true => plan.platform,
+            false => Platform::Unspecified,
+        };
+        let comparison = diff::compare(&planned, &other.pages, platform);
         let settings = diff::settings(&plan.spec(), &other.spec);
         let planned_digest = digest(&plan)?.map(|digest| hex(&digest));
-        let mut verdict = Verdict::of(&comparison, settings.is_empty());
-        // The spec does not show what SetVcpuState changed since.
-        if verdict == Verdict::Identical && other.parts_from(planned_digest.as_deref()) {
-            verdict = Verdict::Vcpus;
-        }
+        let digests = match other.measured_pages == comparison.installed_pages {
+            true => planned_digest.as_ref().zip(other.digest.as_ref()),
+            // It is still being computed, or more pages came after it was told.
+            false => None,
+        };
+        let other_digest = digests.is_some_and(|(planned, installed)| planned != installed);
+        let verdict = Verdict::of(&comparison, settings.is_empty(), other_digest);
         let document = Document {
             image,
             planned_digest,
@@ -122,12 +134,11 @@ impl Other {
         let same = LaunchRef::from(told.name.as_str()).with_uid(told.uid.clone());
         let order = LedgerOrder::Installation;
         let ledger = client.list_installed_pages(&same, order, true).await?;
-        // One that does not cover all pages yet says nothing of them.
-        let settled = told.measured_pages == told.installed_pages;
         let digest = &told.launch_digest;
         Ok(Self {
             state: Some(told.state()),
-            digest: (settled && !digest.is_empty()).then(|| hex(digest)),
+            digest: (!digest.is_empty()).then(|| hex(digest)),
+            measured_pages: told.measured_pages,
             pages: Sequence::of_ledger(&ledger).map_err(|error| not_compared(&error))?,
             name: told.name,
             spec: told.spec.unwrap_or_default(),
@@ -135,12 +146,14 @@ impl Other {
     }
 
     fn image(name: String, plan: &Plan) -> Result<Self, Failure> {
+        let pages = Sequence::of_plan(plan).map_err(|error| not_compared(&error))?;
         Ok(Self {
             name,
             state: None,
             spec: plan.spec(),
             digest: digest(plan)?.map(|digest| hex(&digest)),
-            pages: Sequence::of_plan(plan).map_err(|error| not_compared(&error))?,
+            measured_pages: pages.pages(),
+            pages,
         })
     }
 
@@ -158,80 +171,12 @@ impl Other {
         }
     }
 
-    /// Whether it has another digest than that; not where either has none.
-    fn parts_from(&self, planned: Option<&str>) -> bool {
-        let digest = self.digest.as_deref();
-        digest
-            .zip(planned)
-            .is_some_and(|(own, planned)| own != planned)
-    }
-
     /// `launches/vm-1 (STAGING)`, or the image's name.
     fn title(&self) -> String {
         match self.state {
             Some(state) => format!("{} ({})", self.name, words::launch_state(state.into())),
             None => self.name.clone(),
         }
-    }
-}
-
-/// What comes out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// The same pages in the same order, made with the same settings.
-    Identical,
-    /// The same pages and settings, and another digest: vCPUs that do not begin as planned.
-    Vcpus,
-    /// All pages that are there are as planned, and so are the settings; the rest of the pages is not there.
-    Prefix,
-    /// Anything else.
-    Diverges,
-}
-
-impl Verdict {
-    fn of(comparison: &Comparison, same_settings: bool) -> Self {
-        match (comparison.is_identical(), comparison.is_prefix()) {
-            _ if !same_settings => Self::Diverges,
-            (true, _) => Self::Identical,
-            (false, true) => Self::Prefix,
-            (false, false) => Self::Diverges,
-        }
-    }
-}
-
-impl Document {
-    /// The exit status, and what to do.
-    fn judge(&self, prefix_is_enough: bool) -> Result<(), Failure> {
-        let unfinished = self.other.is_unfinished();
-        let (what, hint) = match self.verdict {
-            Verdict::Identical => return Ok(()),
-            Verdict::Vcpus => (
-                "holds the pages that were planned, and its vCPUs do not begin as planned",
-                "somebody changed a vCPU after the launch was created: set it as the plan has it (`stagectl launch set-vcpu`) before the end, or stage the image into a new launch",
-            ),
-            Verdict::Prefix if prefix_is_enough && unfinished => return Ok(()),
-            Verdict::Prefix if unfinished => (
-                "is not complete",
-                "stage what is missing; --prefix is content with pages that are as planned so far",
-            ),
-            Verdict::Prefix | Verdict::Diverges if self.other.state.is_none() => (
-                "is another image",
-                "the first page that differs is where its digest parts from the other's",
-            ),
-            Verdict::Prefix => (
-                "ended before all planned pages were installed",
-                "its digest cannot be the planned one: abort it and stage the whole image into a new launch",
-            ),
-            Verdict::Diverges if self.comparison.is_identical() => (
-                "holds the pages that were planned, but was made with other settings",
-                "plan with the settings that were meant, or create the launch anew with those of the plan: a launch keeps what it was created with",
-            ),
-            Verdict::Diverges => (
-                "does not hold what was planned",
-                "installed pages stay as they are: abort the launch, correct what staged the first page that differs, and stage the image into a new one",
-            ),
-        };
-        Err(Failure::new(format!("{} {what}", self.other.title()), hint).documented())
     }
 }
 

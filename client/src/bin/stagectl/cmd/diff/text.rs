@@ -22,8 +22,11 @@ const SHOWN: usize = 8;
 impl fmt::Display for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", plain(&self.headline()))?;
-        if let Some(first) = &self.comparison.first {
-            self.first(f, first)?;
+        let comparison = &self.comparison;
+        if let Some(first) = &comparison.first {
+            self.first(f, "first difference", first)?;
+        } else if let Some(first) = &comparison.first_unmeasured {
+            self.first(f, "first difference, not in the digest", first)?;
         }
         self.totals(f)?;
         if !self.settings.is_empty() {
@@ -60,16 +63,26 @@ impl Document {
         let (other, image) = (self.other.title(), &self.image);
         match self.verdict {
             Verdict::Identical => format!("{other} is IDENTICAL to {image}: {}", count(planned)),
-            Verdict::Vcpus => format!(
-                "{other} has the pages of {image} ({}) and DIVERGES in its digest: a vCPU was changed after the launch was created",
-                count(planned)
-            ),
             Verdict::Prefix => {
                 format!("{other} is {image} so far: {installed} of {planned} pages, all as planned")
             }
-            Verdict::Diverges if self.comparison.is_identical() => {
+            Verdict::Unmeasured => {
                 let pages = count(planned);
-                format!("{other} has all of {image}, {pages}, and OTHER SETTINGS")
+                format!(
+                    "{other} has the SAME DIGEST as {image}, of {pages}, and OTHER UNMEASURED CONTENTS"
+                )
+            }
+            Verdict::OtherDigest => {
+                let pages = count(planned);
+                format!("{other} has all of {image}, {pages}, its settings, and ANOTHER DIGEST")
+            }
+            Verdict::Diverges if self.comparison.has_measured() => {
+                let pages = count(planned);
+                let unmeasured = match self.comparison.is_identical() {
+                    true => "",
+                    false => "OTHER UNMEASURED CONTENTS and ",
+                };
+                format!("{other} has all of {image}, {pages}, and {unmeasured}OTHER SETTINGS")
             }
             Verdict::Diverges => {
                 let same = self.same_pages();
@@ -82,14 +95,9 @@ impl Document {
     }
 
     /// The page, and its neighbours on either side.
-    fn first(&self, f: &mut fmt::Formatter<'_>, first: &Divergence) -> fmt::Result {
+    fn first(&self, f: &mut fmt::Formatter<'_>, what: &str, first: &Divergence) -> fmt::Result {
         let why = sentence(first, self.sides());
-        write!(
-            f,
-            "\n\nfirst difference, page {}: {}",
-            first.ordinal,
-            plain(&why)
-        )?;
+        write!(f, "\n\n{what}, page {}: {}", first.ordinal, plain(&why))?;
         let mut table = Table::new(["", "", "PAGE", "GPA", "TYPE", "BLAKE3", "OF"]);
         for (side, around) in [("planned", &first.planned), ("installed", &first.installed)] {
             let Around {
@@ -118,6 +126,10 @@ impl Document {
             (extra.as_str(), &totals.extra),
             ("of another type", &totals.retyped),
             ("with other contents", &totals.contents),
+            (
+                "with other contents, which are not in the digest",
+                &totals.unmeasured,
+            ),
             ("at another place in the order", &totals.moved),
         ] {
             listed(f, name, ranges, columns)?;

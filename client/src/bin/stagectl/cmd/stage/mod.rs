@@ -195,7 +195,7 @@ async fn same(
             };
             let installed = Sequence::of_ledger(&ledger).map_err(|error| unlike(&error))?;
             let wanted = Sequence::of_plan(plan).map_err(|error| unlike(&error))?;
-            if diff::compare(&wanted, &installed).is_identical() {
+            if diff::compare(&wanted, &installed, plan.platform).is_identical() {
                 return Ok(());
             }
             let text = format!(
