@@ -144,6 +144,10 @@ fn nothing_is_overwritten() {
         "{made:?}"
     );
     assert_eq!(std::fs::read(desk.path("auth")).unwrap(), b"precious");
+    // Half a pair is of no use, and would be in the way once the other is gone.
+    assert!(!Path::new(&desk.path("block")).exists());
+    std::fs::remove_file(desk.path("auth")).unwrap();
+    assert_eq!(desk.create(&"00".repeat(48), &[]).exit, Some(0));
 }
 
 #[test]

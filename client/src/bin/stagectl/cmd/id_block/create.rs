@@ -1,6 +1,6 @@
 //! `stagectl id-block create`.
 //!
-//! **Invariant:** neither file is written unless both halves are made and judged good.
+//! **Invariant:** neither file is written unless both halves are made and judged good, and none is left where the other could not be.
 
 use std::path::{Path, PathBuf};
 
@@ -75,8 +75,10 @@ impl Create {
             let what = format!("firmware would refuse what is to be signed: {problem}");
             return Err(Failure::new(what, "correct what is named"));
         }
-        files::write(&self.out_block, &signed.block.to_bytes())?;
-        files::write(&self.out_auth, &signed.auth.to_bytes())?;
+        files::write([
+            (&self.out_block, &signed.block.to_bytes()),
+            (&self.out_auth, &signed.auth.to_bytes()),
+        ])?;
         let document = IdBlockDocument::new(&signed, &[]);
         Ok(context.output.document(&document)?)
     }

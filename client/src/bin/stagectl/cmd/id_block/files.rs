@@ -1,9 +1,9 @@
-//! The two files of an ID block: read whole and no further, written only where nothing is.
+//! The two files of an ID block: read whole and no further, written only where nothing is, both or none.
 //!
 //! **Invariant:** of a file no more is read than it may have, and one byte; no file is overwritten.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read as _, Write as _},
     path::Path,
 };
@@ -41,15 +41,39 @@ pub(crate) fn read(block_file: &Path, auth_file: &Path) -> Result<Files, Failure
     })
 }
 
-/// Writes a file that does not exist yet.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let written = File::create_new(path).and_then(|mut file| file.write_all(bytes));
-    written.map_err(|error| {
-        Failure::new(
-            format!("cannot write {}: {error}", path.display()),
-            "name a file that does not exist yet, in a folder that this user can write to",
-        )
+/// Writes files that do not exist yet: all of them, or none. One half of a pair would be in the way of the next attempt, and of no use.
+pub(super) fn write(wanted: [(&Path, &[u8]); 2]) -> Result<(), Failure> {
+    // Only what was made here is ever removed.
+    let mut made = Vec::new();
+    let written = write_into(&mut made, wanted);
+    written.inspect_err(|_| {
+        for (path, _) in made {
+            // What cannot be removed either is told by the next attempt, which finds it there.
+            drop(fs::remove_file(path));
+        }
     })
+}
+
+fn write_into<'a>(
+    made: &mut Vec<(&'a Path, File)>,
+    wanted: [(&'a Path, &[u8]); 2],
+) -> Result<(), Failure> {
+    for (path, _) in wanted {
+        let file = File::create_new(path).map_err(|error| unwritten(path, &error))?;
+        made.push((path, file));
+    }
+    for ((path, file), (_, bytes)) in made.iter_mut().zip(wanted) {
+        let written = file.write_all(bytes);
+        written.map_err(|error| unwritten(path, &error))?;
+    }
+    Ok(())
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(
+        format!("cannot write {}: {error}", path.display()),
+        "name a file that does not exist yet, in a folder that this user can write to",
+    )
 }
 
 /// The bytes of a file that has to have `length` of them.
