@@ -3,7 +3,7 @@
 use stagepages_kvm::{GfnRange, PageType};
 
 use super::{
-    AbortCause, AbortReason, Aborted, InTheWay, Open, Reason, Refusal, RejectedCpuid, Snapshot,
+    AbortCause, AbortReason, Aborted, Between, InTheWay, Open, Reason, Refusal, RejectedCpuid,
     books::NotEntered,
     judge::{Verdict, contradicted, cpuid_rejected, in_doubt, judge},
     measure::Measure,
@@ -54,12 +54,8 @@ struct Step {
 impl Open {
     /// Installs `extent` in ascending order, up to the first page that the ledger holds.
     ///
-    /// `progress` is called after every chunk but the last, with the launch as it is then.
-    pub fn install(
-        mut self,
-        extent: &Extent<'_>,
-        progress: &mut dyn FnMut(Snapshot),
-    ) -> AfterInstall {
+    /// `between` is told after every chunk but the last, and asked before each.
+    pub fn install(mut self, extent: &Extent<'_>, between: &mut dyn Between) -> AfterInstall {
         if let Err(refusal) = self.books.check(extent) {
             return AfterInstall::Refused(self, refusal);
         }
@@ -84,13 +80,18 @@ impl Open {
             if self.books.stop.is_set() {
                 return self.stopped(rest, extent, done);
             }
+            let installed = self.books.ledger.len();
+            let most = between.leave(installed, &|| self.snapshot());
+            let Some(rest) = rest.take(most.min(rest.pages())) else {
+                continue;
+            };
             let Step { pages, verdict } = self.install_chunk(rest, extent, done);
             done += pages;
             if pages > 0 {
                 retry = Retry::default();
                 before = None;
                 if done < free.pages() {
-                    progress(self.snapshot());
+                    between.progress(self.snapshot());
                 }
             }
             match verdict {

@@ -22,6 +22,7 @@
 //! **Invariant:** no page is handed to the platform that the ledger holds, and no page enters the ledger that the platform did not confirm.
 
 mod answers;
+mod between;
 mod books;
 mod compare;
 #[cfg(test)]
@@ -59,6 +60,7 @@ pub(crate) use judge::by_firmware;
 pub(crate) use measure::MEASURING_PAGES;
 
 pub use answers::{Answered, Answers, Applied, CallKey, MAX_REQUEST_ID, REPLAY_WINDOW, RequestId};
+pub use between::Between;
 pub use compare::InTheWay;
 pub use install::{AfterInstall, Extent, Installation};
 pub use open::Open;

@@ -13,7 +13,7 @@ pub struct Request {
     /// What to do.
     #[prost(
         oneof = "Command",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21"
     )]
     pub command: Option<Command>,
 }
@@ -79,6 +79,9 @@ pub enum Command {
     /// Asks for the CPUID page that firmware refused last. From version 4 on.
     #[prost(message, tag = "20")]
     GetRejectedCpuid(GetRejectedCpuid),
+    /// Says how far the launch may go, for as long as this connection lasts; without it, it goes on by itself. Not answered. From version 6 on.
+    #[prost(message, tag = "21")]
+    Meter(Meter),
 }
 
 /// Opens a connection.
@@ -134,6 +137,14 @@ pub struct Create {
 /// Brings a staging memory.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub struct Staging {}
+
+/// Says how far the launch may go.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Meter {
+    /// Pages that the ledger may reach, from all calls. A host that has to wait tells its snapshot. Never less than before on the same connection.
+    #[prost(uint64, tag = "1")]
+    pub up_to_pages: u64,
+}
 
 /// Asks for a sign of life.
 #[derive(Clone, Copy, PartialEq, prost::Message)]

@@ -18,6 +18,7 @@
 //!
 //! **Invariant:** a `Stage` command that is in the queue before a newer daemon's greeting is carried out, whoever lives to read the answer.
 
+mod allowance;
 mod args;
 mod connection;
 mod create;
@@ -80,6 +81,7 @@ pub fn run(
         fence: Arc::new(Fence::default()),
         presence: Arc::new(Presence::new()),
         pulse: Arc::new(Pulse::new()),
+        allowance: Arc::default(),
         console: Arc::default(),
         names: Arc::new(AtomicU64::new(1)),
     };

@@ -8,11 +8,13 @@ use std::{
 use stagepages_kvm::{GfnRange, Gpa, PageType};
 
 use super::{
+    allowance::Allowance,
     connection::{Connection, not_applied},
+    pulse::Pulse,
     worker::{Worker, no_launch},
 };
 use crate::{
-    launch::{CallKey, Extent, Reason, Refusal},
+    launch::{Between, CallKey, Extent, Reason, Refusal, Snapshot, StopFlag},
     platform::Source,
     protocol::{self, Done, Finish, GetResult, ListRuns, Outcome, Stage, Staged},
     settings::FinishArgs,
@@ -68,14 +70,12 @@ impl Worker {
                 ));
             }
         };
-        let mut told = Instant::now();
-        let pulse = Arc::clone(&self.pulse);
-        let mut progress = |snapshot: crate::launch::Snapshot| {
-            pulse.beat();
-            if told.elapsed() >= PROGRESS_EVERY {
-                told = Instant::now();
-                connection.progress((&snapshot).into());
-            }
+        let mut between = Telling {
+            connection,
+            pulse: Arc::clone(&self.pulse),
+            allowance: Arc::clone(&self.allowance),
+            stop: self.stop.clone(),
+            told: Instant::now(),
         };
         let extent = Extent {
             range,
@@ -83,7 +83,7 @@ impl Worker {
             source,
         };
         let launch = self.launch.take().ok_or_else(no_launch)?;
-        let (launch, result) = launch.stage(&key, &extent, &mut progress);
+        let (launch, result) = launch.stage(&key, &extent, &mut between);
         self.launch = Some(launch);
         log_extent(range, page_type, &result);
         Ok(Outcome::Staged((&result?).into()))
@@ -101,6 +101,38 @@ impl Worker {
             .launch()?
             .runs(list.order(), list.from, list.hashes, list.most_runs());
         Ok(Outcome::Runs((&page).into()))
+    }
+}
+
+/// Tells a daemon how far its extent is, and waits until it may go on.
+struct Telling<'a> {
+    connection: &'a Connection,
+    pulse: Arc<Pulse>,
+    allowance: Arc<Allowance>,
+    stop: StopFlag,
+    told: Instant,
+}
+
+impl Between for Telling<'_> {
+    fn progress(&mut self, launch: Snapshot) {
+        self.pulse.beat();
+        if self.told.elapsed() >= PROGRESS_EVERY {
+            self.told = Instant::now();
+            self.connection.progress((&launch).into());
+        }
+    }
+
+    fn leave(&mut self, installed: u64, launch: &dyn Fn() -> Snapshot) -> u64 {
+        if let Some(room) = self.allowance.room(installed) {
+            return room;
+        }
+        // Not lost, as progress may be: it is what the daemon goes by.
+        self.connection.tell((&launch()).into());
+        self.told = Instant::now();
+        self.pulse.rest();
+        let room = self.allowance.wait(installed, &self.stop);
+        self.pulse.beat();
+        room
     }
 }
 
