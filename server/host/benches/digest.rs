@@ -145,6 +145,7 @@ fn launch(image: &File, kind: PlatformKind, inline: Option<Inline>) -> Took {
             range: range(first, EXTENT_PAGES),
             page_type: PageType::Normal,
             source: Source::File(image, first * PAGE_SIZE),
+            proof: None,
         };
         let answer;
         (launch, answer) = launch.stage(&CallKey::default(), &extent, &mut |_| {});

@@ -95,6 +95,11 @@ impl Books {
         &self.hasher
     }
 
+    /// The hashes of the chunk that was entered last, if its contents are known.
+    pub(super) fn hashes(&self) -> &[PageHash] {
+        &self.hashes
+    }
+
     /// Everything that recording a chunk needs.
     pub(super) fn recorder(&mut self) -> Recorder<'_> {
         Recorder {

@@ -5,6 +5,7 @@ use stagepages_kvm::{GfnRange, PageType};
 use super::{
     AbortCause, AbortReason, Aborted, Between, InTheWay, Open, Reason, Refusal, RejectedCpuid,
     books::NotEntered,
+    image::{Afterwards, Check, Proof},
     judge::{Verdict, contradicted, cpuid_rejected, in_doubt, judge},
     measure::Measure,
     pages_at,
@@ -21,6 +22,8 @@ pub struct Extent<'a> {
     pub page_type: PageType,
     /// Their contents.
     pub source: Source<'a>,
+    /// What the contents have to be, where they are part of a stored image.
+    pub proof: Option<Proof<'a>>,
 }
 
 /// An extent that was applied: all of it, or all before a page that the ledger holds.
@@ -72,6 +75,10 @@ impl Open {
         if let Some(Err(refusal)) = self.books.measure.as_mut().map(Measure::begin) {
             return AfterInstall::Refused(self, refusal);
         }
+        let mut check = match Check::new(extent, self.books.kind) {
+            Ok(check) => check,
+            Err(unproven) => return AfterInstall::Refused(self, unproven.refusal(extent, 0)),
+        };
         let mut done = 0;
         let mut retry = Retry::default();
         // What the kernel said to the attempt before at the same page.
@@ -85,7 +92,14 @@ impl Open {
             let Some(rest) = rest.take(most.min(rest.pages())) else {
                 continue;
             };
-            let Step { pages, verdict } = self.install_chunk(rest, extent, done);
+            let (part, checks) = match check.next(extent, done, rest) {
+                Ok(next) => next,
+                Err(unproven) if done == 0 => {
+                    return AfterInstall::Refused(self, unproven.refusal(extent, 0));
+                }
+                Err(unproven) => return self.over(unproven.refusal(extent, done)),
+            };
+            let Step { pages, verdict } = self.install_chunk(part, extent, checks);
             done += pages;
             if pages > 0 {
                 retry = Retry::default();
@@ -116,6 +130,9 @@ impl Open {
                 }
             }
         }
+        if let Err(unproven) = check.end() {
+            return self.over(unproven.refusal(extent, done));
+        }
         let in_the_way = free.pages() < extent.range.pages();
         let in_the_way = if in_the_way {
             self.books.in_the_way(extent, done)
@@ -132,14 +149,17 @@ impl Open {
     }
 
     /// Hands the platform the next chunk, and enters what it confirmed. Without a verdict there is progress.
-    fn install_chunk(&mut self, rest: GfnRange, extent: &Extent<'_>, done: u64) -> Step {
-        let range = rest.take(self.books.chunk_pages).unwrap_or(rest);
-        let source = extent.source.skip(done * stagepages_kvm::PAGE_SIZE);
-        let chunk = Chunk {
-            range,
-            page_type: extent.page_type,
-            source,
-        };
+    fn install_chunk(
+        &mut self,
+        part: Chunk<'_>,
+        extent: &Extent<'_>,
+        after: Option<&mut Afterwards<'_>>,
+    ) -> Step {
+        let range = part
+            .range
+            .take(self.books.chunk_pages)
+            .unwrap_or(part.range);
+        let chunk = Chunk { range, ..part };
         let Installed {
             pages,
             contents,
@@ -159,6 +179,14 @@ impl Open {
                 Ok(()) => {}
                 Err(error @ NotEntered::Ledger(_)) => return over(0, &error.to_string()),
                 Err(error @ NotEntered::Measure(_)) => return over(pages, &error.to_string()),
+            }
+            let known =
+                after.map(|after| after.installed(chunk.page_type, contents, self.books.hashes()));
+            if let Some(Err(unproven)) = known {
+                return Step {
+                    pages,
+                    verdict: Some(Verdict::InDoubt(unproven.refusal(extent, 0))),
+                };
             }
         }
         // An error that came with progress is an error all the same: its page must not be submitted again to see it once more.

@@ -33,6 +33,7 @@ mod finish;
 mod guard;
 #[cfg(test)]
 mod guard_tests;
+mod image;
 mod install;
 mod judge;
 #[cfg(test)]
@@ -62,6 +63,7 @@ pub(crate) use measure::MEASURING_PAGES;
 pub use answers::{Answered, Answers, Applied, CallKey, MAX_REQUEST_ID, REPLAY_WINDOW, RequestId};
 pub use between::Between;
 pub use compare::InTheWay;
+pub use image::Proof;
 pub use install::{AfterInstall, Extent, Installation};
 pub use open::Open;
 pub use refusal::{CpuidWords, MAX_CPUID_WORDS, PlatformWords, Reason, Refusal};

@@ -75,6 +75,7 @@ fn stage(
         range: range(first, tags.len() as u64),
         page_type,
         source: Source::File(&file, 0),
+        proof: None,
     };
     launch.stage(key, &extent, &mut |_| {})
 }

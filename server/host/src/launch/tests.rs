@@ -93,6 +93,7 @@ pub(super) fn stage(
             range: range(first, count),
             page_type,
             source,
+            proof: None,
         },
         &mut |_| {},
     )

@@ -255,6 +255,23 @@ pub struct Stage {
     /// The stream that it came on, not 0 and of this connection's choosing; 0 if it came alone.
     #[prost(uint64, tag = "7")]
     pub stream: u64,
+    /// The contents are part of a stored image, whose descriptor comes with the request. From version 6 on.
+    #[prost(message, optional, tag = "8")]
+    pub image: Option<Image>,
+}
+
+/// Part of a stored image.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Image {
+    /// Where the contents begin, in bytes.
+    #[prost(uint64, tag = "1")]
+    pub offset: u64,
+    /// Bytes of the whole image.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// Digests of its pieces that the contents are in, 32 bytes each (`stagepages_digest::pieces`).
+    #[prost(bytes = "vec", tag = "3")]
+    pub pieces: Vec<u8>,
 }
 
 /// Asks for a remembered answer, by one of the two.

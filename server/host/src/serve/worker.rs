@@ -257,7 +257,7 @@ impl Worker {
                 reports: self.platforms.probe().iter().map(Into::into).collect(),
             }),
             Some(Command::Create(create)) => self.create(create, files, connection)?,
-            Some(Command::Stage(stage)) => self.stage_in_stream(&stage, connection)?,
+            Some(Command::Stage(stage)) => self.stage_in_stream(&stage, &files, connection)?,
             Some(Command::GetResult(get)) => self.result(&get)?,
             Some(Command::ListRuns(list)) => self.list(&list)?,
             Some(Command::Verify(_)) => {
