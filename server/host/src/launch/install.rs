@@ -215,7 +215,15 @@ impl Open {
                 self.books.rejected_cpuid = Some((rejected, Box::new(refusal.clone())));
                 Some(Verdict::Clean(refusal))
             }
-            (Some(left), stop) => Some(judge(stop, left, extent.page_type)),
+            (Some(left), stop) => {
+                let unread = matches!(stop, Some(Stop::Source(_) | Stop::Unread(_)));
+                let verdict = judge(stop, left, extent.page_type);
+                Some(match extent.proof {
+                    // An image that cannot be read to its end is not what was committed.
+                    Some(_) if unread => verdict.because(Reason::ImageCorrupt),
+                    Some(_) | None => verdict,
+                })
+            }
         };
         Step { pages, verdict }
     }

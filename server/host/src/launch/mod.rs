@@ -34,6 +34,8 @@ mod guard;
 #[cfg(test)]
 mod guard_tests;
 mod image;
+#[cfg(test)]
+mod image_tests;
 mod install;
 mod judge;
 #[cfg(test)]
