@@ -76,6 +76,7 @@ impl Plan {
             ordering: v1::OrderingMode::Sequenced.into(),
             vcpus: u32::try_from(self.vcpus.len()).unwrap_or(u32::MAX),
             vcpu_states: self.vcpus.clone(),
+            planned_pages: self.pages(),
             sev_snp: self.sev_snp.clone(),
             tdx: self.tdx.clone(),
             ..v1::LaunchSpec::default()

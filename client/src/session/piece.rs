@@ -65,6 +65,7 @@ impl Piece {
             length: (self.data.is_none()).then_some(self.rest.count * PAGE_BYTES),
             sequence,
             request_id: self.request_id(),
+            image: None,
         }
     }
 

@@ -259,7 +259,10 @@ impl Nursery {
             status.snapshot.digest.filter(|_| new)
         };
         let digest = record.created_digest().or(untouched);
-        let mut parts = wires.parts(self, hanging.keep(), Some(staging), Some(child));
+        let link = hanging.keep();
+        let seat = self.seat(&identity, &link, &wires.status).await;
+        let mut parts = wires.parts(self, link, Some(staging), Some(child));
+        parts.seat = seat;
         parts.finish = record.finish;
         parts.ledger = record.ledger;
         parts.origin = Origin::Inherited { digest };

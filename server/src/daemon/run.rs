@@ -15,8 +15,8 @@ use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
 use super::{
-    Ledgers, Node, Nursery, Records, Registry, RegistryLimits, StateDir, Writing, evict::evict,
-    inherit::inherit, supervisor_link::SupervisorLink,
+    FirmwareQueues, Ledgers, Node, Nursery, Records, Registry, RegistryLimits, StateDir, Writing,
+    evict::evict, inherit::inherit, supervisor_link::SupervisorLink,
 };
 use crate::{
     config::Config,
@@ -101,6 +101,7 @@ async fn serve(
         records,
         ledgers,
         max_pending_calls: config.max_pending_calls,
+        queues: FirmwareQueues::new(config.max_queued_launches)?,
     };
     let registry = Arc::new(Registry::new(RegistryLimits {
         max_launches: config.max_launches,
@@ -108,10 +109,14 @@ async fn serve(
     inherit(&nursery, &registry, kept, welcome).await;
     tokio::spawn(evict(Arc::clone(&registry)));
     let node = Arc::new(Node::probe(nursery.clone(), config.host_programs.clone()).await);
+    let queues = nursery.queues.clone();
     let launches = LaunchApi::new(Arc::clone(&registry), Arc::clone(&node), nursery, &config);
     let calls = launches.calls().clone();
-    let (health, routes) =
-        routes(launches, NodeApi::new(node, Arc::clone(&registry), &config)).await?;
+    let (health, routes) = routes(
+        launches,
+        NodeApi::new(node, Arc::clone(&registry), queues, &config),
+    )
+    .await?;
 
     let addresses = server.local_addrs().to_vec();
     let close = CancellationToken::new();

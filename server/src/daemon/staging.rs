@@ -21,8 +21,13 @@ use nix::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::Asked;
+
 /// Most data of one call, and the size of a slot, in bytes.
 pub const MAX_DATA_BYTES: u64 = 2 << 20;
+
+/// Most of a stored image that one call stages, in bytes.
+pub const MAX_SLICE_BYTES: u64 = 64 << 20;
 
 /// Calls of one launch that are with its host at one time.
 const SLOTS: usize = 8;
@@ -44,8 +49,17 @@ pub struct Slot {
     /// The host may read it at any time.
     lent: bool,
     _slot_turn: OwnedSemaphorePermit,
-    /// The call's own turn, which lasts as long as the host has the slot, whoever waits for the answer.
-    call_turn: Option<OwnedSemaphorePermit>,
+    /// What the call holds for as long as the host has the slot, whoever waits for the answer.
+    held: Held,
+}
+
+/// What a call holds until its host has answered it.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// One of the calls that may wait or run.
+    pub turn: Option<OwnedSemaphorePermit>,
+    /// The queue for firmware counts on its pages.
+    pub asked: Option<Asked>,
 }
 
 impl Staging {
@@ -102,7 +116,7 @@ impl Staging {
             written: 0,
             lent: false,
             _slot_turn: turn,
-            call_turn: None,
+            held: Held::default(),
         })
     }
 }
@@ -124,9 +138,9 @@ impl Slot {
         self.staging.file.write_all_at(data, self.offset())
     }
 
-    /// Keeps the call's turn for as long as the host has the slot.
-    pub fn keep(&mut self, turn: OwnedSemaphorePermit) {
-        self.call_turn = Some(turn);
+    /// What the call holds for as long as the host has the slot.
+    pub fn held(&mut self) -> &mut Held {
+        &mut self.held
     }
 
     /// From now on the host may read it: it is left as it is, also when it is dropped.

@@ -23,6 +23,14 @@ const EXPECTED_SINCE: u32 = 5;
 /// The first version whose hosts tell the ledger of an ABORTED launch. That of a STOPPED one they all tell that run guests.
 const ENDED_LEDGERS_SINCE: u32 = 5;
 
+/// The first version whose hosts take contents from stored images, and can be metered.
+const IMAGES_SINCE: u32 = 6;
+
+/// Whether a host that speaks `version` of the private protocol goes as far as it is told, and no further.
+pub(super) fn is_metered(version: u32) -> bool {
+    version >= IMAGES_SINCE
+}
+
 /// Checks that a host that speaks `version` of the private protocol tells the ledger of a launch that ended in `state`.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use stagepages_host::{
     launch::REPLAY_WINDOW,
-    platform::{Check, Report},
+    platform::{Check, PlatformKind, Report},
     protocol::{CONSOLE_BUFFER, MAX_VCPUS},
 };
 use stagepages_kvm::PageType;
@@ -14,7 +14,9 @@ use tonic::{Request, Response, Status};
 use super::{convert, settings};
 use crate::{
     config::Config,
-    daemon::{DEFAULT_LEASE, MAX_DATA_BYTES, MAX_LEASE, Node, Registry},
+    daemon::{
+        DEFAULT_LEASE, FirmwareQueues, MAX_DATA_BYTES, MAX_LEASE, MAX_SLICE_BYTES, Node, Registry,
+    },
     net::MAX_MESSAGE_BYTES,
 };
 
@@ -24,6 +26,8 @@ pub struct NodeApi {
     node: Arc<Node>,
     registry: Arc<Registry>,
     limits: v1::Limits,
+    /// For firmware that is one for the whole machine.
+    queues: FirmwareQueues,
     /// Programs that host the launches of a platform, where they are not the built-in one.
     programs: BTreeMap<String, PathBuf>,
 }
@@ -31,7 +35,12 @@ pub struct NodeApi {
 impl NodeApi {
     /// The service over this machine.
     #[must_use]
-    pub fn new(node: Arc<Node>, registry: Arc<Registry>, config: &Config) -> Self {
+    pub fn new(
+        node: Arc<Node>,
+        registry: Arc<Registry>,
+        queues: FirmwareQueues,
+        config: &Config,
+    ) -> Self {
         let limits = v1::Limits {
             max_message_bytes: MAX_MESSAGE_BYTES as u64,
             max_data_bytes: MAX_DATA_BYTES,
@@ -46,13 +55,32 @@ impl NodeApi {
             receive_budget_bytes: config.receive_budget_bytes,
             max_vcpus: MAX_VCPUS,
             console_buffer_bytes: u32::try_from(CONSOLE_BUFFER).unwrap_or(u32::MAX),
+            max_slice_bytes: MAX_SLICE_BYTES,
+            max_image_bytes: config.max_image_bytes,
+            image_quota_bytes: config.image_quota_bytes,
+            max_queued_launches: config
+                .max_queued_launches
+                .map_or(0, |most| u32::try_from(most.get()).unwrap_or(u32::MAX)),
         };
         Self {
             node,
             registry,
             limits,
+            queues,
             programs: config.host_programs.clone(),
         }
+    }
+}
+
+impl NodeApi {
+    fn queue(&self, platform: PlatformKind) -> Option<v1::PlatformQueue> {
+        let view = self.queues.of(platform)?.view();
+        Some(v1::PlatformQueue {
+            launches: u32::try_from(view.launches).unwrap_or(u32::MAX),
+            pages: view.pages,
+            page_time: prost_types::Duration::try_from(view.page_time).ok(),
+            expected_time: prost_types::Duration::try_from(view.expected).ok(),
+        })
     }
 }
 
@@ -84,6 +112,7 @@ fn platform(report: &Report, programs: &BTreeMap<String, PathBuf>) -> v1::Platfo
         sev_snp: None,
         tdx: None,
         capacity: None,
+        queue: None,
     };
     settings::put_facts(&report.facts, &mut info);
     info
@@ -106,12 +135,17 @@ impl NodeService for NodeApi {
             launches: narrow(launches.len()),
             live_launches: narrow(live),
             draining: self.registry.draining(),
+            image_bytes: 0,
+            images: 0,
         };
         Ok(Response::new(v1::GetNodeInfoResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             platforms: reports
                 .iter()
-                .map(|report| platform(report, &self.programs))
+                .map(|report| v1::PlatformInfo {
+                    queue: self.queue(report.platform),
+                    ..platform(report, &self.programs)
+                })
                 .collect(),
             limits: Some(self.limits),
             usage: Some(usage),

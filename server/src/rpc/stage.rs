@@ -7,7 +7,8 @@ use stagepages_host::{
     protocol::{self, Command, Outcome},
 };
 use stagepages_proto::v1;
-use tokio::sync::OwnedSemaphorePermit;
+use stagepages_schedule::Refused;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
     LaunchApi, ask, convert,
@@ -27,6 +28,8 @@ pub(super) struct Call {
     submitted: Submitted,
     /// Which stream it came on; 0 for none.
     stream: u64,
+    /// When its caller, or its stream's, gives up.
+    deadline: Option<Instant>,
 }
 
 /// A call that the launch host has.
@@ -46,7 +49,11 @@ enum Sent {
 
 impl Call {
     /// Checks everything about a request that can be checked without its launch.
-    pub(super) fn decode(request: &v1::StagePagesRequest, stream: u64) -> Result<Self, ApiError> {
+    pub(super) fn decode(
+        request: &v1::StagePagesRequest,
+        stream: u64,
+        deadline: Option<Instant>,
+    ) -> Result<Self, ApiError> {
         let submitted = decode::extent(
             request.gpa,
             request.page_type,
@@ -58,7 +65,32 @@ impl Call {
             key,
             submitted,
             stream,
+            deadline,
         })
+    }
+
+    /// Whether its number was applied before: then it needs no turn to be answered.
+    fn is_applied(&self, launch: &Launch) -> bool {
+        let next = launch.status().snapshot.next_sequence;
+        self.key.sequence.is_some_and(|sequence| sequence < next)
+    }
+}
+
+/// The error of a call that the queue for firmware did not take.
+fn no_turn(refused: &Refused) -> ApiError {
+    match refused {
+        Refused::QueueFull { retry_after, .. } => {
+            ApiError::new(Reason::QueueFull, refused.to_string())
+                .retry_after(*retry_after)
+                .quota(
+                    "queued_launches",
+                    "max_queued_launches of the daemon's configuration",
+                )
+        }
+        Refused::DeadlineUnreachable { expected, left } => {
+            ApiError::new(Reason::DeadlineUnreachable, refused.to_string())
+                .retry_after(expected.saturating_sub(*left))
+        }
     }
 }
 
@@ -68,7 +100,8 @@ impl LaunchApi {
         mut request: v1::StagePagesRequest,
     ) -> Result<v1::StagePagesResponse, ApiError> {
         let launch = self.find(&request.name, &request.uid)?;
-        let call = Call::decode(&request, 0).map_err(|error| untouched(&launch, error))?;
+        let call = Call::decode(&request, 0, crate::net::deadline())
+            .map_err(|error| untouched(&launch, error))?;
         let turn = launch.calls.clone().try_acquire_owned().map_err(|_full| {
             let text = format!(
                 "{} calls wait for launch {} already; send fewer at a time",
@@ -110,7 +143,7 @@ impl LaunchApi {
             untouched(launch, ApiError::new(Reason::NoCapacity, text))
         };
         let mut slot = staging.slot().await.map_err(broken)?;
-        slot.keep(turn);
+        slot.held().turn = Some(turn);
         let mut staging_offset = None;
         // The request's own copy is not needed while the host works.
         if let Some(data) = call.submitted.data.take() {
@@ -119,6 +152,15 @@ impl LaunchApi {
             // The message is gone from here, so another may be received.
             crate::net::message_consumed();
             staging_offset = Some(slot.offset());
+        }
+        if let Some(seat) = &launch.seat
+            && !call.is_applied(launch)
+        {
+            let asked = seat
+                .ask(call.submitted.range.pages(), call.deadline)
+                .map_err(|refused| untouched(launch, no_turn(&refused)))?;
+            slot.held().asked = Some(asked);
+            seat.turn().await;
         }
         let stage = protocol::Stage {
             gpa: call.submitted.range.start().gpa().get(),
@@ -133,6 +175,7 @@ impl LaunchApi {
                 .map(|id| id.as_bytes().to_vec())
                 .unwrap_or_default(),
             stream: call.stream,
+            image: None,
         };
         let sent = match launch
             .link

@@ -69,6 +69,14 @@ impl<K: Copy + Ord + Debug> Scheduler<K> {
         })
     }
 
+    /// The time from now until all that anybody asked for, and all that is planned of those, is installed, if nobody else arrives.
+    #[must_use]
+    pub fn empty_in(&self, now: Duration) -> Duration {
+        let last = self.forecast().finishes().map(|(_, finish)| finish).max();
+        last.unwrap_or_default()
+            .saturating_sub(now.saturating_sub(self.now))
+    }
+
     /// Those that wait for the firmware, in order: first the one with the turn, also while it is between two calls, then by class and arrival.
     pub fn queue(&self) -> impl Iterator<Item = Waiting<K>> + '_ {
         let holder = self

@@ -16,7 +16,7 @@ use stagepages_client::{
     diff::{self, Sequence},
     plan::Plan,
     session::{Options, Outcome, Session},
-    v1::{Launch, LaunchState, LedgerOrder},
+    v1::{Launch, LaunchPriority, LaunchSpec, LaunchState, LedgerOrder},
     words,
 };
 
@@ -49,6 +49,9 @@ pub(crate) struct Stage {
     /// Run the guest.
     #[arg(long, conflicts_with = "no_finish")]
     start: bool,
+    /// Whose pages go first where the machine's firmware installs one page at a time (sev-snp, sim); normal if not given.
+    #[arg(long, value_enum, value_name = "CLASS")]
+    priority: Option<args::Priority>,
     /// How long to try again without a page of progress, for example 30s; 0s gives up at the first failure.
     #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "2m")]
     retry_for: Duration,
@@ -62,6 +65,7 @@ impl Stage {
             launch: id,
             no_finish,
             start,
+            priority,
             retry_for,
         } = self;
         let given = image.read()?;
@@ -75,7 +79,12 @@ impl Stage {
         let session_name = options.name.to_string();
 
         let client = context.client().await?;
-        let created = client.create_launch(id.as_deref(), plan.spec()).await?;
+        let priority = priority.map_or(LaunchPriority::Unspecified, LaunchPriority::from);
+        let spec = LaunchSpec {
+            priority: priority.into(),
+            ..plan.spec()
+        };
+        let created = client.create_launch(id.as_deref(), spec).await?;
         // A repeat gets the first answer, of a launch that was new then.
         let launch = client.get_launch(&LaunchRef::from(&created)).await?;
         let (launch, outcome) = match launch.state() {
