@@ -168,9 +168,13 @@ impl<K: Copy + Ord + Debug> Scheduler<K> {
         let drain = holder.map_or(Duration::ZERO, |holder| {
             self.page_time.time_of(holder.outstanding)
         });
-        let class =
-            self.shares
-                .choose(self.wanting(), holder.map(|holder| holder.rank.0), drain)?;
+        let page = self.page_time.time_of(1);
+        let class = self.shares.choose(
+            self.wanting(),
+            holder.map(|holder| holder.rank.0),
+            drain,
+            page,
+        )?;
         let expected = holder.filter(|holder| holder.is_wanting && holder.rank.0 == class);
         let expected = expected.map(|holder| (holder.rank, holder.key));
         let first = expected

@@ -2,14 +2,23 @@
 //!
 //! **Invariant:** no case waits, and none depends on the machine's speed.
 
+#[cfg(test)]
 mod adaptation;
+#[cfg(test)]
 mod bubbles;
+#[cfg(test)]
 mod eta;
+#[cfg(test)]
 mod histories;
+#[cfg(test)]
 mod order;
+#[cfg(test)]
 mod refusal;
+#[cfg(test)]
 mod share;
+#[cfg(test)]
 mod simulator;
+#[cfg(test)]
 mod stall;
 
 use std::time::Duration;

@@ -98,7 +98,7 @@ impl Default for Machine {
     }
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Call(Key),
     Data(Key, u64),
