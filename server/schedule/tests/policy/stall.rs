@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use stagepages_schedule::{Class, Config, Grant, Scheduler};
+
 use crate::{
     MILLI,
     simulator::{Client, Machine, Simulator},
@@ -69,4 +71,31 @@ fn a_page_that_takes_longer_than_the_stall_is_no_stall() {
         "{:?}",
         simulator.finish(0)
     );
+}
+
+#[test]
+fn a_launch_that_idled_with_a_grant_is_not_taken_for_a_stalled_one() {
+    let mut scheduler = Scheduler::new(Config::default()).unwrap();
+    scheduler.join('a', Class::Normal, None, 0, Duration::ZERO);
+    for (asked, reached) in [(1, 1), (4, 5)] {
+        scheduler.ask('a', asked, None, Duration::ZERO).unwrap();
+        assert!(scheduler.decide(Duration::ZERO).is_some());
+        scheduler.answered('a', asked, reached, Duration::ZERO);
+        assert_eq!(scheduler.decide(Duration::ZERO), None);
+    }
+    // A call of ten pages falls short at once, and leaves a grant of ten.
+    scheduler.ask('a', 10, None, MILLI).unwrap();
+    assert_eq!(
+        scheduler.decide(MILLI),
+        Some(Grant {
+            key: 'a',
+            up_to_pages: 15
+        })
+    );
+    scheduler.answered('a', 10, 5, MILLI * 2);
+    assert_eq!(scheduler.decide(MILLI * 2), None);
+    scheduler.ask('a', 30, None, MILLI * 9000).unwrap();
+    // More than half of what may be granted so early is left of the old grant.
+    assert_eq!(scheduler.decide(MILLI * 9000), None);
+    assert!(scheduler.queue().all(|waiting| !waiting.stalled));
 }
