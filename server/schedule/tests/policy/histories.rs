@@ -158,12 +158,12 @@ impl History {
         if let Some(wake) = self.scheduler.wake_at() {
             prop_assert!(wake > self.now, "a decision is due that was not made");
         }
-        // Work conservation: the firmware has something to do, or it has not been idle for longer than patience.
+        // Work conservation: the firmware has something to do, or it has not been idle for longer than patience, which an answer begins anew once.
         let is_idle = waiting > 0 && self.known.values().all(|known| known.outstanding() == 0);
         if is_idle {
             let since = *self.idle_since.get_or_insert(self.now);
             prop_assert!(
-                self.now < since + config.patience || self.now == since,
+                self.now < since + config.patience * 2 || self.now == since,
                 "idle since {since:?} at {:?}",
                 self.now
             );

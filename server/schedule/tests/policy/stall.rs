@@ -83,7 +83,7 @@ fn a_launch_that_idled_with_a_grant_is_not_taken_for_a_stalled_one() {
         scheduler.answered('a', asked, reached, Duration::ZERO);
         assert_eq!(scheduler.decide(Duration::ZERO), None);
     }
-    // A call of ten pages falls short at once, and leaves a grant of ten.
+    // A call of ten pages falls short within patience, and leaves a grant of ten. Nobody else waits, so the turn stays.
     scheduler.ask('a', 10, None, MILLI).unwrap();
     assert_eq!(
         scheduler.decide(MILLI),
@@ -92,8 +92,8 @@ fn a_launch_that_idled_with_a_grant_is_not_taken_for_a_stalled_one() {
             up_to_pages: 15
         })
     );
-    scheduler.answered('a', 10, 5, MILLI * 2);
-    assert_eq!(scheduler.decide(MILLI * 2), None);
+    scheduler.answered('a', 10, 5, MILLI * 3 / 2);
+    assert_eq!(scheduler.decide(MILLI * 3 / 2), None);
     scheduler.ask('a', 30, None, MILLI * 9000).unwrap();
     // More than half of what may be granted so early is left of the old grant.
     assert_eq!(scheduler.decide(MILLI * 9000), None);
