@@ -11,7 +11,8 @@ pub struct Config {
     pub quantum: Duration,
     /// Of how many quanta one goes to the lower classes while they wait. At least 2.
     pub low_share: u32,
-    /// How long the turn stays with a launch that has nothing to install. At most a quantum; zero turns it off.
+    /// How long the turn stays with a launch that has nothing to install, from its last progress and once more from the answer to its last
+    /// call. At most a quantum; zero turns it off.
     pub patience: Duration,
     /// How long the launch with the turn may show no progress. At least two quanta; also never less than the time of four pages.
     pub stall: Duration,

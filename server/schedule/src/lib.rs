@@ -42,11 +42,16 @@
 //! 4. **Page time.** Measured while the firmware works, and what quanta, expected times and refusals are computed from.
 //! 5. **Distrust.** A launch that had something to install and installed nothing for [`Config::stall`] loses the turn until it does. A
 //!    launch whose calls install nothing gets no patience. A larger grant than needed does no harm: the firmware itself is serial.
+//!    What a call that fell short left of its grant stays granted, so its launch may later install that much, a quantum at most, out of turn.
 //!
 //! # How it is driven
 //!
-//! Time is a [`Duration`](std::time::Duration) since any origin, handed in with each event; time that goes backwards counts as standing still. After each event, or each batch of
-//! them, [`Scheduler::decide`] is called until it has nothing more to say, and once more at [`Scheduler::wake_at`] if nothing happens before.
+//! Time is a [`Duration`] since any origin, handed in with each event; time that goes backwards counts as standing still. After each event, or
+//! each batch of them, [`Scheduler::decide`] is called until it has nothing more to say, and once more at [`Scheduler::wake_at`] if nothing
+//! happens before.
+//!
+//! [`Duration`]: std::time::Duration
+//!
 //! Events cost O(log n) of the launches known, `decide` too; views and refusals are O(n).
 //!
 //! **Invariant:** nothing here reads a clock, blocks, or does I/O; no grant names a launch that left or has no call open, none is lower than

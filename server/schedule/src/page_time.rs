@@ -213,8 +213,8 @@ mod tests {
         for change in [MILLI / 100, MILLI * 100] {
             let mut page_time = guess(MILLI);
             let now = report(&mut page_time, Duration::ZERO, 400, 1, MILLI);
-            // Six windows of half a quantum: two to believe it, four of a factor of four.
-            let (rounds, pages) = if change < MILLI { (6, 2500) } else { (6, 1) };
+            // Two windows to believe it, three of a factor of four to get near, and some to settle.
+            let (rounds, pages) = if change < MILLI { (12, 2500) } else { (12, 1) };
             report(
                 &mut page_time,
                 now,
@@ -260,7 +260,11 @@ mod tests {
             u64::MAX,
             Duration::ZERO,
         );
-        report(&mut page_time, Duration::ZERO, 100, u64::MAX, Duration::MAX);
+        for _ in 0..100 {
+            page_time.pause();
+            page_time.resume(Duration::ZERO);
+            page_time.installed(1, Duration::MAX);
+        }
         assert!(page_time.pages_in(Duration::MAX) > 0);
         assert!(page_time.time_of(u64::MAX) > Duration::ZERO);
     }

@@ -11,13 +11,16 @@
 //!
 //! # The bound
 //!
-//! Let the share be s. **A class that waits beneath k classes gets at least one quantum of every sᵏ.** For k = 0 there is nothing to share. Beneath
-//! k classes, the topmost of them spends at most s − 1 quanta before its level turns to the classes beneath, or it wants nothing, which only
-//! helps them. So those beneath get at least one quantum of every s, and by induction the class gets at least one of every sᵏ⁻¹ of those: of every sᵏ
-//! it has one, and it waits at most sᵏ − 1 quanta for it. With the share of 8, Low beneath High and Normal waits at most 63 quanta.
+//! Let the share be s. **The classes beneath k others get, together, at least one quantum of every sᵏ while one of them waits.** For k = 0 they
+//! are all classes. Beneath k + 1, the class above them spends at most s − 1 of the quanta that by induction are one of every sᵏ before its level
+//! turns to those beneath, or it wants nothing, which only helps them. So they get at least one of every s · sᵏ.
 //!
-//! A grant is at least one page and is cut to what is left of the phase by the measured time of a page; a phase therefore exceeds its budget by
-//! one page and by what the measure errs. What was granted before the other side came is used up first: one quantum more, once.
+//! Of these quanta a class leaves one of every s to those beneath it in turn, and has the rest. With the share of 8 and all three waiting, High has 7
+//! of 8, Normal 7 of 64 and Low 1 of 64. Low waits for at most sᵏ − 1 quanta, and a class that has others beneath it, whose quantum may fall into its
+//! wait, for 2sᵏ − 1: High for 1, Normal for 15, Low for 63.
+//!
+//! A phase is made of whole pages, to the nearest, and has at least one; it exceeds its budget by half a page and by what the measure of a page
+//! errs. What was granted before the other side came is used up first: one quantum more, once.
 //!
 //! **Invariant:** a class that wants the firmware alone gets all of it.
 
@@ -69,12 +72,14 @@ impl Shares {
         }
     }
 
-    /// The class whose turn it is next, where `holder` has the turn and will for `drain` more. `None` if nobody wants it.
+    /// The class whose turn it is next, where `holder` has the turn and will for `drain` more. `None` if nobody wants it. `page` is the time of
+    /// one, half of which is not worth a grant.
     pub(crate) fn choose(
         &mut self,
         wanting: Wanting,
         holder: Option<Class>,
         drain: Duration,
+        page: Duration,
     ) -> Option<Class> {
         for (index, class) in Class::ALL.into_iter().enumerate() {
             let above = wanting[index];
@@ -86,11 +91,9 @@ impl Shares {
                 let spent = level
                     .spent
                     .saturating_add(if held { drain } else { Duration::ZERO });
-                let next = if spent >= self.budget(level.phase) {
-                    level.turned()
-                } else {
-                    level
-                };
+                let is_over =
+                    !spent.is_zero() && spent.saturating_add(page / 2) >= self.budget(level.phase);
+                let next = if is_over { level.turned() } else { level };
                 self.levels[index] = next;
                 match next.phase {
                     Side::Above => return Some(class),
@@ -121,7 +124,7 @@ impl Shares {
     }
 
     /// When `class` will have had `own` of the firmware's time, if the classes want what is in `work`, `own` included, and nobody arrives.
-    /// `drained` is what `holder` will have had before that, and is in neither.
+    /// `drained` is what `holder` will have had before that, and is in neither. `page` is the time of one, of which phases are made.
     pub(crate) fn finish(
         &self,
         work: [Duration; Class::ALL.len()],
@@ -129,7 +132,9 @@ impl Shares {
         own: Duration,
         holder: Option<Class>,
         drained: Duration,
+        page: Duration,
     ) -> Duration {
+        let whole = |budget| whole_pages(budget, page);
         let mut elapsed = own;
         for (index, level) in self.levels.iter().enumerate().rev() {
             let Some(own_side) = side(class, index) else {
@@ -142,18 +147,22 @@ impl Shares {
             let spent = level
                 .spent
                 .saturating_add(if held { drained } else { Duration::ZERO });
-            let left = self.budget(level.phase).saturating_sub(spent);
-            let (phase, left) = if left.is_zero() {
+            let is_fresh = spent.is_zero();
+            let left = whole(self.budget(level.phase).saturating_sub(spent));
+            let (phase, left) = if left.is_zero() && !is_fresh {
                 let phase = level.turned().phase;
-                (phase, self.budget(phase))
+                (phase, whole(self.budget(phase)).max(page))
             } else {
-                (level.phase, left)
+                (level.phase, left.max(page))
             };
             let (others, other_side) = match own_side {
                 Side::Above => (beneath, Side::Below),
                 Side::Below => (work[index], Side::Above),
             };
-            let (own_budget, other_budget) = (self.budget(own_side), self.budget(other_side));
+            let (own_budget, other_budget) = (
+                whole(self.budget(own_side)).max(page),
+                whole(self.budget(other_side)).max(page),
+            );
             let between = if phase == own_side {
                 times(
                     other_budget,
@@ -211,4 +220,108 @@ fn turns_away(time: Duration, budget: Duration) -> u128 {
 fn times(budget: Duration, turns: u128) -> Duration {
     let nanos = budget.as_nanos().saturating_mul(turns);
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+/// A time in whole pages, to the nearest.
+fn whole_pages(time: Duration, page: Duration) -> Duration {
+    let page = page.as_nanos().max(1);
+    times(
+        Duration::from_nanos(1),
+        (time.as_nanos() + page / 2) / page * page,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PAGE: Duration = Duration::from_millis(1);
+
+    /// Serves page by page what is in `work`, and says when each class had each of its pages. Leaves the levels as they are then.
+    fn serve(shares: &mut Shares, mut work: [u32; 3], pages: u32) -> [Vec<Duration>; 3] {
+        let mut served = [const { Vec::new() }; 3];
+        let mut holder = None;
+        for now in 1..=pages {
+            let wanting = work.map(|pages| pages > 0);
+            let Some(class) = shares.choose(wanting, holder, Duration::ZERO, PAGE) else {
+                break;
+            };
+            shares.charge(class, wanting, PAGE);
+            work[class.index()] -= 1;
+            served[class.index()].push(PAGE * now);
+            holder = Some(class);
+        }
+        served
+    }
+
+    fn shares() -> Shares {
+        Shares::new(PAGE * 5, 4)
+    }
+
+    #[test]
+    fn a_round_is_three_quanta_above_and_one_beneath() {
+        let served = serve(&mut shares(), [100, 100, 0], 40);
+        let beneath: Vec<_> = served[1].iter().map(|at| at.as_millis()).collect();
+        assert_eq!(beneath, [16, 17, 18, 19, 20, 36, 37, 38, 39, 40]);
+    }
+
+    #[test]
+    fn a_class_that_returns_goes_before_those_beneath_it() {
+        let mut shares = shares();
+        serve(&mut shares, [100, 100, 100], 17);
+        serve(&mut shares, [0, 0, 100], 30);
+        assert_eq!(
+            serve(&mut shares, [1, 1, 1], 3).map(|at| at[0].as_millis()),
+            [1, 2, 3]
+        );
+    }
+
+    #[test]
+    fn what_is_outstanding_fills_the_phase() {
+        let mut shares = shares();
+        let all = [true, true, false];
+        assert_eq!(
+            shares.choose(all, Some(Class::High), PAGE * 14, PAGE),
+            Some(Class::High)
+        );
+        assert_eq!(shares.room(Class::High, all, PAGE * 14), Some(PAGE));
+        assert_eq!(
+            shares.choose(all, Some(Class::High), PAGE * 15, PAGE),
+            Some(Class::Normal)
+        );
+        assert_eq!(shares.room(Class::High, all, Duration::ZERO), None);
+        assert_eq!(
+            shares.room(Class::Normal, all, Duration::ZERO),
+            Some(PAGE * 5)
+        );
+    }
+
+    #[test]
+    fn a_quantum_shorter_than_a_page_still_lets_every_class_live() {
+        let mut shares = Shares::new(PAGE / 10, 4);
+        let served = serve(&mut shares, [100, 100, 100], 40);
+        assert!(served.iter().all(|at| !at.is_empty()), "{served:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_foretold_is_what_is_served(
+            before in prop::array::uniform3(0..60_u32),
+            pages in 0..90_u32,
+            work in prop::array::uniform3(0..80_u32),
+        ) {
+            let mut shares = shares();
+            serve(&mut shares, before, pages);
+            let work_time = work.map(|pages| PAGE * pages);
+            let foretold = Class::ALL.map(|class| {
+                let own = 1..=work[class.index()];
+                let finish = |own| shares.finish(work_time, class, PAGE * own, None, Duration::ZERO, PAGE);
+                own.map(finish).collect::<Vec<_>>()
+            });
+            let served = serve(&mut shares, work, u32::MAX);
+            prop_assert_eq!(foretold, served);
+        }
+    }
 }

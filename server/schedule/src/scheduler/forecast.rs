@@ -99,10 +99,14 @@ impl<K: Copy + Ord + Debug> Forecast<'_, K> {
                 return (work.key, drain);
             }
             let own = page_time.time_of(*done);
-            let wait = self
-                .scheduler
-                .shares
-                .finish(totals, work.rank.0, own, class, drain);
+            let wait = self.scheduler.shares.finish(
+                totals,
+                work.rank.0,
+                own,
+                class,
+                drain,
+                page_time.time_of(1),
+            );
             (work.key, drain.saturating_add(wait))
         })
     }

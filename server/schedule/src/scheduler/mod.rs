@@ -107,6 +107,7 @@ impl<K: Copy + Ord + Debug> Scheduler<K> {
         now: Duration,
     ) -> Result<(), Refused> {
         self.advance(now);
+        let now = self.now;
         let Some(launch) = self.launches.get(&key) else {
             return Ok(());
         };
@@ -115,12 +116,18 @@ impl<K: Copy + Ord + Debug> Scheduler<K> {
         }
         self.admit(key, launch, pages, deadline)?;
         let arrivals = &mut self.arrivals;
-        if let Some(launch) = self.launches.get_mut(&key) {
-            launch.arrival.get_or_insert_with(|| {
-                *arrivals += 1;
-                *arrivals
-            });
-            launch.ask(pages);
+        let Some(launch) = self.launches.get_mut(&key) else {
+            return Ok(());
+        };
+        launch.arrival.get_or_insert_with(|| {
+            *arrivals += 1;
+            *arrivals
+        });
+        let was_idle = launch.outstanding() == 0;
+        launch.ask(pages);
+        if was_idle && let Some(turn) = self.turn_of(key) {
+            // What is left of an old grant is outstanding again: it is not as old as that grant.
+            turn.set_to_work(now);
         }
         self.refile(key);
         Ok(())
@@ -132,6 +139,7 @@ impl<K: Copy + Ord + Debug> Scheduler<K> {
     /// does, provided that reports and answers come in order; a total that is too low makes pages of this call count for the next.
     pub fn answered(&mut self, key: K, pages: u64, installed: u64, now: Duration) {
         self.advance(now);
+        let now = self.now;
         let Some(launch) = self.launches.get_mut(&key) else {
             return;
         };

@@ -53,6 +53,11 @@ impl<K> Turn<K> {
         }
     }
 
+    /// There is something to install again.
+    pub(super) fn set_to_work(&mut self, now: Duration) {
+        self.alive = now;
+    }
+
     pub(super) fn progressed(&mut self, now: Duration) {
         self.alive = now;
         self.idle = Some(now);
@@ -72,21 +77,7 @@ impl<K: Copy + Ord + Debug> Scheduler<K> {
     pub fn decide(&mut self, now: Duration) -> Option<Grant<K>> {
         self.advance(now);
         self.give_up_on_a_stalled_holder();
-        let holder = self.holder();
-        let (key, is_held) = match (self.next(holder.as_ref()), &holder) {
-            (None, _) => {
-                self.release();
-                return None;
-            }
-            (Some(next), Some(holder)) if next == holder.key => (next, true),
-            (Some(_), Some(holder)) if holder.outstanding > 0 => return None,
-            (Some(next), _) => (next, false),
-        };
-        if !is_held {
-            self.release();
-            self.turn = Some(Turn::new(key, self.now));
-        }
-        let grant = self.extend(key);
+        let grant = self.pass_the_turn_on().and_then(|key| self.extend(key));
         self.watch_the_firmware();
         grant
     }
@@ -163,14 +154,35 @@ impl<K: Copy + Ord + Debug> Scheduler<K> {
         self.release();
     }
 
+    /// Sees to it that whoever goes next has the turn. Returns it, or `None` if what was granted to the one before is to be used up first.
+    fn pass_the_turn_on(&mut self) -> Option<K> {
+        let holder = self.holder();
+        let next = self.next(holder.as_ref());
+        if let Some(holder) = holder {
+            if next == Some(holder.key) {
+                return next;
+            }
+            if holder.outstanding > 0 {
+                return None;
+            }
+        }
+        self.release();
+        self.turn = next.map(|key| Turn::new(key, self.now));
+        next
+    }
+
     /// Who goes next: the first of the class whose phase it is, where a holder that is expected to ask counts as if it had.
     fn next(&mut self, holder: Option<&Holder<K>>) -> Option<K> {
         let drain = holder.map_or(Duration::ZERO, |holder| {
             self.page_time.time_of(holder.outstanding)
         });
-        let class =
-            self.shares
-                .choose(self.wanting(), holder.map(|holder| holder.rank.0), drain)?;
+        let page = self.page_time.time_of(1);
+        let class = self.shares.choose(
+            self.wanting(),
+            holder.map(|holder| holder.rank.0),
+            drain,
+            page,
+        )?;
         let expected = holder.filter(|holder| holder.is_wanting && holder.rank.0 == class);
         let expected = expected.map(|holder| (holder.rank, holder.key));
         let first = expected
@@ -221,7 +233,7 @@ impl<K: Copy + Ord + Debug> Scheduler<K> {
         } else if self.page_time.working_for(now).is_none() {
             self.page_time.resume(now);
             if let Some(turn) = &mut self.turn {
-                turn.alive = now;
+                turn.set_to_work(now);
             }
         }
     }
