@@ -9,4 +9,5 @@ mod made;
 mod parameters;
 mod platforms;
 mod refused;
+mod settings;
 mod vcpus;

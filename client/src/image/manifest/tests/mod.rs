@@ -12,6 +12,7 @@ use crate::{
 };
 
 mod mistakes;
+mod settings;
 
 const DOCUMENT: &str = include_str!("../../../../../deploy/MANIFEST.md");
 

@@ -4,7 +4,7 @@
 //! "vcpus": ["0=…"], "sev_snp", "tdx", "id_block", "findings": [{"severity", "code", "gpa", "offset", "message"}], "times": [{"platform", "seconds",
 //! "assumption"}], "digest", "sweep": [{"vcpus", "vcpu_type", "digest", "error"}], "svg"}`. `source` is `bytes`, `file` or `none`, `severity` is `note`, `warning`
 //! or `error`; settings are as in a launch's document, `digest` is null where nothing is measured, `svg` where no picture
-//! was drawn into a file.
+//! was drawn into a file, `vcpu_type` where no vCPU has one: then the row is the same for every type.
 //!
 //! **Invariant:** what the text says is in the JSON too.
 

@@ -81,9 +81,9 @@ fn swept(given: &Given, plan: &Plan, vcpus: &[u32], types: &[CpuType]) -> Vec<Sw
     }
     let vcpus = if vcpus.is_empty() { &VCPUS } else { vcpus };
     let types: Vec<_> = if types.is_empty() {
-        TYPES.iter().map(|name| name.parse().ok()).collect()
+        TYPES.iter().filter_map(|name| name.parse().ok()).collect()
     } else {
-        types.iter().copied().map(Some).collect()
+        types.to_vec()
     };
     sweep(&given.image, &given.options, vcpus, &types)
 }
