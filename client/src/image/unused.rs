@@ -65,7 +65,8 @@ fn vcpu_type(plan: &Plan, options: &Options) -> Option<Finding> {
                 return None;
             }
             format!(
-                "the vCPU type with the processor signature {signature:#x} has no effect on vCPUs {}: how they begin, RDX too, is the image's to say; leave the type out, or have that signature in RDX in the image",
+                "the vCPU type with the processor signature {signature:#x} has no effect on {} {}, whose beginning, RDX too, is the image's to say; leave the type out, or have that signature in RDX in the image",
+                if others.len() == 1 { "vCPU" } else { "vCPUs" },
                 ranges(&others)
             )
         }

@@ -126,6 +126,6 @@ fn a_vcpu_type_does_not_reach_vcpus_that_have_a_context_and_that_is_told() {
     let typed = plan(bytes(&made), &options).unwrap();
     assert_eq!(codes(&typed), ["VCPU_WITHOUT_CONTEXT", "VCPU_TYPE_UNUSED"]);
     let message = &typed.findings[1].message;
-    assert!(message.contains("0xa00f11") && message.contains("vCPUs 0..1:"));
+    assert!(message.contains("0xa00f11") && message.contains("vCPUs 0..1,"));
     assert_eq!(typed.vcpus[..2], planned(&made).vcpus[..]);
 }

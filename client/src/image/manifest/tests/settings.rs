@@ -116,8 +116,8 @@ fn a_vcpu_type_that_reaches_no_vcpu_of_the_manifest_is_told_with_the_vcpus() {
     };
     let given = "version = 1\nvcpus = ['0=long:0:0x1000', '1=long:0:0x1000', '3=real:0:0']";
     for (platform, told) in [
-        ("sev-snp", "on vCPUs 0..1, 3: how they begin"),
-        ("sim", "on vCPUs 0..1, 3: how they begin"),
+        ("sev-snp", "on vCPUs 0..1, 3, whose"),
+        ("sim", "on vCPUs 0..1, 3, whose"),
         ("kvm", "kvm measures no vCPUs"),
     ] {
         let text = on(platform, "").replace("version = 1", given);
