@@ -21,6 +21,7 @@ mod time;
 
 use crate::{addr::Region, sev_snp::Policy, v1};
 
+pub use check::Judgement;
 pub use digest::measured;
 pub use extent::{Contents, Extent, FileSlice};
 pub use finding::{Finding, Severity};

@@ -89,7 +89,10 @@ fn plan(input: &Input, options: &Options) -> Result<Plan, ImageError> {
     let tdx = (target.platform == Platform::Tdx).then(|| start.tdx(&options.tdx, &mut notes));
     let finish = { content.id_block.as_ref().zip(sev_snp.as_ref()) }
         .map(|(block, settings)| block.finish(start::policy(settings).number()));
-    let mut plan = Plan {
+    if let Some(block) = &content.id_block {
+        block.note_left_out(target.platform, &mut notes);
+    }
+    Ok(Plan {
         platform: target.platform,
         format: format!("IGVM version {} for {}", file.version(), target.name()),
         memory,
@@ -99,13 +102,8 @@ fn plan(input: &Input, options: &Options) -> Result<Plan, ImageError> {
         tdx: tdx.and_then(|it| it.settings()),
         finish,
         expected_digest: None,
-        findings: Vec::new(),
-    };
-    if let Some(block) = &content.id_block {
-        block.check(&plan, &mut notes)?;
-    }
-    plan.findings = notes.take();
-    Ok(plan)
+        findings: notes.take(),
+    })
 }
 
 fn refuse_foreign_wishes(options: &Options) -> Result<(), ImageError> {

@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     addr::Gpa,
+    id_block::{IdBlock, Key, SignedId, VERSION},
     image::testing,
     plan::Contents,
     v1::{PageType, vcpu_state::State},
@@ -76,6 +77,35 @@ fn the_example_of_the_guide_is_planned_as_the_guide_says() {
         (Platform::SevSnp, &None, 2)
     );
     assert!(plan.findings.is_empty() && plan.digest().unwrap().is_some());
+}
+#[test]
+fn a_flipped_byte_of_a_signature_is_an_error_of_the_plan() {
+    let directory = files(&[("block", 96), ("auth", 4096)]);
+    let text = format!(
+        "{}type='zero'\nlength=4096\n[sev_snp]\nid_block='block'\nid_auth='auth'",
+        SMALL.replace("kvm", "sev-snp")
+    );
+    let plan = || planned(&text, directory.path(), &Options::default()).unwrap();
+    let block = IdBlock {
+        launch_digest: plan().digest().unwrap().unwrap(),
+        family_id: [0; 16],
+        image_id: [0; 16],
+        version: VERSION,
+        guest_svn: 0,
+        policy: plan().guest_policy(),
+    };
+    let pem = include_str!("../../../id_block/testdata/id-key.pem");
+    let signed = SignedId::sign(block, &Key::from_pem(pem).unwrap(), None);
+    let mut auth = signed.auth.to_bytes();
+    fs::write(directory.path().join("block"), signed.block.to_bytes()).unwrap();
+    let errors = |auth: &[u8]| {
+        fs::write(directory.path().join("auth"), auth).unwrap();
+        let judgement = plan().judge();
+        judgement.errors().map(|it| it.code).collect::<Vec<_>>()
+    };
+    assert_eq!(errors(&auth), [""; 0]);
+    auth[0x40] ^= 1;
+    assert_eq!(errors(&auth), ["ID_BLOCK_SIGNATURE"]);
 }
 #[test]
 fn the_registers_of_the_guide_reach_their_fields() {
