@@ -29,6 +29,11 @@ pub use registers::registers;
 pub use sweep::{Swept, sweep};
 pub use time::Estimate;
 
+/// Memory regions that a daemon takes in one launch where nobody configured `max_regions`; GetNodeInfo tells how many it really takes.
+pub const USUAL_REGIONS: usize = 64;
+/// Memory regions that a daemon can be configured to take at most.
+pub const MOST_REGIONS: usize = 4096;
+
 /// What is staged, and how.
 #[derive(Clone, Debug)]
 pub struct Plan {

@@ -21,7 +21,7 @@
 //! |---|---|---|
 //! | `gpa` | required | address of its first page |
 //! | `type` | required | `"normal"`, `"zero"`, `"unmeasured"`, `"secrets"` or `"cpuid"` |
-//! | `file` | | its contents: a regular file, of any size, which is read only when it is needed |
+//! | `file` | | its contents: a regular file, which is read only when it is needed; 64 GiB of all files |
 //! | `offset` | | where they begin in the file; 0 if not given |
 //! | `length` | | with `file`: how many bytes, up to the file's end if not given. Alone: so many bytes of zeros, or for firmware to write |
 //! | `hex` | | its contents, in place of `file` |

@@ -2,7 +2,7 @@
 //!
 //! | module     | codes                                                                                                             |
 //! |------------|-------------------------------------------------------------------------------------------------------------------|
-//! | `memory`   | NO_MEMORY, REGION_UNALIGNED, REGION_OVERLAP, REGION_BEYOND                                                        |
+//! | `memory`   | NO_MEMORY, REGION_COUNT, REGION_UNALIGNED, REGION_OVERLAP, REGION_BEYOND                                          |
 //! | `extents`  | NO_PAGES, UNALIGNED, OVERLAP, OUTSIDE_MEMORY                                                                      |
 //! | `types`    | PAGE_TYPE, CONTENTS, CPUID_PAGES, SECRETS_PAGES                                                                   |
 //! | `vcpus`    | VCPU_COUNT, VCPU_INDEX, VCPU_STATE                                                                                |

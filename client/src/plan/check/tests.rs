@@ -381,6 +381,18 @@ fn a_file_that_ends_early_is_an_error() {
 }
 
 #[test]
+fn more_regions_than_a_daemon_takes_are_told() {
+    let regions = |count: u64| {
+        let beside: Vec<_> = (1..count).map(|nth| (nth << 30, 4096)).collect();
+        codes(&with_memory(&beside))
+    };
+    assert_eq!(regions(64), []);
+    assert_eq!(regions(65), [(Severity::Warning, "REGION_COUNT")]);
+    assert_eq!(regions(4096), [(Severity::Warning, "REGION_COUNT")]);
+    assert_eq!(regions(4097), [(Severity::Error, "REGION_COUNT")]);
+}
+
+#[test]
 fn of_a_plan_with_errors_no_contents_are_read_and_nothing_is_hashed() {
     let file = std::sync::Arc::new(tempfile::tempfile().unwrap());
     let slice = crate::plan::FileSlice::new(file, 0, 4096);

@@ -149,11 +149,19 @@ fn contents_of_a_file_stay_in_the_file() {
     let mut file = fs::File::create(directory.path().join("sparse")).unwrap();
     file.set_len(1 << 40).unwrap();
     file.write_all(b"begin").unwrap();
-    let text = format!("{SMALL}type='normal'\nfile='sparse'\noffset='1M'\nlength='512G'");
+    let text = format!("{SMALL}type='normal'\nfile='sparse'\noffset='1M'\nlength='64G'");
     let plan = planned(&text, directory.path(), &Options::default()).unwrap();
     let extent = &plan.extents[0];
-    assert!(matches!(extent.contents(), Contents::File(slice) if slice.length() == 512 << 30));
-    assert_eq!((extent.pages(), extent.name()), (128 << 20, "sparse"));
+    assert!(matches!(extent.contents(), Contents::File(slice) if slice.length() == 64 << 30));
+    assert_eq!((extent.pages(), extent.name()), (16 << 20, "sparse"));
+    // A hole costs nothing to claim, and as much as anything to measure.
+    let more = "\n[[extent]]\ngpa=0\ntype='unmeasured'\nfile='sparse'\nlength='4K'";
+    let error = planned(&(text + more), directory.path(), &Options::default()).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("manifest line 10 at offset 0x79: `extent[1]`: up to here contents from files are 0x1000001000 bytes, more than 0x1000000000"),
+        "{error}"
+    );
 }
 #[test]
 fn wishes_and_the_manifest_have_to_agree() {
