@@ -1,4 +1,5 @@
 //! Bounds that an operator sets: launches and memory. Each is advertised, and each refusal says which it was.
+use stagepages_client::plan::{MOST_REGIONS, USUAL_REGIONS};
 use stagepages_proto::v1::Platform;
 use stagepages_tests::{Bench, DaemonOptions, PAGE, on_platform, page, refused, region, spec};
 
@@ -75,4 +76,23 @@ async fn the_caps_on_a_launch_are_the_configured_ones() {
             .unwrap();
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_takes_as_many_regions_as_plans_are_checked_for() {
+    let most = DaemonOptions::new().config(&format!("max_regions = {MOST_REGIONS}"));
+    for (options, taken) in [(DaemonOptions::new(), USUAL_REGIONS), (most, MOST_REGIONS)] {
+        on_platform(&options, Platform::Sim, async |bench: &Bench| {
+            let limits = bench.api.node_info().await.limits.unwrap();
+            assert_eq!(limits.max_regions as usize, taken);
+            let regions = |count| (0..count).map(|n| region(page(n << 20), PAGE));
+            let create = async |count| {
+                let regions: Vec<_> = regions(count).collect();
+                bench.api.create("", spec(Platform::Sim, regions)).await
+            };
+            create(taken as u64).await.unwrap();
+            refused(create(taken as u64 + 1).await, "INVALID_LAUNCH").blames("spec.regions");
+        })
+        .await;
+    }
 }

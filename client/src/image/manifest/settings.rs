@@ -12,14 +12,12 @@ use super::{
     values::{Exactly, Narrow, Number},
 };
 use crate::{
+    id_block::{AUTH_BYTES, BLOCK_BYTES},
     image::{ImageError, SevSnpOptions, TdxOptions},
     sev_snp::Policy,
     tdx::CpuidLeaf,
     v1,
 };
-
-const ID_BLOCK_BYTES: usize = 96;
-const ID_AUTH_BYTES: usize = 4096;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,8 +79,8 @@ pub(super) fn finish(
     };
     let (id_block, id_auth) = match (&given.id_block, &given.id_auth) {
         (Some(block), Some(auth)) => (
-            files.whole(block, "sev_snp.id_block", ID_BLOCK_BYTES)?,
-            files.whole(auth, "sev_snp.id_auth", ID_AUTH_BYTES)?,
+            files.whole(block, "sev_snp.id_block", BLOCK_BYTES)?,
+            files.whole(auth, "sev_snp.id_auth", AUTH_BYTES)?,
         ),
         (None, None) => (Vec::new(), Vec::new()),
         (Some(block), None) => {
