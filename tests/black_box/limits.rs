@@ -100,6 +100,9 @@ async fn a_daemon_takes_as_many_regions_as_plans_are_checked_for() {
     on_platform(&most, Platform::Sim, async |bench: &Bench| {
         let limits = bench.api.node_info().await.limits.unwrap();
         assert_eq!(limits.max_regions as usize, MOST_REGIONS);
+        let regions = (0..MOST_REGIONS as u64).map(|n| region(page(n << 20), PAGE));
+        let spec = spec(Platform::Sim, regions.collect::<Vec<_>>());
+        bench.api.create("", spec).await.unwrap();
     })
     .await;
 }

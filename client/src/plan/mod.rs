@@ -32,7 +32,7 @@ pub use time::Estimate;
 /// Memory regions that a daemon takes in one launch where nobody configured `max_regions`; GetNodeInfo tells how many it really takes.
 pub const USUAL_REGIONS: usize = 64;
 /// Memory regions that a daemon can be configured to take at most.
-pub const MOST_REGIONS: usize = 4096;
+pub const MOST_REGIONS: usize = 1024;
 
 /// What is staged, and how.
 #[derive(Clone, Debug)]

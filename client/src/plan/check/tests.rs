@@ -388,8 +388,8 @@ fn more_regions_than_a_daemon_takes_are_told() {
     };
     assert_eq!(regions(64), []);
     assert_eq!(regions(65), [(Severity::Warning, "REGION_COUNT")]);
-    assert_eq!(regions(4096), [(Severity::Warning, "REGION_COUNT")]);
-    assert_eq!(regions(4097), [(Severity::Error, "REGION_COUNT")]);
+    assert_eq!(regions(1024), [(Severity::Warning, "REGION_COUNT")]);
+    assert_eq!(regions(1025), [(Severity::Error, "REGION_COUNT")]);
 }
 
 #[test]

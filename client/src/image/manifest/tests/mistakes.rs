@@ -182,11 +182,11 @@ fn more_regions_than_a_launch_can_have_are_refused() {
         let regions = regions.collect::<Vec<_>>().join(",");
         SMALL.replace("'0x0+1M'", &regions) + "type='zero'\nlength=4096"
     };
-    let most = planned(&with(4096), Path::new("."), &Options::default()).unwrap();
-    assert_eq!(most.memory.len(), 4096);
-    let error = refused(&with(4097));
+    let most = planned(&with(1024), Path::new("."), &Options::default()).unwrap();
+    assert_eq!(most.memory.len(), 1024);
+    let error = refused(&with(1025));
     assert!(
-        error.contains("manifest line 3 at offset 0x26") && error.contains("4097 memory regions"),
+        error.contains("manifest line 3 at offset 0x26") && error.contains("1025 memory regions"),
         "{error}"
     );
 }
