@@ -1,4 +1,5 @@
 //! Bounds that an operator sets: launches and memory. Each is advertised, and each refusal says which it was.
+use stagepages_client::plan::{MOST_REGIONS, USUAL_REGIONS};
 use stagepages_proto::v1::Platform;
 use stagepages_tests::{Bench, DaemonOptions, PAGE, on_platform, page, refused, region, spec};
 
@@ -73,6 +74,35 @@ async fn the_caps_on_a_launch_are_the_configured_ones() {
             .create("", spec(Platform::Sim, regions(2, 128)))
             .await
             .unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_takes_as_many_regions_as_plans_are_checked_for() {
+    on_platform(
+        &DaemonOptions::new(),
+        Platform::Sim,
+        async |bench: &Bench| {
+            let limits = bench.api.node_info().await.limits.unwrap();
+            assert_eq!(limits.max_regions as usize, USUAL_REGIONS);
+            let create = async |count: usize| {
+                let regions = (0..count as u64).map(|n| region(page(n << 20), PAGE));
+                let regions: Vec<_> = regions.collect();
+                bench.api.create("", spec(Platform::Sim, regions)).await
+            };
+            create(USUAL_REGIONS).await.unwrap();
+            refused(create(USUAL_REGIONS + 1).await, "INVALID_LAUNCH").blames("spec.regions");
+        },
+    )
+    .await;
+    let most = DaemonOptions::new().config(&format!("max_regions = {MOST_REGIONS}"));
+    on_platform(&most, Platform::Sim, async |bench: &Bench| {
+        let limits = bench.api.node_info().await.limits.unwrap();
+        assert_eq!(limits.max_regions as usize, MOST_REGIONS);
+        let regions = (0..MOST_REGIONS as u64).map(|n| region(page(n << 20), PAGE));
+        let spec = spec(Platform::Sim, regions.collect::<Vec<_>>());
+        bench.api.create("", spec).await.unwrap();
     })
     .await;
 }

@@ -88,6 +88,15 @@ async fn the_same_command_goes_on_and_then_has_nothing_left_to_do() {
         );
         assert_eq!(again["digest"], went_on["digest"]);
 
+        // The pages are the same, and what somebody finished them with is not.
+        let stage_by_hand = ["stage", &path, "--platform", "sim", "--launch", "by-hand"];
+        let open = [&stage_by_hand[..], &["--no-finish"]].concat();
+        json(bench, &open);
+        json(bench, &["launch", "finish", "by-hand"]);
+        assert_eq!(json(bench, &open)["outcome"], "finished");
+        let refused = failing_json(bench, &stage_by_hand);
+        assert_eq!(refused["error"]["reason"], "WRONG_STATE", "{refused}");
+
         // The spec is the same, the image is not: what is there is not what is wanted.
         let other = written(bench, "other", &amd_firmware(3));
         let stage = ["stage", &other, "--platform", "sim", "--launch", "vm"];

@@ -19,10 +19,13 @@ mod linux_boot;
 pub mod manifest;
 mod options;
 pub mod ovmf;
+mod settings;
 #[cfg(test)]
 mod testing;
+mod unused;
 
 pub use error::ImageError;
 pub use format::{Format, Image, open};
 pub use input::{Input, LARGEST_IMAGE};
 pub use options::Options;
+pub use settings::{SevSnpOptions, TdxOptions};

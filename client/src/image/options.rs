@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::Input;
+use super::{Input, SevSnpOptions, TdxOptions};
 use crate::{addr::Region, v1};
 
 /// The wishes of who plans. The default is one vCPU, and what the image says.
@@ -12,12 +12,13 @@ pub struct Options {
     pub platform: Option<v1::Platform>,
     /// How many vCPUs, 1 to 64; `None` for as many as the image has states for, or one.
     pub vcpus: Option<u32>,
-    /// The processor signature (CPUID leaf 1, EAX) that RDX of each vCPU begins with on sev-snp; `None` for KVM's own, 0x600.
+    /// The processor signature (CPUID leaf 1, EAX) that RDX of each vCPU begins with on sev-snp and sim, but where the image says how one begins; `None`
+    /// for KVM's own, 0x600.
     pub cpu_signature: Option<u32>,
-    /// SEV_FEATURES beside SNP_ACTIVE, the guest policy and the rest; `None` for what the image says, or the defaults.
-    pub sev_snp: Option<v1::SevSnpSettings>,
-    /// Settings of tdx; `None` for what the image says, or the defaults.
-    pub tdx: Option<v1::TdxSettings>,
+    /// Settings of sev-snp; for each that is not given what the image says, or the default.
+    pub sev_snp: SevSnpOptions,
+    /// Settings of tdx; for each that is not given what the image says, or the default.
+    pub tdx: TdxOptions,
     /// The kernel whose hash an OVMF is to measure.
     pub kernel: Option<Input>,
     /// The initial RAM disk of `kernel`, or of an image that is a kernel.

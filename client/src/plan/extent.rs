@@ -2,7 +2,13 @@
 //!
 //! **Invariant:** never empty, never past the end of the address space, and its contents end in its last page.
 
-use std::{fmt, fs::File, io, os::unix::fs::FileExt as _, sync::Arc};
+use std::{
+    fmt,
+    fs::File,
+    io,
+    os::unix::fs::{FileExt as _, MetadataExt as _},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 
@@ -60,6 +66,18 @@ impl FileSlice {
     #[must_use]
     pub fn length(&self) -> u64 {
         self.length
+    }
+
+    /// Whether both are the same bytes of one file, which may have been opened twice.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let file = |slice: &Self| {
+            let about = slice.file.metadata().ok()?;
+            Some((about.dev(), about.ino()))
+        };
+        let place = |slice: &Self| (slice.offset, slice.length);
+        place(self) == place(other)
+            && (Arc::ptr_eq(&self.file, &other.file)
+                || file(self).is_some_and(|it| Some(it) == file(other)))
     }
 
     /// Reads bytes from `at` on, counted from the slice's beginning.
@@ -246,6 +264,24 @@ mod tests {
         assert!(
             last.unwrap()[..5].iter().all(|byte| *byte != 0) && last.unwrap()[5..] == [0; PAGE - 5]
         );
+    }
+
+    #[test]
+    fn parts_of_files_are_the_same_where_file_and_place_are() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        let slice = |offset, length| {
+            let file = File::options().read(true).open(&path).unwrap();
+            FileSlice::new(Arc::new(file), offset, length)
+        };
+        std::fs::write(&path, [7; 8]).unwrap();
+        let first = slice(0, 8);
+        assert!(first.is_same(&first.clone()) && first.is_same(&slice(0, 8)));
+        assert!(!first.is_same(&slice(0, 7)) && !first.is_same(&slice(1, 8)));
+        // Another one of the same name, bytes and all.
+        std::fs::write(directory.path().join("b"), [7; 8]).unwrap();
+        std::fs::rename(directory.path().join("b"), &path).unwrap();
+        assert!(!first.is_same(&slice(0, 8)));
     }
 
     #[test]

@@ -21,12 +21,18 @@ mod time;
 
 use crate::{addr::Region, sev_snp::Policy, v1};
 
+pub use check::Judgement;
 pub use digest::measured;
 pub use extent::{Contents, Extent, FileSlice};
 pub use finding::{Finding, Severity};
 pub use registers::registers;
 pub use sweep::{Swept, sweep};
 pub use time::Estimate;
+
+/// Memory regions that a daemon takes in one launch where nobody configured `max_regions`; GetNodeInfo tells how many it really takes.
+pub const USUAL_REGIONS: usize = 64;
+/// Memory regions that a daemon can be configured to take at most.
+pub const MOST_REGIONS: usize = 1024;
 
 /// What is staged, and how.
 #[derive(Clone, Debug)]

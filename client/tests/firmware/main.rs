@@ -19,6 +19,7 @@
 mod any_bytes;
 mod image;
 mod refused;
+mod settings;
 mod sev_crate;
 mod snp;
 mod tdx;

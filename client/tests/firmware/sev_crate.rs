@@ -13,8 +13,8 @@ use sev::measurement::{
 };
 use stagepages_client::{
     cpu_type::CpuType,
-    image::{Input, Options, ovmf},
-    v1::{Platform, SevSnpSettings},
+    image::{Input, Options, SevSnpOptions, ovmf},
+    v1::Platform,
 };
 
 use crate::image::{Image, data_folder};
@@ -59,10 +59,10 @@ fn check(image: &Path, vcpus: u32, cpu: &str, features: u64, boot: Boot<'_>) {
         platform: Some(Platform::SevSnp),
         vcpus: Some(vcpus),
         cpu_signature: Some(cpu.parse::<CpuType>().unwrap().signature()),
-        sev_snp: Some(SevSnpSettings {
-            vmsa_features: features,
-            ..SevSnpSettings::default()
-        }),
+        sev_snp: SevSnpOptions {
+            vmsa_features: Some(features),
+            ..SevSnpOptions::default()
+        },
         kernel: open(boot.kernel),
         initrd: open(boot.initrd),
         append: boot.append.map(str::to_owned),

@@ -44,7 +44,7 @@ pub struct Settings {
     pub max_launches: Option<Count<1, 100_000>>,
     /// Memory regions of one launch [default: 64]
     #[arg(long, value_name = "N")]
-    pub max_regions: Option<Count<1, 4096>>,
+    pub max_regions: Option<Count<1, 1024>>,
     /// Memory of one launch in bytes [default: twice the machine's]
     #[arg(long, value_name = "BYTES")]
     pub max_memory_bytes: Option<MemoryBytes>,

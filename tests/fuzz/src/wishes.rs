@@ -9,8 +9,8 @@
 use bytes::Bytes;
 use stagepages_client::{
     addr::{Gpa, Region},
-    image::Options,
-    v1::{Platform, SevSnpSettings},
+    image::{Options, SevSnpOptions, TdxOptions},
+    v1::Platform,
 };
 
 use crate::images::another;
@@ -67,11 +67,14 @@ impl Wishes {
             },
             vcpus: (vcpus != 0).then(|| u32::from(vcpus)),
             cpu_signature: self.switch(3).then_some(0x80_0f12),
-            sev_snp: self.switch(4).then(|| SevSnpSettings {
-                vmsa_features: features.into(),
-                ..SevSnpSettings::default()
-            }),
-            tdx: None,
+            sev_snp: SevSnpOptions {
+                vmsa_features: self.switch(4).then_some(features.into()),
+                ..SevSnpOptions::default()
+            },
+            tdx: TdxOptions {
+                attributes: self.switch(7).then_some(features.into()),
+                ..TdxOptions::default()
+            },
             kernel: file(0, "kernel", KERNEL),
             initrd: file(1, "initrd", INITRD),
             append: self.switch(2).then(|| APPEND.to_owned()),

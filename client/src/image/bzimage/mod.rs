@@ -14,6 +14,7 @@ mod header;
 use super::{
     ImageError, Input, Options,
     linux_boot::{Kernel, Mode, Needs, Space, Span, platform},
+    unused,
 };
 use crate::{
     addr::{Gpa, PAGE_BYTES},
@@ -41,7 +42,8 @@ pub fn recognises(bytes: &[u8]) -> bool {
 /// # Errors
 /// It is too old, has no 64-bit entry, lies, or does not fit the guest's memory.
 pub fn load(input: &Input, options: &Options) -> Result<Plan, ImageError> {
-    plan(input, options).map_err(|error| error.of(&input.name))
+    let plan = plan(input, options).map_err(|error| error.of(&input.name))?;
+    Ok(unused::told(plan, options))
 }
 
 fn plan(input: &Input, options: &Options) -> Result<Plan, ImageError> {

@@ -21,6 +21,7 @@ mod headers;
 use super::{
     ImageError, Input, Options,
     linux_boot::{Kernel, Mode, Needs, Span, platform},
+    unused,
 };
 use crate::{
     addr::Gpa,
@@ -47,7 +48,8 @@ pub fn recognises(bytes: &[u8]) -> bool {
 /// # Errors
 /// It is none for a PC, or lies, or does not fit the guest's memory.
 pub fn load(input: &Input, options: &Options) -> Result<Plan, ImageError> {
-    plan(input, options).map_err(|error| error.of(&input.name))
+    let plan = plan(input, options).map_err(|error| error.of(&input.name))?;
+    Ok(unused::told(plan, options))
 }
 
 fn plan(input: &Input, options: &Options) -> Result<Plan, ImageError> {

@@ -13,6 +13,30 @@ use crate::{addr::PAGE_BYTES, plan::Severity};
 /// vCPUs that a launch has at most.
 pub(super) const MOST_VCPUS: u32 = 64;
 
+/// The general registers of a structure that has them by their names; the crates have no type in common for it.
+macro_rules! general {
+    ($it:expr) => {
+        $crate::v1::GeneralRegisters {
+            rax: $it.rax,
+            rbx: $it.rbx,
+            rcx: $it.rcx,
+            rdx: $it.rdx,
+            rsi: $it.rsi,
+            rdi: $it.rdi,
+            rbp: $it.rbp,
+            r8: $it.r8,
+            r9: $it.r9,
+            r10: $it.r10,
+            r11: $it.r11,
+            r12: $it.r12,
+            r13: $it.r13,
+            r14: $it.r14,
+            r15: $it.r15,
+        }
+    };
+}
+pub(super) use general;
+
 /// The contexts of the chosen platform.
 #[derive(Debug, Default)]
 pub(super) struct Contexts {

@@ -1,6 +1,6 @@
 //! Directives: what is loaded for the chosen platform, in the order of the file.
 //!
-//! **Invariant:** a header for another platform changes nothing, but it must be well formed.
+//! **Invariant:** a header for another platform changes nothing, but it must be well formed; no more than 16 GiB of pages are loaded.
 
 use igvm_defs::{
     IGVM_VHS_ERROR_RANGE, IGVM_VHS_REQUIRED_MEMORY, IGVM_VHS_SNP_ID_BLOCK,
@@ -20,7 +20,14 @@ use super::{
     start::mask_of,
     walk::{self, Raw, Section},
 };
-use crate::plan::Severity;
+use crate::{
+    addr::{PAGE_BYTES, Size},
+    plan::Severity,
+};
+
+/// Bytes of all pages that one file loads at most. A header of 32 bytes is enough for 2 MiB of zeros, or of data that other headers have too, and each page is
+/// measured: without a bound a small file takes hours.
+const MOST_LOADED: u64 = 16 << 30;
 
 /// What is loaded.
 #[derive(Debug, Default)]
@@ -34,6 +41,8 @@ pub(super) struct Content {
     /// What the launch must end in.
     pub(super) id_block: Option<IdBlock>,
     areas: Areas,
+    /// Bytes of all pages.
+    loaded: u64,
 }
 
 /// # Errors
@@ -62,12 +71,12 @@ impl Content {
         match raw.kind {
             Kind::IGVM_VHT_PAGE_DATA => {
                 let piece = pages::read(raw, file, target, notes)?;
-                self.load(piece);
+                self.load(raw, piece)?;
             }
             Kind::IGVM_VHT_PARAMETER_AREA => self.areas.declare(raw, file)?,
             Kind::IGVM_VHT_PARAMETER_INSERT => {
                 let piece = self.areas.insert(raw, target)?;
-                self.load(piece);
+                self.load(raw, piece)?;
             }
             Kind::IGVM_VHT_VP_COUNT_PARAMETER
             | Kind::IGVM_VHT_ENVIRONMENT_INFO_PARAMETER
@@ -95,11 +104,22 @@ impl Content {
         Ok(())
     }
 
-    fn load(&mut self, piece: Option<Piece>) {
-        if let Some(piece) = piece {
-            self.contexts.pages_follow();
-            self.pieces.push(piece);
+    fn load(&mut self, raw: &Raw<'_>, piece: Option<Piece>) -> Result<(), ImageError> {
+        let Some(piece) = piece else {
+            return Ok(());
+        };
+        let bytes = piece.pages.saturating_mul(PAGE_BYTES);
+        self.loaded = self.loaded.saturating_add(bytes);
+        if self.loaded > MOST_LOADED {
+            return Err(raw.wrong(format!(
+                "with the {bytes:#x} bytes at GPA {:#x}, pages are more than {} in all; make the file with fewer: memory that a guest accepts itself needs no pages",
+                piece.gpa,
+                Size(MOST_LOADED)
+            )));
         }
+        self.contexts.pages_follow();
+        self.pieces.push(piece);
+        Ok(())
     }
 
     fn required_memory(

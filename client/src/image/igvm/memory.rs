@@ -3,7 +3,10 @@
 //! **Invariant:** every page that is loaded lies in exactly one region, and is loaded once.
 
 use super::{super::ImageError, directives::Content, walk::Raw};
-use crate::addr::{Gpa, PAGE_BYTES, Region};
+use crate::{
+    addr::{Gpa, PAGE_BYTES, Region},
+    plan::MOST_REGIONS,
+};
 
 /// The end of the largest guest's address space.
 const END: u64 = 1 << 52;
@@ -49,7 +52,7 @@ impl Span {
 /// The regions, by address.
 ///
 /// # Errors
-/// Pages lie on one another, or outside the memory that was given; or there are none.
+/// Pages lie on one another, outside the memory that was given, or in too many places; or there are none.
 pub(super) fn regions(
     content: &Content,
     required: &[Span],
@@ -65,7 +68,7 @@ pub(super) fn regions(
     let required = required.iter().chain(&content.required).copied();
     if given.is_empty() {
         loaded.extend(required);
-        return Ok(joined(loaded));
+        return least(&loaded);
     }
     let mut given = given.to_vec();
     given.sort_unstable_by_key(|region| region.gpa);
@@ -115,6 +118,22 @@ fn check_inside(span: &Span, sorted: &[Region], how: &str) -> Result<(), ImageEr
         span.gpa
     );
     Err(ImageError::at("IGVM header", span.offset, problem))
+}
+
+/// The least regions that hold them all, if they are not too many.
+fn least(spans: &[Span]) -> Result<Vec<Region>, ImageError> {
+    let regions = joined(spans.to_vec());
+    let Some(over) = regions.get(MOST_REGIONS) else {
+        return Ok(regions);
+    };
+    let first = { spans.iter() }.find(|span| span.gpa == over.gpa.bytes());
+    let problem = format!(
+        "the bytes at GPA {} lie apart from all below, and so the guest's memory is in {} regions, where a launch has at most {MOST_REGIONS}; give the guest memory that holds them, or make the file with fewer gaps",
+        over.gpa,
+        regions.len()
+    );
+    let offset = first.map_or(0, |span| span.offset);
+    Err(ImageError::at("IGVM header", offset, problem))
 }
 
 /// The least regions that hold them all.

@@ -48,7 +48,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use super::{ImageError, Input, Options};
+use super::{ImageError, Input, Options, unused};
 use crate::{plan::Plan, v1::Platform};
 
 /// Whether this begins as an IGVM file does.
@@ -62,7 +62,8 @@ pub fn recognises(bytes: &[u8]) -> bool {
 /// # Errors
 /// It is no such file or a broken one, is for other platforms, or asks for what the platform or `options` cannot give.
 pub fn load(input: &Input, options: &Options) -> Result<Plan, ImageError> {
-    plan(input, options).map_err(|error| error.of(&input.name))
+    let plan = plan(input, options).map_err(|error| error.of(&input.name))?;
+    Ok(unused::told(plan, options))
 }
 
 fn plan(input: &Input, options: &Options) -> Result<Plan, ImageError> {
@@ -84,28 +85,25 @@ fn plan(input: &Input, options: &Options) -> Result<Plan, ImageError> {
     };
     let extents = runs::extents(&file, content.pieces, &facts, options, &memory, &mut notes)?;
     let sev_snp = (target.platform == Platform::SevSnp)
-        .then(|| start.sev_snp(options.sev_snp.as_ref(), vcpus.features, &mut notes));
-    let tdx =
-        (target.platform == Platform::Tdx).then(|| start.tdx(options.tdx.as_ref(), &mut notes));
+        .then(|| start.sev_snp(&options.sev_snp, vcpus.features, &mut notes));
+    let tdx = (target.platform == Platform::Tdx).then(|| start.tdx(&options.tdx, &mut notes));
     let finish = { content.id_block.as_ref().zip(sev_snp.as_ref()) }
-        .map(|(block, settings)| block.finish(start::policy_number(settings)));
-    let mut plan = Plan {
+        .map(|(block, settings)| block.finish(start::policy(settings).number()));
+    if let Some(block) = &content.id_block {
+        block.note_left_out(target.platform, &mut notes);
+    }
+    Ok(Plan {
         platform: target.platform,
         format: format!("IGVM version {} for {}", file.version(), target.name()),
         memory,
         extents,
         vcpus: vcpus.states,
-        sev_snp,
-        tdx,
+        sev_snp: sev_snp.and_then(|it| it.settings()),
+        tdx: tdx.and_then(|it| it.settings()),
         finish,
         expected_digest: None,
-        findings: Vec::new(),
-    };
-    if let Some(block) = &content.id_block {
-        block.check(&plan, &mut notes)?;
-    }
-    plan.findings = notes.take();
-    Ok(plan)
+        findings: notes.take(),
+    })
 }
 
 fn refuse_foreign_wishes(options: &Options) -> Result<(), ImageError> {

@@ -5,7 +5,10 @@
 use igvm_defs::IgvmNativeVpContextX64;
 use zerocopy::FromBytes as _;
 
-use super::{super::ImageError, contexts::Context};
+use super::{
+    super::ImageError,
+    contexts::{Context, general},
+};
 use crate::v1;
 
 /// # Errors
@@ -31,23 +34,7 @@ pub(super) fn registers(context: &Context) -> Result<v1::VcpuRegisters, ImageErr
         limit: limit.into(),
     };
     Ok(v1::VcpuRegisters {
-        general: Some(v1::GeneralRegisters {
-            rax: it.rax,
-            rbx: it.rbx,
-            rcx: it.rcx,
-            rdx: it.rdx,
-            rsi: it.rsi,
-            rdi: it.rdi,
-            rbp: it.rbp,
-            r8: it.r8,
-            r9: it.r9,
-            r10: it.r10,
-            r11: it.r11,
-            r12: it.r12,
-            r13: it.r13,
-            r14: it.r14,
-            r15: it.r15,
-        }),
+        general: Some(general!(it)),
         rsp: it.rsp,
         rip: it.rip,
         rflags: it.rflags,

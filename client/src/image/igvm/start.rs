@@ -8,7 +8,7 @@ use igvm_defs::{
 };
 
 use super::{
-    super::ImageError,
+    super::{ImageError, SevSnpOptions, TdxOptions},
     fixed::File,
     memory::Span,
     notes::Notes,
@@ -19,15 +19,13 @@ use crate::{
     plain,
     plan::{Finding, Severity},
     sev_snp::Policy,
-    v1::{SevSnpSettings, TdxSettings, sev_snp_settings::GuestPolicy},
+    v1::sev_snp_settings::GuestPolicy,
 };
 
 /// CoRIM document and its signature, which igvm_defs has behind a feature.
 const CORIM: [u32; 2] = [0x104, 0x105];
 /// Characters of a version that are shown.
 const SHOWN: usize = 100;
-/// The policy of a launch that names none.
-const DEFAULT_POLICY: u64 = 0x3_0000;
 /// Attributes of a TD (Intel TDX module ABI, ATTRIBUTES).
 const TD_DEBUG: u64 = 1;
 const TD_SEPT_VE_DISABLE: u64 = 1 << 28;
@@ -134,57 +132,70 @@ impl Start {
         Ok(())
     }
 
-    /// Settings of sev-snp: what the caller wants, and what the image says where the caller says nothing.
+    /// Settings of sev-snp: what is asked for, and what the image says where nothing is; `features` are those of its save areas.
     pub(super) fn sev_snp(
         &self,
-        wanted: Option<&SevSnpSettings>,
-        features: u64,
+        asked: &SevSnpOptions,
+        features: Option<u64>,
         notes: &mut Notes,
-    ) -> SevSnpSettings {
-        let mut settings = wanted.cloned().unwrap_or_else(|| SevSnpSettings {
+    ) -> SevSnpOptions {
+        let number = { self.policy }.map(|(number, _)| GuestPolicy::PolicyNumber(number));
+        let image = SevSnpOptions {
+            guest_policy: number.map(Policy::from),
             vmsa_features: features,
-            ..SevSnpSettings::default()
-        });
-        match (self.policy, settings.guest_policy) {
-            (Some((policy, _)), None) => {
-                settings.guest_policy = Some(GuestPolicy::PolicyNumber(policy));
-            }
-            (Some((policy, at)), Some(_)) if policy != policy_number(&settings) => {
-                notes.once(Severity::Warning, "GUEST_POLICY", at, || {
-                    format!(
-                        "the image's guest policy is {policy:#x}, and {:#x} was asked for and is taken; leave the option out for the image's",
-                        policy_number(&settings)
-                    )
-                });
-            }
-            (None, None) => notes.tell(Finding::new(
-                Severity::Warning,
-                "GUEST_POLICY",
-                format!("the image has no guest policy; {DEFAULT_POLICY:#x} is taken: name the one that you want"),
-            )),
-            (_, Some(_)) => {}
+            ..SevSnpOptions::default()
+        };
+        let mut findings = Vec::new();
+        let settings = asked.over(&image, &mut findings);
+        if settings.guest_policy.is_none() {
+            let text = format!(
+                "the image has no guest policy; {} is taken: name the one that you want",
+                policy(&settings)
+            );
+            findings.push(Finding::new(Severity::Warning, "GUEST_POLICY", text));
+        }
+        for it in findings {
+            notes.tell(match self.policy {
+                Some((_, at)) if it.code == "GUEST_POLICY" => it.at_offset(at),
+                Some(_) | None => it,
+            });
         }
         settings
     }
 
-    /// Settings of tdx: what the caller wants, and the image's attributes where the caller names none.
-    pub(super) fn tdx(&self, wanted: Option<&TdxSettings>, notes: &mut Notes) -> TdxSettings {
-        let mut settings = wanted.cloned().unwrap_or_default();
-        if let (None, Some((policy, at))) = (settings.attributes, self.policy) {
-            settings.attributes = Some(attributes(policy, at, notes));
+    /// Settings of tdx: what is asked for, and the image's attributes where none are.
+    pub(super) fn tdx(&self, asked: &TdxOptions, notes: &mut Notes) -> TdxOptions {
+        if let (None, Some((number, at))) = (asked.attributes, self.policy) {
+            tell_unknown(number, at, notes);
+        }
+        let image = TdxOptions {
+            attributes: { self.policy }.map(|(number, _)| attributes(number)),
+            ..TdxOptions::default()
+        };
+        let mut findings = Vec::new();
+        let settings = asked.over(&image, &mut findings);
+        for it in findings {
+            // The policy is all that the image says.
+            notes.tell(match self.policy {
+                Some((_, at)) => it.at_offset(at),
+                None => it,
+            });
         }
         settings
     }
 }
 
-/// The TD attributes that an image's policy stands for.
-fn attributes(number: u64, at: u64, notes: &mut Notes) -> u64 {
-    let policy = TdxPolicy::from(number);
-    if policy.reserved() != 0 {
+fn tell_unknown(number: u64, at: u64, notes: &mut Notes) {
+    if TdxPolicy::from(number).reserved() != 0 {
         notes.once(Severity::Warning, "TD_POLICY", at, || {
             format!("the image's policy {number:#x} has bits beyond 0 to 2, which stand for nothing known and were left out; name the attributes yourself")
         });
     }
+}
+
+/// The TD attributes that an image's policy stands for.
+fn attributes(number: u64) -> u64 {
+    let policy = TdxPolicy::from(number);
     [
         (policy.debug_allowed(), TD_DEBUG),
         (policy.sept_ve_disable(), TD_SEPT_VE_DISABLE),
@@ -196,8 +207,9 @@ fn attributes(number: u64, at: u64, notes: &mut Notes) -> u64 {
 }
 
 /// The policy that a launch with these settings has.
-pub(super) fn policy_number(settings: &SevSnpSettings) -> u64 {
-    { settings.guest_policy }.map_or(DEFAULT_POLICY, |policy| Policy::from(policy).number())
+pub(super) fn policy(settings: &SevSnpOptions) -> Policy {
+    let default = GuestPolicy::PolicyNumber(Policy::DEFAULT);
+    settings.guest_policy.unwrap_or_else(|| default.into())
 }
 
 /// The compatibility mask of a header that begins with it.

@@ -32,8 +32,8 @@ const KVM_FEATURES: u64 = 1 << 5 | 1 << 9;
 pub(super) struct Vcpus {
     /// One for each.
     pub(super) states: Vec<v1::VcpuState>,
-    /// SEV_FEATURES that the image wants beside SNP_ACTIVE and KVM can have; on SEV-SNP.
-    pub(super) features: u64,
+    /// SEV_FEATURES that the image wants beside SNP_ACTIVE and KVM can have; on SEV-SNP, where it has a save area.
+    pub(super) features: Option<u64>,
 }
 
 /// # Errors
@@ -50,19 +50,13 @@ pub(super) fn states(
         return Err(ImageError::whole("options", problem));
     }
     tell_missing(contexts, count, target, notes);
-    let image_features = match (target.kind, contexts.get(0)) {
-        (IgvmPlatformType::SEV_SNP, Some(first)) => vmsa::features(&first.bytes),
-        _ => 0,
-    };
     // sim has no features to choose from.
-    let features = match target.platform {
-        Platform::SevSnp => image_features & KVM_FEATURES,
-        Platform::Sim | Platform::Tdx | Platform::Kvm | Platform::Unspecified => 0,
-    };
-    let measured_features = match (&options.sev_snp, target.platform) {
-        (Some(wanted), Platform::SevSnp) => wanted.vmsa_features,
-        _ => features,
-    } | SNP_ACTIVE;
+    let can_choose = target.platform == Platform::SevSnp;
+    let features = { contexts.get(0) }
+        .filter(|_| can_choose)
+        .map(|first| vmsa::features(&first.bytes) & KVM_FEATURES);
+    let asked = { options.sev_snp.vmsa_features }.filter(|_| can_choose);
+    let measured_features = asked.or(features).unwrap_or_default() | SNP_ACTIVE;
     let mut states = Vec::new();
     for index in 0..count {
         let state = match contexts.get(index) {

@@ -7,7 +7,7 @@ use std::mem::offset_of;
 use igvm::snp_defs::{SevSelector, SevVmsa};
 use zerocopy::FromBytes as _;
 
-use super::super::ImageError;
+use super::{super::ImageError, contexts::general};
 use crate::{plan::Severity, v1};
 
 /// EFER.SVME and CR4.MCE, which KVM sets by itself; as something to set they would be refused where the processor lacks them for guests.
@@ -54,23 +54,7 @@ pub(super) fn registers(page: &[u8], offset: u64) -> Result<v1::VcpuRegisters, I
     let is_long = it.efer & EFER_LME != 0 && it.cr0 & CR0_PG != 0;
     let efer = it.efer & !(EFER_SVME | EFER_LMA) | if is_long { EFER_LMA } else { 0 };
     Ok(v1::VcpuRegisters {
-        general: Some(v1::GeneralRegisters {
-            rax: it.rax,
-            rbx: it.rbx,
-            rcx: it.rcx,
-            rdx: it.rdx,
-            rsi: it.rsi,
-            rdi: it.rdi,
-            rbp: it.rbp,
-            r8: it.r8,
-            r9: it.r9,
-            r10: it.r10,
-            r11: it.r11,
-            r12: it.r12,
-            r13: it.r13,
-            r14: it.r14,
-            r15: it.r15,
-        }),
+        general: Some(general!(it)),
         rsp: it.rsp,
         rip: it.rip,
         rflags: it.rflags | 2,

@@ -12,7 +12,8 @@ const MOST_VCPUS: u32 = 64;
 /// The platform that a bare kernel is planned for.
 ///
 /// # Errors
-/// It is one on which nothing could vouch for a bare kernel, or there are wishes that only such a platform or firmware could meet.
+/// It is one on which nothing could vouch for a bare kernel; or there are wishes that only firmware could meet, or only such a platform, and none is named:
+/// who wants a confidential guest is not to get a plain one.
 pub(in crate::image) fn platform(options: &Options) -> Result<Platform, ImageError> {
     let wrong = |what: &str, problem: &str| Err(ImageError::whole(what, problem));
     if options.kernel.is_some() {
@@ -21,9 +22,9 @@ pub(in crate::image) fn platform(options: &Options) -> Result<Platform, ImageErr
             "this image is a kernel itself; give a firmware as image to boot another kernel",
         );
     }
-    let platform = match options.platform.unwrap_or(Platform::Kvm) {
-        Platform::Unspecified => Platform::Kvm,
-        platform @ (Platform::Kvm | Platform::Sim) => platform,
+    let named = options.platform.filter(|it| *it != Platform::Unspecified);
+    let platform = match named.unwrap_or(Platform::Kvm) {
+        platform @ (Platform::Kvm | Platform::Sim | Platform::Unspecified) => platform,
         Platform::SevSnp | Platform::Tdx => {
             return wrong(
                 "platform",
@@ -31,10 +32,12 @@ pub(in crate::image) fn platform(options: &Options) -> Result<Platform, ImageErr
             );
         }
     };
-    if options.sev_snp.is_some() || options.tdx.is_some() || options.cpuid_page.is_some() {
+    let is_for_others =
+        !options.sev_snp.is_empty() || !options.tdx.is_empty() || options.cpuid_page.is_some();
+    if named.is_none() && is_for_others {
         return wrong(
             "settings",
-            "a kernel alone is planned for kvm and sim, which take no settings of sev-snp or tdx and no CPUID page; leave them out",
+            "a kernel alone is planned for kvm and sim, which take no settings of sev-snp or tdx and no CPUID page; leave them out, or name the platform to plan without them",
         );
     }
     Ok(platform)

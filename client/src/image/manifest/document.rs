@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 use toml::Spanned;
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     addr::{Gpa, Region},
     image::ImageError,
+    plan::MOST_REGIONS,
     v1,
     vcpu::Vcpu,
 };
@@ -24,6 +25,7 @@ use crate::{
 pub(super) struct Document {
     pub(super) version: Spanned<Numeric<Number>>,
     pub(super) platform: Option<Spanned<Platform>>,
+    #[serde(deserialize_with = "memory")]
     pub(super) memory: Vec<Typed<Region>>,
     pub(super) vcpu_count: Option<Spanned<Numeric<Narrow>>>,
     #[serde(default)]
@@ -40,6 +42,17 @@ pub(super) struct Document {
 impl Document {
     pub(super) fn parse(text: Text<'_>) -> Result<Self, ImageError> {
         toml::from_str(text.0).map_err(|error| text.refused(error))
+    }
+}
+
+/// Regions, no more than a launch can have.
+fn memory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Typed<Region>>, D::Error> {
+    let regions = Vec::deserialize(deserializer)?;
+    match regions.len() {
+        ..=MOST_REGIONS => Ok(regions),
+        count => Err(D::Error::custom(format!(
+            "{count} memory regions, and a launch has at most {MOST_REGIONS}; give fewer and larger ones"
+        ))),
     }
 }
 

@@ -12,8 +12,10 @@ use crate::{
     plan::{Contents, Extent, FileSlice, Finding, Severity},
 };
 
-/// What a typing error must not make of a small file: zeros are measured page by page.
+/// Bytes of zeros in one manifest. What a typing error must not make of a small file: zeros are measured page by page.
 const MOST_ZEROS: u64 = 16 << 30;
+/// Bytes of files in one manifest. Each is read and measured, and neither a hole in a file nor a file that several extents name costs anything to claim.
+const MOST_OF_FILES: u64 = 64 << 30;
 
 /// All of them, and what is worth saying.
 pub(super) fn extents(
@@ -25,7 +27,8 @@ pub(super) fn extents(
         files,
         options,
         findings: Vec::new(),
-        zeros: 0,
+        zeros: Total::of("zeros", MOST_ZEROS),
+        of_files: Total::of("contents from files", MOST_OF_FILES),
     };
     let extents = given.iter().enumerate();
     let extents: Result<_, _> = extents
@@ -38,7 +41,40 @@ struct Reader<'a, 'b> {
     files: &'a mut Files<'b>,
     options: &'a Options,
     findings: Vec<Finding>,
-    zeros: u64,
+    zeros: Total,
+    of_files: Total,
+}
+
+/// Bytes of a kind so far.
+struct Total {
+    what: &'static str,
+    bytes: u64,
+    most: u64,
+}
+
+impl Total {
+    fn of(what: &'static str, most: u64) -> Self {
+        Self {
+            what,
+            bytes: 0,
+            most,
+        }
+    }
+
+    /// Counts more.
+    ///
+    /// # Errors
+    /// What is wrong, if they are too many now.
+    fn add(&mut self, bytes: u64) -> Result<(), String> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes <= self.most {
+            return Ok(());
+        }
+        Err(format!(
+            "up to here {} are {:#x} bytes, more than {:#x}; stage less of it: memory that is not staged needs no pages",
+            self.what, self.bytes, self.most
+        ))
+    }
 }
 
 impl Reader<'_, '_> {
@@ -88,17 +124,14 @@ impl Reader<'_, '_> {
         }
         let name = it.name.clone().unwrap_or_else(|| usual_name(it));
         let (gpa, page_type) = (it.gpa.0, it.page_type.into());
+        let counted = match &contents {
+            Contents::Zeros => self.zeros.add(bytes),
+            Contents::File(_) => self.of_files.add(bytes),
+            Contents::Bytes(_) => Ok(()),
+        };
+        counted.map_err(|problem| wrong(&problem))?;
         let extent = match contents {
-            Contents::Zeros => {
-                self.zeros = self.zeros.saturating_add(bytes);
-                if self.zeros > MOST_ZEROS {
-                    return Err(wrong(&format!(
-                        "up to here zeros are {:#x} bytes, more than {MOST_ZEROS:#x}; stage less of it: memory that is not staged needs no pages",
-                        self.zeros
-                    )));
-                }
-                Extent::zeros(gpa, page_type, bytes.div_ceil(PAGE_BYTES), name)
-            }
+            Contents::Zeros => Extent::zeros(gpa, page_type, bytes.div_ceil(PAGE_BYTES), name),
             contents @ (Contents::Bytes(_) | Contents::File(_)) => {
                 Extent::new(gpa, page_type, contents, name)
             }

@@ -13,7 +13,7 @@
 //! | `expected_digest` | | 96 hex digits: what the plan must end in |
 //! | `[[extent]]` | required | what is staged, in this order |
 //! | `[[vcpu_registers]]` | | how a vCPU begins, register by register, instead of in `vcpus` |
-//! | `[sev_snp]`, `[tdx]` | | settings; those of a platform that is not planned for are left aside |
+//! | `[sev_snp]`, `[tdx]` | | settings; those of a platform that is not planned for are left aside, and who plans may give others, one by one |
 //!
 //! An **extent**:
 //!
@@ -21,7 +21,7 @@
 //! |---|---|---|
 //! | `gpa` | required | address of its first page |
 //! | `type` | required | `"normal"`, `"zero"`, `"unmeasured"`, `"secrets"` or `"cpuid"` |
-//! | `file` | | its contents: a regular file, of any size, which is read only when it is needed |
+//! | `file` | | its contents: a regular file, which is read only when it is needed; 64 GiB of all files |
 //! | `offset` | | where they begin in the file; 0 if not given |
 //! | `length` | | with `file`: how many bytes, up to the file's end if not given. Alone: so many bytes of zeros, or for firmware to write |
 //! | `hex` | | its contents, in place of `file` |
@@ -55,7 +55,7 @@ mod vcpus;
 
 use std::path::Path;
 
-use super::{ImageError, Input, Options};
+use super::{ImageError, Input, Options, unused};
 use crate::{plan::Plan, v1::Platform};
 
 use document::Document;
@@ -87,7 +87,8 @@ pub fn recognises(name: &str, bytes: &[u8]) -> bool {
 /// # Errors
 /// It is no manifest, or names what is not there, or says what cannot be.
 pub fn load(input: &Input, base: &Path, options: &Options) -> Result<Plan, ImageError> {
-    plan(input, base, options).map_err(|error| error.of(&input.name))
+    let plan = plan(input, base, options).map_err(|error| error.of(&input.name))?;
+    Ok(unused::told(plan, options))
 }
 
 fn plan(input: &Input, base: &Path, options: &Options) -> Result<Plan, ImageError> {
@@ -100,11 +101,17 @@ fn plan(input: &Input, base: &Path, options: &Options) -> Result<Plan, ImageErro
     }
     let platform = platform(text, &document, options)?;
     let mut files = Files::new(text, base);
-    let (extents, findings) = extents::extents(&mut files, &document.extents, options)?;
+    let (extents, mut findings) = extents::extents(&mut files, &document.extents, options)?;
     let finish = settings::finish(&mut files, document.sev_snp.as_ref())?;
     let on_snp = platform == Platform::SevSnp;
-    let sev_snp = options.sev_snp.clone();
-    let tdx = options.tdx.clone();
+    let sev_snp = on_snp.then(|| {
+        let image = settings::sev_snp(document.sev_snp.as_ref());
+        options.sev_snp.over(&image, &mut findings)
+    });
+    let tdx = (platform == Platform::Tdx).then(|| {
+        let image = settings::tdx(document.tdx.as_ref());
+        options.tdx.over(&image, &mut findings)
+    });
     Ok(Plan {
         platform,
         format: "manifest".to_owned(),
@@ -114,12 +121,8 @@ fn plan(input: &Input, base: &Path, options: &Options) -> Result<Plan, ImageErro
         },
         extents,
         vcpus: vcpus::vcpus(text, &document, platform, options)?,
-        sev_snp: sev_snp
-            .or_else(|| document.sev_snp.as_ref().map(settings::sev_snp))
-            .filter(|_| on_snp),
-        tdx: tdx
-            .or_else(|| document.tdx.as_ref().map(settings::tdx))
-            .filter(|_| platform == Platform::Tdx),
+        sev_snp: sev_snp.and_then(|it| it.settings()),
+        tdx: tdx.and_then(|it| it.settings()),
         finish: finish.filter(|_| on_snp),
         expected_digest: document.expected_digest.map(|it| it.0.0),
         findings,

@@ -11,19 +11,20 @@ use super::{
     files::Files,
     values::{Exactly, Narrow, Number},
 };
-use crate::{image::ImageError, sev_snp::Policy, tdx::CpuidLeaf, v1};
-
-const ID_BLOCK_BYTES: usize = 96;
-const ID_AUTH_BYTES: usize = 4096;
+use crate::{
+    id_block::{AUTH_BYTES, BLOCK_BYTES},
+    image::{ImageError, SevSnpOptions, TdxOptions},
+    sev_snp::Policy,
+    tdx::CpuidLeaf,
+    v1,
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SevSnp {
     policy: Option<Numeric<Policy>>,
-    #[serde(default)]
-    vmsa_features: Numeric<Number>,
-    #[serde(default)]
-    ghcb_version: Numeric<Narrow>,
+    vmsa_features: Option<Numeric<Number>>,
+    ghcb_version: Option<Numeric<Narrow>>,
     gosvw: Option<Typed<Exactly<16>>>,
     id_block: Option<Spanned<PathBuf>>,
     id_auth: Option<Spanned<PathBuf>>,
@@ -46,26 +47,26 @@ pub(super) struct Tdx {
     cpuid: Vec<Typed<CpuidLeaf>>,
 }
 
-/// What CreateLaunch is given.
-pub(super) fn sev_snp(given: &SevSnp) -> v1::SevSnpSettings {
-    v1::SevSnpSettings {
-        guest_policy: given.policy.as_ref().map(|it| it.0.into()),
-        vmsa_features: given.vmsa_features.0.0,
-        ghcb_version: given.ghcb_version.0.0,
-        gosvw: bytes(given.gosvw.as_ref()),
-    }
+/// What CreateLaunch is given, where who plans says nothing else.
+pub(super) fn sev_snp(given: Option<&SevSnp>) -> SevSnpOptions {
+    given.map_or_else(SevSnpOptions::default, |it| SevSnpOptions {
+        guest_policy: it.policy.as_ref().map(|it| it.0),
+        vmsa_features: it.vmsa_features.as_ref().map(|it| it.0.0),
+        ghcb_version: it.ghcb_version.as_ref().map(|it| it.0.0),
+        gosvw: bytes(it.gosvw.as_ref()),
+    })
 }
 
-/// What CreateLaunch is given.
-pub(super) fn tdx(given: &Tdx) -> v1::TdxSettings {
-    v1::TdxSettings {
-        attributes: given.attributes.as_ref().map(|it| it.0.0),
-        xfam: given.xfam.as_ref().map(|it| it.0.0),
-        mrconfigid: bytes(given.mrconfigid.as_ref()),
-        mrowner: bytes(given.mrowner.as_ref()),
-        mrownerconfig: bytes(given.mrownerconfig.as_ref()),
-        cpuid: given.cpuid.iter().map(|it| it.0.into()).collect(),
-    }
+/// What CreateLaunch is given, where who plans says nothing else.
+pub(super) fn tdx(given: Option<&Tdx>) -> TdxOptions {
+    given.map_or_else(TdxOptions::default, |it| TdxOptions {
+        attributes: it.attributes.as_ref().map(|it| it.0.0),
+        xfam: it.xfam.as_ref().map(|it| it.0.0),
+        mrconfigid: bytes(it.mrconfigid.as_ref()),
+        mrowner: bytes(it.mrowner.as_ref()),
+        mrownerconfig: bytes(it.mrownerconfig.as_ref()),
+        cpuid: it.cpuid.iter().map(|it| it.0).collect(),
+    })
 }
 
 /// What FinishLaunch is given, if anything.
@@ -78,8 +79,8 @@ pub(super) fn finish(
     };
     let (id_block, id_auth) = match (&given.id_block, &given.id_auth) {
         (Some(block), Some(auth)) => (
-            files.whole(block, "sev_snp.id_block", ID_BLOCK_BYTES)?,
-            files.whole(auth, "sev_snp.id_auth", ID_AUTH_BYTES)?,
+            files.whole(block, "sev_snp.id_block", BLOCK_BYTES)?,
+            files.whole(auth, "sev_snp.id_auth", AUTH_BYTES)?,
         ),
         (None, None) => (Vec::new(), Vec::new()),
         (Some(block), None) => {
@@ -96,12 +97,12 @@ pub(super) fn finish(
         id_block: id_block.into(),
         id_auth: id_auth.into(),
         author_key: given.author_key,
-        host_data: bytes(given.host_data.as_ref()),
+        host_data: bytes(given.host_data.as_ref()).unwrap_or_default(),
         vcek_disabled: given.vcek_disabled,
     };
     Ok(Some(finish).filter(|it| *it != v1::SevSnpFinish::default()))
 }
 
-fn bytes<const N: usize>(given: Option<&Typed<Exactly<N>>>) -> Bytes {
-    given.map_or_else(Bytes::new, |it| Bytes::copy_from_slice(&it.0.0))
+fn bytes<const N: usize>(given: Option<&Typed<Exactly<N>>>) -> Option<Bytes> {
+    given.map(|it| Bytes::copy_from_slice(&it.0.0))
 }

@@ -25,7 +25,7 @@ mod tdvf;
 mod tdx;
 mod vcpus;
 
-use super::{ImageError, Input, Options};
+use super::{ImageError, Input, Options, unused};
 use crate::{plan::Plan, v1::Platform};
 use table::Table;
 
@@ -45,7 +45,8 @@ pub fn recognises(bytes: &[u8]) -> bool {
 /// # Errors
 /// The image contradicts itself, is not for the platform that was asked for, is for several and none was; or an option makes no sense with it.
 pub fn load(input: &Input, options: &Options) -> Result<Plan, ImageError> {
-    plan(input, options).map_err(|error| error.of(&input.name))
+    let plan = plan(input, options).map_err(|error| error.of(&input.name))?;
+    Ok(unused::told(plan, options))
 }
 
 fn plan(input: &Input, options: &Options) -> Result<Plan, ImageError> {

@@ -75,7 +75,6 @@ pub(super) fn plan(
             section.kind.name(),
         ));
     }
-    findings.extend(unused(&sections, options, platform));
     let (memory, note) = memory::of(&extents, &options.memory)?;
     findings.extend(note);
     let count = vcpus::count(options)?;
@@ -89,10 +88,7 @@ pub(super) fn plan(
         memory,
         extents,
         vcpus: vcpus::snp(count, others, options.cpu_signature),
-        sev_snp: options
-            .sev_snp
-            .clone()
-            .filter(|_| platform == Platform::SevSnp),
+        sev_snp: { options.sev_snp.settings() }.filter(|_| platform == Platform::SevSnp),
         tdx: None,
         finish: None,
         expected_digest: None,
@@ -177,20 +173,4 @@ fn left_out(section: &Section) -> Finding {
         section.place()
     );
     Finding::new(Severity::Note, "EMPTY_SECTION", text).at_offset(section.offset)
-}
-
-/// What was given and is of no use.
-fn unused(sections: &[Section], options: &Options, platform: Platform) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let has_cpuid = sections.iter().any(|section| section.kind == Kind::Cpuid);
-    if options.cpuid_page.is_some() && !has_cpuid {
-        let text =
-            "a CPUID page was given and the image has no section for it; it is not installed";
-        findings.push(Finding::new(Severity::Warning, "CPUID_UNUSED", text));
-    }
-    if platform == Platform::Sim && options.sev_snp.is_some() {
-        let text = "sim takes no settings of SEV-SNP: the digest is that of a launch without SEV_FEATURES beside SNP_ACTIVE; plan for sev-snp to have them";
-        findings.push(Finding::new(Severity::Warning, "SETTINGS_UNUSED", text));
-    }
-    findings
 }

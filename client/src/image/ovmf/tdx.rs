@@ -81,7 +81,7 @@ pub(super) fn plan(
         extents,
         vcpus: vcpus::tdx(vcpus::count(options)?, hand_off.map(|it| it.gpa)),
         sev_snp: None,
-        tdx: options.tdx.clone(),
+        tdx: options.tdx.settings(),
         finish: None,
         expected_digest: None,
         findings,

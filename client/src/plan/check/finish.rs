@@ -1,74 +1,78 @@
-//! What the plan must end in: the digest that the image names, and the ID block, which firmware compares when the launch finishes. A wrong one costs the
-//! launch, so it is compared here before.
+//! What the plan must end in: the digest that the image names, and the ID block, which firmware checks when the launch finishes. A wrong one costs the
+//! launch, so it is judged here before, for images of every format.
 //!
-//! **Invariant:** says everything that firmware would refuse of it.
+//! **Invariant:** says everything that firmware would refuse of it; hashes the pages once at most, and only where there is something to compare them with.
+
+use stagepages_digest::Value;
 
 use super::Found;
 use crate::{
-    id_block::{AUTH_BYTES, BLOCK_BYTES, SignedId},
+    id_block::{AUTH_BYTES, IdAuth, IdBlock, SignedId},
     plan::{Finding, Plan, Severity::Error},
-    v1::Platform,
+    v1::{Platform, SevSnpFinish},
 };
 
-pub(super) fn check(plan: &Plan, found: &mut Found) {
-    // A plan whose digest cannot be computed says why elsewhere.
-    if plan.expected_digest.is_some()
-        && let Ok(digest) = plan.digest()
-        && let Some(finding) = plan.unexpected(digest)
-    {
-        found.add(finding);
+/// `is_measured`: whether the pages are worth hashing. Without, digests are not compared.
+pub(super) fn check(plan: &Plan, is_measured: bool, found: &mut Found) {
+    let signed = plan.finish.as_ref().filter(|it| !it.id_block.is_empty());
+    let is_signed = signed.is_some() && plan.platform == Platform::SevSnp;
+    let is_compared = is_measured && (is_signed || plan.expected_digest.is_some());
+    // Where it cannot be computed, a file could not be read a moment after it could: who wants the digest is told.
+    let digest = is_compared.then(|| plan.digest().ok()).flatten();
+    found.extend(digest.and_then(|digest| plan.unexpected(digest)));
+    if let Some(finish) = signed {
+        id_block(plan, finish, digest.flatten().filter(|_| is_signed), found);
     }
-    let Some(finish) = plan.finish.as_ref().filter(|it| !it.id_block.is_empty()) else {
-        return;
-    };
-    if finish.id_auth.len() != AUTH_BYTES {
+}
+
+fn id_block(plan: &Plan, finish: &SevSnpFinish, digest: Option<Value>, found: &mut Found) {
+    let auth = &finish.id_auth;
+    let is_whole = auth.len() == AUTH_BYTES;
+    if !is_whole {
         let text = format!(
             "the ID authentication information has {:#x} bytes; an ID block needs all {AUTH_BYTES:#x} of it",
-            finish.id_auth.len()
+            auth.len()
         );
         found.add(Finding::new(Error, "ID_AUTH", text));
     }
-    let block = finish.id_block.as_ref();
-    let (Some((digest, _)), Some((_, policy_bytes)), BLOCK_BYTES) = (
-        block.split_first_chunk::<48>(),
-        block.split_last_chunk::<8>(),
-        block.len(),
-    ) else {
-        let text = format!(
-            "the ID block has {:#x} bytes, not {BLOCK_BYTES:#x}",
-            block.len()
-        );
-        found.add(Finding::new(Error, "ID_BLOCK_LENGTH", text));
-        return;
+    let block = match IdBlock::parse(&finish.id_block) {
+        Ok(block) => block,
+        Err(problem) => {
+            found.add(Finding::new(Error, "ID_BLOCK_LENGTH", problem.to_string()));
+            return;
+        }
     };
-    let signed = u64::from_le_bytes(*policy_bytes);
-    if signed != plan.guest_policy() {
+    disagreements(plan, &block, digest, found);
+    if !is_whole {
+        return;
+    }
+    let problems = match IdAuth::parse(auth) {
+        Ok(auth) => SignedId { block, auth }.problems(finish.author_key),
+        Err(problem) => vec![problem],
+    };
+    let problems = { problems.iter() }.map(ToString::to_string);
+    found.extend(problems.map(|text| Finding::new(Error, "ID_BLOCK_SIGNATURE", text)));
+}
+
+/// Whether it was signed for another launch than this one.
+fn disagreements(plan: &Plan, block: &IdBlock, digest: Option<Value>, found: &mut Found) {
+    let (signed, policy) = (block.policy, plan.guest_policy());
+    if signed != policy {
         let text = format!(
-            "the ID block was signed for the guest policy {signed:#x}, and the launch has {:#x}; give --snp-policy {signed:#x}, or another block",
-            plan.guest_policy()
+            "the ID block was signed for the guest policy {signed:#x}, and the launch has {policy:#x}; give --snp-policy {signed:#x}, or another block"
         );
         found.add(Finding::new(Error, "ID_BLOCK_POLICY", text));
     }
-    if plan.platform == Platform::SevSnp
-        && let Ok(Some(planned)) = plan.digest()
-        && planned != *digest
-    {
-        let text = "the ID block was signed for another launch digest than this plan ends in, and firmware compares them: plan with the vCPUs and settings it was made for, or leave it out and sign a new one";
+    if let Some(planned) = digest.filter(|planned| *planned != block.launch_digest) {
+        let text = format!(
+            "the ID block was signed for the launch digest {}, and this plan ends in {}; firmware compares them: plan with the vCPUs and settings it was made for, or leave it out and sign a new one",
+            hex(&block.launch_digest),
+            hex(&planned)
+        );
         found.add(Finding::new(Error, "ID_BLOCK_DIGEST", text));
     }
-    // Of another length: told above.
-    if finish.id_auth.len() != AUTH_BYTES {
-        return;
-    }
-    let problems = match SignedId::parse(block, &finish.id_auth) {
-        Ok(signed) => signed.problems(finish.author_key),
-        Err(problem) => vec![problem],
-    };
-    for problem in problems {
-        found.add(Finding::new(
-            Error,
-            "ID_BLOCK_SIGNATURE",
-            problem.to_string(),
-        ));
-    }
+}
+
+fn hex(digest: &Value) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

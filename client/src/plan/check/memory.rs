@@ -5,7 +5,11 @@
 use super::Found;
 use crate::{
     addr::{Gpa, PAGE_BYTES, Region},
-    plan::{Finding, Plan, Severity::Error},
+    plan::{
+        Finding, MOST_REGIONS, Plan,
+        Severity::{Error, Warning},
+        USUAL_REGIONS,
+    },
     v1::{Platform, TdxSettings},
 };
 
@@ -20,6 +24,7 @@ pub(super) fn check(plan: &Plan, found: &mut Found) {
             "the plan has no memory region; give the guest's memory, for example --memory 0x0+64M";
         found.add(Finding::new(Error, "NO_MEMORY", text));
     }
+    found.extend(too_many(plan.memory.len()));
     let bits = private_bits(plan);
     for region in &plan.memory {
         let (gpa, size) = (region.gpa.bytes(), region.size);
@@ -54,6 +59,26 @@ pub(super) fn check(plan: &Plan, found: &mut Found) {
             found.add(Finding::new(Error, "REGION_OVERLAP", text).at(second.gpa));
         }
     }
+}
+
+/// Whether a daemon takes so many regions depends on its configuration, up to a point.
+fn too_many(regions: usize) -> Option<Finding> {
+    if regions <= USUAL_REGIONS {
+        return None;
+    }
+    let (severity, taken) = if regions <= MOST_REGIONS {
+        let usual = format!(
+            "a daemon that is not configured otherwise takes {USUAL_REGIONS} in a launch (max_regions, which `stagectl node` tells)"
+        );
+        (Warning, usual)
+    } else {
+        let most = format!("no daemon takes more than {MOST_REGIONS} in a launch");
+        (Error, most)
+    };
+    let text = format!(
+        "the plan has {regions} memory regions, and {taken}; give fewer and larger ones with --memory: what lies between needs no pages"
+    );
+    Some(Finding::new(severity, "REGION_COUNT", text))
 }
 
 /// On tdx the upper half of the guest's address space is shared (`vt_get_gfn_direct_bits`, arch/x86/kvm/vmx): one bit less.

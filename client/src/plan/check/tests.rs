@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     addr::{Gpa, Region},
-    id_block::{IdBlock, Key, SignedId},
+    id_block::{IdBlock, Key, SignedId, VERSION},
     plan::{
         Contents, Extent, Severity,
         test::{plan, vcpu},
@@ -74,16 +74,19 @@ fn with_memory(regions: &[(u64, u64)]) -> Plan {
     plan
 }
 
-fn with_block(change: impl Fn(&mut [u8; 96])) -> Plan {
+fn with_block(change: impl Fn(&mut IdBlock)) -> Plan {
     let mut plan = sound(Platform::SevSnp);
-    let mut block = [0; 96];
-    block[..48].copy_from_slice(&plan.digest().unwrap().unwrap());
-    block[88..].copy_from_slice(&0x3_0000_u64.to_le_bytes());
-    block[80] = 1;
+    let mut block = IdBlock {
+        launch_digest: plan.digest().unwrap().unwrap(),
+        family_id: [0; 16],
+        image_id: [0; 16],
+        version: VERSION,
+        guest_svn: 0,
+        policy: 0x3_0000,
+    };
     change(&mut block);
     let key = include_str!("../../id_block/testdata/id-key.pem");
-    let key = Key::from_pem(key).unwrap();
-    let signed = SignedId::sign(IdBlock::parse(&block).unwrap(), &key, None);
+    let signed = SignedId::sign(block, &Key::from_pem(key).unwrap(), None);
     plan.finish = Some(SevSnpFinish {
         id_block: signed.block.to_bytes().into(),
         id_auth: signed.auth.to_bytes().into(),
@@ -208,8 +211,18 @@ fn what_would_be_refused_is_an_error_of_its_code() {
         (no_author, &["ID_BLOCK_SIGNATURE"]),
         (reserved, &["ID_BLOCK_SIGNATURE"]),
         (short_block, &["ID_BLOCK_LENGTH"]),
-        (with_block(|block| block[0] ^= 1), &["ID_BLOCK_DIGEST"]),
-        (with_block(|block| block[90] ^= 1), &["ID_BLOCK_POLICY"]),
+        (
+            with_block(|block| block.launch_digest[0] ^= 1),
+            &["ID_BLOCK_DIGEST"],
+        ),
+        (
+            with_block(|block| block.policy ^= 1 << 16),
+            &["ID_BLOCK_POLICY"],
+        ),
+        (
+            with_block(|block| block.version = 2),
+            &["ID_BLOCK_SIGNATURE"],
+        ),
     ];
     for (plan, wanted) in table {
         let found = plan.check();
@@ -365,6 +378,59 @@ fn a_file_that_ends_early_is_an_error() {
     .unwrap();
     let plan = plan(Platform::Kvm, vec![extent]);
     assert_eq!(codes(&plan), [(Severity::Error, "UNREADABLE")]);
+}
+
+#[test]
+fn more_regions_than_a_daemon_takes_are_told() {
+    let regions = |count: u64| {
+        let beside: Vec<_> = (1..count).map(|nth| (nth << 30, 4096)).collect();
+        codes(&with_memory(&beside))
+    };
+    assert_eq!(regions(64), []);
+    assert_eq!(regions(65), [(Severity::Warning, "REGION_COUNT")]);
+    assert_eq!(regions(1024), [(Severity::Warning, "REGION_COUNT")]);
+    assert_eq!(regions(1025), [(Severity::Error, "REGION_COUNT")]);
+}
+
+#[test]
+fn of_a_plan_with_errors_no_contents_are_read_and_nothing_is_hashed() {
+    let file = std::sync::Arc::new(tempfile::tempfile().unwrap());
+    let slice = crate::plan::FileSlice::new(file, 0, 4096);
+    let unreadable = Extent::new(
+        Gpa::new(0),
+        PageType::Normal,
+        Contents::File(slice),
+        "absent",
+    )
+    .unwrap();
+    let mut outside = with_block(|block| block.launch_digest[0] ^= 1);
+    outside.expected_digest = Some([1; 48]);
+    assert!(outside.judge().is_measured);
+    let told = |plan: &Plan| plan.check().iter().map(|it| it.code).collect::<Vec<_>>();
+    assert_eq!(told(&outside), ["DIGEST_MISMATCH", "ID_BLOCK_DIGEST"]);
+    outside.extents.push(unreadable);
+    assert_eq!(told(&outside), ["UNREADABLE"]);
+    assert!(!outside.judge().is_measured);
+    outside.memory.clear();
+    assert_eq!(
+        told(&outside),
+        ["NO_MEMORY", "OUTSIDE_MEMORY", "OUTSIDE_MEMORY"]
+    );
+    let mut loaded = with_block(|block| block.launch_digest[0] ^= 1);
+    loaded.findings = vec![Finding::new(Severity::Error, "LOADER", "a")];
+    assert_eq!(told(&loaded), ["LOADER"]);
+}
+
+#[test]
+fn the_digest_of_another_launch_is_told_with_this_ones() {
+    let plan = with_block(|block| block.launch_digest = [0xab; 48]);
+    let digest = plan.digest().unwrap().unwrap();
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = plan.check();
+    let [only] = found.as_slice() else {
+        panic!("{found:#?}");
+    };
+    assert!(only.message.contains(&hex) && only.message.contains(&"ab".repeat(48)));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use tempfile::NamedTempFile;
 use super::{
     format::{Entry, MAGIC, Note},
     sealed::{self, Sealing, damaged},
-    store::Room,
+    shelf::Room,
 };
 
 /// What a host is asked for, one after the other.

@@ -21,6 +21,7 @@ mod format;
 mod kept;
 mod place;
 mod sealed;
+mod shelf;
 #[cfg(test)]
 mod slow_tests;
 mod store;

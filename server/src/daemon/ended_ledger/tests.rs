@@ -19,7 +19,8 @@ use super::{
     draft::{Draft, Part},
     format::Note,
     kept::Ledger,
-    store::{Ledgers, Shelf},
+    shelf::Shelf,
+    store::Ledgers,
 };
 
 const UID: &str = "00112233445566778899aabbccddeeff";

@@ -20,6 +20,8 @@ use crate::failure::Failure;
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImageArgs {
     /// The image: IGVM, OVMF or TDVF firmware, an ELF executable, a bzImage, or a manifest.
+    ///
+    /// What it says of its settings holds for each that is not given here; one that is given takes its place, which `stagectl plan` tells.
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
     /// Take it for this format, whatever its bytes say.
@@ -33,7 +35,8 @@ pub(crate) struct ImageArgs {
     vcpus: Option<u32>,
     /// The vCPUs' type, whose processor signature is measured on sev-snp: EPYC-v4, EPYC-Milan, …, FAMILY:MODEL:STEPPING or the signature.
     ///
-    /// QEMU puts the signature into RDX of every vCPU, and so does this. Without it RDX is what KVM has in a new vCPU, 0x600.
+    /// QEMU puts the signature into RDX of every vCPU, and so does this, but for vCPUs of which the image says how they begin: those stay as they are, which
+    /// `stagectl plan` tells. Without it RDX is what KVM has in a new vCPU, 0x600.
     #[arg(long, value_name = "TYPE")]
     vcpu_type: Option<CpuType>,
     /// A kernel: where firmware measures its hashes (OVMF with a hash page), they are put there.
@@ -51,7 +54,7 @@ pub(crate) struct ImageArgs {
     /// The CPUID page of an sev-snp guest; a page without leaves if not given. Its contents are not measured.
     #[arg(long, value_name = "FILE")]
     cpuid_page: Option<PathBuf>,
-    /// SEV_FEATURES of every vCPU's save area, SNP_ACTIVE (0x1) included, as sev-snp-measure takes them; 0x1 if not given.
+    /// SEV_FEATURES of every vCPU's save area, SNP_ACTIVE (0x1) included, as sev-snp-measure takes them; the image's, or 0x1, if not given.
     #[arg(long, value_name = "NUMBER", value_parser = guest_features, conflicts_with = "vmsa_features")]
     guest_features: Option<u64>,
     #[command(flatten)]
@@ -117,16 +120,16 @@ impl ImageArgs {
         let file = |path: Option<PathBuf>| path.map(|path| Input::read(&path)).transpose();
         let image = Image::open(&self.image, self.format.map(|it| it.0))?;
         let cpuid_page = file(self.cpuid_page)?.map(cpuid_page).transpose()?;
-        let mut sev_snp = self.sev_snp.settings();
+        let mut sev_snp = self.sev_snp.options();
         if let Some(features) = self.guest_features {
-            sev_snp.get_or_insert_default().vmsa_features = features & !1;
+            sev_snp.vmsa_features = Some(features & !1);
         }
         let options = image::Options {
             platform: self.platform.map(v1::Platform::from),
             vcpus: self.vcpus,
             cpu_signature: self.vcpu_type.map(CpuType::signature),
             sev_snp,
-            tdx: self.tdx.settings(),
+            tdx: self.tdx.options(),
             kernel: file(self.kernel)?,
             initrd: file(self.initrd)?,
             append: self.append,
@@ -183,13 +186,8 @@ mod tests {
         std::fs::write(file.path(), b"\x7fELF").unwrap();
         let path = file.path().display();
         let given = |flags: &str| parse(&format!("{path} {flags}")).unwrap().image.read();
-        let features = |flags| {
-            given(flags)
-                .unwrap()
-                .options
-                .sev_snp
-                .map(|it| it.vmsa_features)
-        };
+        let features = |flags| given(flags).unwrap().options.sev_snp.vmsa_features;
+        assert_eq!(features("--guest-features 1"), Some(0));
         assert_eq!(features("--guest-features 0x21"), Some(0x20));
         assert_eq!(features("--snp-vmsa-features 0x20"), Some(0x20));
         assert_eq!(features(""), None);

@@ -1,10 +1,11 @@
 //! What an SEV-SNP launch is made with, on the command line.
 //!
-//! **Invariant:** a flag that is not given is not sent; its default is the daemon's.
+//! **Invariant:** a flag that is not given is not sent; its default is the image's, or the daemon's.
 
 use bytes::Bytes;
 use stagepages_client::{
     addr::{ParseError, parse_number},
+    image::SevSnpOptions,
     sev_snp::Policy,
     v1,
 };
@@ -39,16 +40,17 @@ fn gosvw(text: &str) -> Result<Bytes, ParseError> {
 impl SevSnp {
     /// The settings; none if no flag was given.
     pub(crate) fn settings(self) -> Option<v1::SevSnpSettings> {
-        let given = self.policy.is_some()
-            || self.vmsa_features.is_some()
-            || self.ghcb_version.is_some()
-            || self.gosvw.is_some();
-        given.then(|| v1::SevSnpSettings {
-            guest_policy: self.policy.map(Into::into),
-            vmsa_features: self.vmsa_features.unwrap_or_default(),
-            ghcb_version: self.ghcb_version.unwrap_or_default(),
-            gosvw: self.gosvw.unwrap_or_default(),
-        })
+        self.options().settings()
+    }
+
+    /// Each flag that was given.
+    pub(crate) fn options(self) -> SevSnpOptions {
+        SevSnpOptions {
+            guest_policy: self.policy,
+            vmsa_features: self.vmsa_features,
+            ghcb_version: self.ghcb_version,
+            gosvw: self.gosvw,
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! What a TDX launch is made with, on the command line.
 //!
-//! **Invariant:** a flag that is not given is not sent; its default is the daemon's.
+//! **Invariant:** a flag that is not given is not sent; its default is the image's, or the daemon's.
 
 use bytes::Bytes;
 use stagepages_client::{
     addr::{ParseError, parse_number},
+    image::TdxOptions,
     tdx::CpuidLeaf,
     v1,
 };
@@ -45,20 +46,19 @@ fn id(text: &str) -> Result<Bytes, ParseError> {
 impl Tdx {
     /// The settings; none if no flag was given.
     pub(crate) fn settings(self) -> Option<v1::TdxSettings> {
-        let given = self.attributes.is_some()
-            || self.xfam.is_some()
-            || self.mrconfigid.is_some()
-            || self.mrowner.is_some()
-            || self.mrownerconfig.is_some()
-            || !self.cpuid.is_empty();
-        given.then(|| v1::TdxSettings {
+        self.options().settings()
+    }
+
+    /// Each flag that was given.
+    pub(crate) fn options(self) -> TdxOptions {
+        TdxOptions {
             attributes: self.attributes,
             xfam: self.xfam,
-            mrconfigid: self.mrconfigid.unwrap_or_default(),
-            mrowner: self.mrowner.unwrap_or_default(),
-            mrownerconfig: self.mrownerconfig.unwrap_or_default(),
-            cpuid: self.cpuid.into_iter().map(Into::into).collect(),
-        })
+            mrconfigid: self.mrconfigid,
+            mrowner: self.mrowner,
+            mrownerconfig: self.mrownerconfig,
+            cpuid: self.cpuid,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
 };
 
 mod lies;
+mod wishes;
 
 /// Virtual address, physical address, bytes in the file, bytes in memory.
 type Load = (u64, u64, &'static [u8], u64);

@@ -1,5 +1,6 @@
 //! Files made with the igvm crate, loaded here, and held against its own measurement.
 
+mod bounds;
 mod broken;
 mod data;
 mod digests;
@@ -9,4 +10,5 @@ mod made;
 mod parameters;
 mod platforms;
 mod refused;
+mod settings;
 mod vcpus;

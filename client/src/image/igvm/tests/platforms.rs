@@ -9,7 +9,7 @@ use zerocopy::FromZeros as _;
 
 use super::made::{NATIVE, SNP, TDX, bytes, codes, file, page, plan, planned, platform, with};
 use crate::{
-    image::Options,
+    image::{Options, SevSnpOptions},
     plan::{Severity, registers},
     v1::{Platform, sev_snp_settings::GuestPolicy, vcpu_state::State},
 };
@@ -65,13 +65,17 @@ fn the_policy_is_that_of_the_image_unless_another_is_asked_for() {
         .sev_snp
         .unwrap();
     assert_eq!(own.guest_policy, Some(GuestPolicy::PolicyNumber(0x3_0000)));
-    let mut options = Options::default();
-    let mut wanted = own;
-    wanted.guest_policy = Some(GuestPolicy::PolicyNumber(0xb_0000));
-    options.sev_snp = Some(wanted.clone());
+    let options = Options {
+        sev_snp: SevSnpOptions {
+            guest_policy: "0xb0000".parse().ok(),
+            ..SevSnpOptions::default()
+        },
+        ..Options::default()
+    };
     let asked = plan(image, &options).unwrap();
-    assert!(codes(&asked).contains(&"GUEST_POLICY"));
-    assert_eq!(asked.sev_snp, Some(wanted));
+    let told = { asked.findings.iter() }.find(|it| it.code == "GUEST_POLICY");
+    assert!(told.unwrap().offset.is_some());
+    assert_eq!(asked.guest_policy(), 0xb_0000);
 }
 
 #[test]

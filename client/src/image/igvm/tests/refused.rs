@@ -73,7 +73,7 @@ fn with(at: usize, patch: &[u8]) -> Vec<u8> {
     summed(bytes)
 }
 
-fn refused(bytes: Vec<u8>) -> ImageError {
+pub(super) fn refused(bytes: Vec<u8>) -> ImageError {
     let error = plan(bytes, &Options::default()).unwrap_err();
     assert!(error.problem.contains([';', ':']), "no way out: {error}");
     error

@@ -176,6 +176,21 @@ fn mistakes_elsewhere_are_named_too() {
     );
 }
 #[test]
+fn more_regions_than_a_launch_can_have_are_refused() {
+    let with = |count: u64| {
+        let regions = (0..count).map(|nth| format!("'{:#x}+4K'", nth << 13));
+        let regions = regions.collect::<Vec<_>>().join(",");
+        SMALL.replace("'0x0+1M'", &regions) + "type='zero'\nlength=4096"
+    };
+    let most = planned(&with(1024), Path::new("."), &Options::default()).unwrap();
+    assert_eq!(most.memory.len(), 1024);
+    let error = refused(&with(1025));
+    assert!(
+        error.contains("manifest line 3 at offset 0x26") && error.contains("1025 memory regions"),
+        "{error}"
+    );
+}
+#[test]
 fn control_characters_do_not_reach_the_terminal() {
     for text in [
         "\"\\u001b[2J\" = 1",

@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     addr::Gpa,
+    id_block::{IdBlock, Key, SignedId, VERSION},
     image::testing,
     plan::Contents,
     v1::{PageType, vcpu_state::State},
@@ -12,6 +13,7 @@ use crate::{
 };
 
 mod mistakes;
+mod settings;
 
 const DOCUMENT: &str = include_str!("../../../../../deploy/MANIFEST.md");
 
@@ -77,6 +79,35 @@ fn the_example_of_the_guide_is_planned_as_the_guide_says() {
     assert!(plan.findings.is_empty() && plan.digest().unwrap().is_some());
 }
 #[test]
+fn a_flipped_byte_of_a_signature_is_an_error_of_the_plan() {
+    let directory = files(&[("block", 96), ("auth", 4096)]);
+    let text = format!(
+        "{}type='zero'\nlength=4096\n[sev_snp]\nid_block='block'\nid_auth='auth'",
+        SMALL.replace("kvm", "sev-snp")
+    );
+    let plan = || planned(&text, directory.path(), &Options::default()).unwrap();
+    let block = IdBlock {
+        launch_digest: plan().digest().unwrap().unwrap(),
+        family_id: [0; 16],
+        image_id: [0; 16],
+        version: VERSION,
+        guest_svn: 0,
+        policy: plan().guest_policy(),
+    };
+    let pem = include_str!("../../../id_block/testdata/id-key.pem");
+    let signed = SignedId::sign(block, &Key::from_pem(pem).unwrap(), None);
+    let mut auth = signed.auth.to_bytes();
+    fs::write(directory.path().join("block"), signed.block.to_bytes()).unwrap();
+    let errors = |auth: &[u8]| {
+        fs::write(directory.path().join("auth"), auth).unwrap();
+        let judgement = plan().judge();
+        judgement.errors().map(|it| it.code).collect::<Vec<_>>()
+    };
+    assert_eq!(errors(&auth), [""; 0]);
+    auth[0x40] ^= 1;
+    assert_eq!(errors(&auth), ["ID_BLOCK_SIGNATURE"]);
+}
+#[test]
 fn the_registers_of_the_guide_reach_their_fields() {
     let text = format!("{SMALL}type='zero'\nlength=4096\n{}", examples()[1]);
     let plan = planned(&text, Path::new("."), &Options::default()).unwrap();
@@ -118,11 +149,19 @@ fn contents_of_a_file_stay_in_the_file() {
     let mut file = fs::File::create(directory.path().join("sparse")).unwrap();
     file.set_len(1 << 40).unwrap();
     file.write_all(b"begin").unwrap();
-    let text = format!("{SMALL}type='normal'\nfile='sparse'\noffset='1M'\nlength='512G'");
+    let text = format!("{SMALL}type='normal'\nfile='sparse'\noffset='1M'\nlength='64G'");
     let plan = planned(&text, directory.path(), &Options::default()).unwrap();
     let extent = &plan.extents[0];
-    assert!(matches!(extent.contents(), Contents::File(slice) if slice.length() == 512 << 30));
-    assert_eq!((extent.pages(), extent.name()), (128 << 20, "sparse"));
+    assert!(matches!(extent.contents(), Contents::File(slice) if slice.length() == 64 << 30));
+    assert_eq!((extent.pages(), extent.name()), (16 << 20, "sparse"));
+    // A hole costs nothing to claim, and as much as anything to measure.
+    let more = "\n[[extent]]\ngpa=0\ntype='unmeasured'\nfile='sparse'\nlength='4K'";
+    let error = planned(&(text + more), directory.path(), &Options::default()).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("manifest line 10 at offset 0x79: `extent[1]`: up to here contents from files are 0x1000001000 bytes, more than 0x1000000000"),
+        "{error}"
+    );
 }
 #[test]
 fn wishes_and_the_manifest_have_to_agree() {

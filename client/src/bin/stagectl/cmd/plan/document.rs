@@ -3,8 +3,9 @@
 //! JSON: `{"image", "format", "platform", "memory": [{"gpa", "size"}], "pages", "extents": [{"order", "gpa", "pages", "page_type", "source", "name"}],
 //! "vcpus": ["0=…"], "sev_snp", "tdx", "id_block", "findings": [{"severity", "code", "gpa", "offset", "message"}], "times": [{"platform", "seconds",
 //! "assumption"}], "digest", "sweep": [{"vcpus", "vcpu_type", "digest", "error"}], "svg"}`. `source` is `bytes`, `file` or `none`, `severity` is `note`, `warning`
-//! or `error`; settings are as in a launch's document, `digest` is null where nothing is measured, `svg` where no picture
-//! was drawn into a file.
+//! or `error`; settings are as in a launch's document, `digest` is null where nothing is measured, and with no rows in `sweep` where an error but one of the
+//! digest or the ID block keeps any launch from its end; `svg` is null where no picture was drawn into a file, `vcpu_type` where no vCPU has one: then the row
+//! is the same for every type.
 //!
 //! **Invariant:** what the text says is in the JSON too.
 

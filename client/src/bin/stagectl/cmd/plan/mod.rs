@@ -5,7 +5,7 @@
 use stagepages_client::{
     cpu_type::CpuType,
     picture::Drawing,
-    plan::{Plan, Severity, Swept, sweep},
+    plan::{Plan, Swept, sweep},
     v1::Platform,
 };
 
@@ -46,17 +46,17 @@ impl PlanImage {
         self.picture.is_wanted(context.output)?;
         let given = self.image.read()?;
         let plan = given.image.plan(&given.options)?;
-        let findings = plan.check();
-        let rows = swept(&given, &plan, &self.sweep_vcpus, &self.sweep_types);
-        let errors = { findings.iter() }.filter(|it| it.severity == Severity::Error);
-        let errors = errors.count();
-        // Of a plan that cannot be read or measured the finding tells, or this does.
-        let digest = match plan.digest() {
-            Ok(digest) => digest,
-            Err(_) if errors > 0 => None,
-            Err(error) => return Err(no_digest(&error)),
+        let judgement = plan.judge();
+        let errors = judgement.errors().count();
+        let (rows, digest) = match judgement.is_measured {
+            true => {
+                let rows = swept(&given, &plan, &self.sweep_vcpus, &self.sweep_types);
+                (rows, digest(&plan)?)
+            }
+            false => (Vec::new(), None),
         };
         let drawn = self.picture.draw(&Drawing::of_plan(&given.path, &plan))?;
+        let findings = judgement.findings;
         let document = Document::new(&given.path, &plan, findings, digest, rows, drawn);
         context.output.document(&document)?;
         if errors == 0 {
@@ -81,19 +81,17 @@ fn swept(given: &Given, plan: &Plan, vcpus: &[u32], types: &[CpuType]) -> Vec<Sw
     }
     let vcpus = if vcpus.is_empty() { &VCPUS } else { vcpus };
     let types: Vec<_> = if types.is_empty() {
-        TYPES.iter().map(|name| name.parse().ok()).collect()
+        TYPES.iter().filter_map(|name| name.parse().ok()).collect()
     } else {
-        types.iter().copied().map(Some).collect()
+        types.to_vec()
     };
     sweep(&given.image, &given.options, vcpus, &types)
 }
 
 /// Fails if the plan has findings that are errors, with all of them.
 pub(super) fn refuse_errors(path: &str, plan: &Plan) -> Result<(), Failure> {
-    let errors: Vec<_> = { plan.check().into_iter() }
-        .filter(|it| it.severity == Severity::Error)
-        .map(|it| it.to_string())
-        .collect();
+    let judgement = plan.judge();
+    let errors: Vec<_> = judgement.errors().map(ToString::to_string).collect();
     if errors.is_empty() {
         return Ok(());
     }
@@ -105,12 +103,10 @@ pub(super) fn refuse_errors(path: &str, plan: &Plan) -> Result<(), Failure> {
 
 /// The digest of the plan.
 pub(super) fn digest(plan: &Plan) -> Result<Option<[u8; 48]>, Failure> {
-    plan.digest().map_err(|error| no_digest(&error))
-}
-
-fn no_digest(error: &std::io::Error) -> Failure {
-    Failure::new(
-        format!("the digest cannot be computed: {error}"),
-        "`stagectl plan` tells what is wrong with the plan",
-    )
+    plan.digest().map_err(|error| {
+        Failure::new(
+            format!("the digest cannot be computed: {error}"),
+            "`stagectl plan` tells what is wrong with the plan",
+        )
+    })
 }

@@ -124,7 +124,7 @@ fn sweep(document: &Document) -> Table<3> {
         let error = || row.error.clone().unwrap_or_default();
         table.row([
             row.vcpus.to_string(),
-            row.vcpu_type.clone().unwrap_or_else(|| "-".into()),
+            row.vcpu_type.clone().unwrap_or_else(|| "any".into()),
             digest.unwrap_or_else(error),
         ]);
     }
