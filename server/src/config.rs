@@ -77,6 +77,8 @@ pub struct Config {
     pub max_image_bytes: u64,
     /// What stored images and unfinished writes may take on disk, in bytes.
     pub image_quota_bytes: u64,
+    /// How long an unfinished write of an image is kept that nobody goes on with.
+    pub image_write_idle: Duration,
     /// Programs that hosts run instead of the built-in one, by the name of their platform. The supervisor alone starts them.
     pub host_programs: BTreeMap<String, PathBuf>,
     /// Environment variables that hosts get from the supervisor, by name; they get no others.
@@ -226,6 +228,9 @@ impl Config {
             },
             max_image_bytes: set.max_image_bytes.map_or(16 << 30, |bytes| bytes.get()),
             image_quota_bytes: set.image_quota_bytes.map_or(64 << 30, |bytes| bytes.get()),
+            image_write_idle: set
+                .image_write_idle
+                .map_or(Duration::from_secs(3600), |time| time.get()),
             host_programs: host_programs::by_platform(set.host_program.unwrap_or_default()),
             host_env: host_env::names(set.host_env.unwrap_or_default()),
         };

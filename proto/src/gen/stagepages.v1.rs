@@ -123,14 +123,11 @@ pub struct Image {
     /// Bytes.
     #[prost(uint64, tag = "2")]
     pub size: u64,
-    /// When it was committed.
+    /// When it was last used: written, asked for or staged from. After a restart up to a minute early.
     #[prost(message, optional, tag = "3")]
-    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// When it was last used, at most a minute late.
-    #[prost(message, optional, tag = "4")]
     pub use_time: ::core::option::Option<::prost_types::Timestamp>,
     /// Whether it is being staged from.
-    #[prost(bool, tag = "5")]
+    #[prost(bool, tag = "4")]
     pub in_use: bool,
 }
 /// Request of FindMissingImages.
@@ -156,7 +153,7 @@ pub struct WriteImageRequest {
     /// Bytes of the whole image. Required in the first request, unless it is 0; later ones are not asked.
     #[prost(uint64, tag = "2")]
     pub size: u64,
-    /// The caller's name for this upload: 1 to 64 of A-Z a-z 0-9 . _ -. Required in the first request; later ones are not asked.
+    /// The caller's name for this upload: 1 to 64 characters without control characters. Required in the first request; later ones are not asked.
     #[prost(string, tag = "3")]
     pub upload_id: ::prost::alloc::string::String,
     /// Where these bytes begin in the image. In every request.
@@ -353,7 +350,7 @@ pub mod image_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Tells which of these images are not stored for the caller. An image that is stored counts as used now, so that it is not the next to be dropped.
+        /// Tells which of these images are not stored for the caller. Those that are can be dropped all the same before they are staged from.
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a name that is none, or more than 1000.
@@ -556,7 +553,7 @@ pub mod image_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with ImageServiceServer.
     #[async_trait]
     pub trait ImageService: std::marker::Send + std::marker::Sync + 'static {
-        /// Tells which of these images are not stored for the caller. An image that is stored counts as used now, so that it is not the next to be dropped.
+        /// Tells which of these images are not stored for the caller. Those that are can be dropped all the same before they are staged from.
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a name that is none, or more than 1000.
@@ -1772,7 +1769,7 @@ pub struct StagePagesRequest {
     /// A name for this call, 1 to 64 bytes, unique within the launch: makes it exactly-once on any launch. Unset means none.
     #[prost(string, tag = "8")]
     pub request_id: ::prost::alloc::string::String,
-    /// The contents, as part of a stored image: NORMAL and UNMEASURED pages. As content of a call that is repeated, the slice counts, not its bytes: an image never changes.
+    /// The contents, as part of a stored image: NORMAL and UNMEASURED pages. A repeat with the same bytes in `data` is the same call.
     #[prost(message, optional, tag = "9")]
     pub image: ::core::option::Option<ImageSlice>,
 }
@@ -1785,8 +1782,8 @@ pub struct ImageSlice {
     /// Where it begins in the image, in bytes, a multiple of 4096.
     #[prost(uint64, tag = "2")]
     pub offset: u64,
-    /// Bytes, a positive multiple of 4096, at most what GetNodeInfo advertises (`max_slice_bytes`). `offset + length` MUST NOT exceed the image's size, rounded up to
-    /// 4096: behind its last byte the last page of an image holds zeros.
+    /// Bytes, a positive multiple of 4096, at most what GetNodeInfo advertises (`max_slice_bytes`). `offset + length` MUST NOT exceed the image's size: what
+    /// is behind the last whole page of an image comes as `data`.
     #[prost(uint64, tag = "3")]
     pub length: u64,
 }

@@ -84,6 +84,9 @@ pub struct Settings {
     /// What stored images and unfinished writes may take in the state directory, in bytes; the least recently used are dropped [default: 68719476736]
     #[arg(long, value_name = "BYTES")]
     pub image_quota_bytes: Option<DiskBytes>,
+    /// How long an unfinished write of an image is kept that nobody goes on with [default: 1h]
+    #[arg(long, value_name = "TIME")]
+    pub image_write_idle: Option<Timeout>,
     /// Program that the hosts of a platform run, PLATFORM=/PATH; repeat for several [default: the built-in host for all]
     #[arg(long, value_name = "PROGRAM")]
     #[serde(rename = "host", deserialize_with = "host_programs::from_table")]
@@ -123,6 +126,7 @@ impl Settings {
             max_queued_launches: self.max_queued_launches.or(weaker.max_queued_launches),
             max_image_bytes: self.max_image_bytes.or(weaker.max_image_bytes),
             image_quota_bytes: self.image_quota_bytes.or(weaker.image_quota_bytes),
+            image_write_idle: self.image_write_idle.or(weaker.image_write_idle),
             host_program: self.host_program.or(weaker.host_program),
             host_env: self.host_env.or(weaker.host_env),
         }
@@ -156,6 +160,7 @@ impl Settings {
             max_queued_launches: one(variable, "STAGEPAGES_MAX_QUEUED_LAUNCHES")?,
             max_image_bytes: one(variable, "STAGEPAGES_MAX_IMAGE_BYTES")?,
             image_quota_bytes: one(variable, "STAGEPAGES_IMAGE_QUOTA_BYTES")?,
+            image_write_idle: one(variable, "STAGEPAGES_IMAGE_WRITE_IDLE")?,
             host_program: list(variable, "STAGEPAGES_HOST_PROGRAM")?,
             host_env: list(variable, "STAGEPAGES_HOST_ENV")?,
         })
@@ -187,6 +192,7 @@ impl Settings {
             max_queued_launches: max_queued,
             max_image_bytes,
             image_quota_bytes,
+            image_write_idle,
             host_program,
             host_env,
         } = self;
@@ -222,6 +228,7 @@ impl Settings {
             ("max-queued-launches", text(max_queued.as_ref())),
             ("max-image-bytes", text(max_image_bytes.as_ref())),
             ("image-quota-bytes", text(image_quota_bytes.as_ref())),
+            ("image-write-idle", text(image_write_idle.as_ref())),
         ];
         for (flag, value) in others {
             args.extend(value.map(|value| OsString::from(format!("--{flag}={value}"))));

@@ -88,6 +88,7 @@ fn every_key_can_be_set_by_each_source() {
         max_queued_launches = 3
         max_image_bytes = 11
         image_quota_bytes = 12
+        image_write_idle = "5m"
         host_env = ["LD_PRELOAD", "_9"]
         [host.kvm]
         program = "/opt/vmm"
@@ -118,6 +119,7 @@ fn every_key_can_be_set_by_each_source() {
         ("STAGEPAGES_MAX_QUEUED_LAUNCHES", "3"),
         ("STAGEPAGES_MAX_IMAGE_BYTES", "11"),
         ("STAGEPAGES_IMAGE_QUOTA_BYTES", "12"),
+        ("STAGEPAGES_IMAGE_WRITE_IDLE", "300s"),
         ("STAGEPAGES_HOST_PROGRAM", "kvm=/opt/vmm, sev-snp=/opt/b"),
         ("STAGEPAGES_HOST_ENV", "LD_PRELOAD, _9"),
     ]))
@@ -127,7 +129,7 @@ fn every_key_can_be_set_by_each_source() {
         .iter()
         .map(|arg| arg.to_str().expect("is text"))
         .collect();
-    assert_eq!(args.len(), 26);
+    assert_eq!(args.len(), 27);
     assert_eq!(from_env, from_file);
     assert_eq!(flags(&args), from_file);
 }

@@ -351,6 +351,11 @@ impl Shared {
                     {
                         if let Some(mut slot) = slot {
                             slot.take_back();
+                            if let Err(refusal) = &answer.outcome
+                                && refusal.reason == Reason::ImageCorrupt
+                            {
+                                slot.held().is_corrupt(&refusal.message);
+                            }
                         }
                         // Nobody may be waiting any more; the snapshot has told the launch.
                         drop(waiting.send(answer));

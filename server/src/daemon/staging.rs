@@ -19,6 +19,7 @@ use nix::{
     fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl},
     sys::memfd::{MFdFlags, memfd_create},
 };
+use stagepages_images::{Pinned, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Asked;
@@ -60,6 +61,31 @@ pub struct Held {
     pub turn: Option<OwnedSemaphorePermit>,
     /// The queue for firmware counts on its pages.
     pub asked: Option<Asked>,
+    /// Its contents are in there.
+    pub image: Option<Arc<StoredImage>>,
+}
+
+/// An image that a call stages from.
+#[derive(Debug)]
+pub struct StoredImage {
+    /// Its file, pinned.
+    pub pinned: Pinned,
+    /// Where it is from.
+    pub store: Store,
+}
+
+impl Held {
+    /// The host has found that the image is not what was committed: it is never given out again, whoever waits for the answer.
+    pub(super) fn is_corrupt(&self, why: &str) {
+        let Some(image) = self.image.clone() else {
+            return;
+        };
+        let why = why.to_owned();
+        tokio::task::spawn_blocking(move || {
+            tracing::error!(image = %image.pinned.digest(), why, "a stored image is corrupt, and is put aside");
+            image.store.quarantine_pinned(&image.pinned, &why);
+        });
+    }
 }
 
 impl Staging {

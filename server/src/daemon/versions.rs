@@ -165,6 +165,23 @@ impl Launch {
         }
     }
 
+    /// Checks that the host takes contents from stored images.
+    ///
+    /// # Errors
+    /// UNSUPPORTED_OPERATION.
+    pub fn takes_images(&self) -> Result<(), ApiError> {
+        let version = self.link.version();
+        if version >= IMAGES_SINCE {
+            return Ok(());
+        }
+        let way_out = "send the contents as data, or create the launch with a newer host program";
+        let text = format!(
+            "cannot stage from an image: the launch host speaks version {version} of the private protocol, and version {IMAGES_SINCE} takes images: {way_out}"
+        );
+        let error = ApiError::new(Reason::UnsupportedOperation, text);
+        Err(error.launch(&self.id).field("image", way_out))
+    }
+
     /// Checks that the host knows what `command`, which is for `doing`, has of settings of confidential platforms.
     ///
     /// # Errors

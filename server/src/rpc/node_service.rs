@@ -7,6 +7,7 @@ use stagepages_host::{
     platform::{Check, PlatformKind, Report},
     protocol::{CONSOLE_BUFFER, MAX_VCPUS},
 };
+use stagepages_images::Store;
 use stagepages_kvm::PageType;
 use stagepages_proto::v1::{self, node_service_server::NodeService};
 use tonic::{Request, Response, Status};
@@ -28,6 +29,7 @@ pub struct NodeApi {
     limits: v1::Limits,
     /// For firmware that is one for the whole machine.
     queues: FirmwareQueues,
+    images: Store,
     /// Programs that host the launches of a platform, where they are not the built-in one.
     programs: BTreeMap<String, PathBuf>,
 }
@@ -39,6 +41,7 @@ impl NodeApi {
         node: Arc<Node>,
         registry: Arc<Registry>,
         queues: FirmwareQueues,
+        images: Store,
         config: &Config,
     ) -> Self {
         let limits = v1::Limits {
@@ -67,6 +70,7 @@ impl NodeApi {
             registry,
             limits,
             queues,
+            images,
             programs: config.host_programs.clone(),
         }
     }
@@ -130,13 +134,14 @@ impl NodeService for NodeApi {
             .iter()
             .filter(|launch| !launch.status().released)
             .count();
+        let images = self.images.usage();
         let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let usage = v1::Usage {
             launches: narrow(launches.len()),
             live_launches: narrow(live),
             draining: self.registry.draining(),
-            image_bytes: 0,
-            images: 0,
+            image_bytes: images.used_bytes(),
+            images: narrow(images.images),
         };
         Ok(Response::new(v1::GetNodeInfoResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),

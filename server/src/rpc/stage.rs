@@ -1,22 +1,26 @@
 //! StagePages: one call from its request to its answer, alone or on a stream.
 
-use std::{sync::Arc, time::Duration};
+use std::{os::fd::AsFd as _, sync::Arc, time::Duration};
 
+use stagepages_digest::pieces::{PIECE_BYTES, PieceDigest};
 use stagepages_host::{
     launch::{Answered, CallKey, Installation},
     protocol::{self, Command, Outcome},
 };
+use stagepages_images::ImageDigest;
+use stagepages_kvm::GfnRange;
 use stagepages_proto::v1;
 use stagepages_schedule::Refused;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
     LaunchApi, ask, convert,
-    decode::{self, Submitted},
+    decode::{self, Source, Submitted},
+    image_service::{OWNER, blocking},
     reason::Reason,
     status::ApiError,
 };
-use crate::daemon::{Launch, Posted};
+use crate::daemon::{Launch, Posted, StoredImage};
 
 /// What a caller is told to wait when too many calls wait already. A full queue of full slots takes about this long on `kvm`.
 pub(super) const QUEUE_RETRY: Duration = Duration::from_millis(100);
@@ -59,6 +63,7 @@ impl Call {
             request.page_type,
             request.data.clone(),
             request.length,
+            request.image.as_ref(),
         )?;
         let key = decode::call_key(request.sequence, &request.request_id)?;
         Ok(Self {
@@ -145,13 +150,25 @@ impl LaunchApi {
         let mut slot = staging.slot().await.map_err(broken)?;
         slot.held().turn = Some(turn);
         let mut staging_offset = None;
-        // The request's own copy is not needed while the host works.
-        if let Some(data) = call.submitted.data.take() {
-            slot.write(&data).map_err(broken)?;
-            drop(data);
-            // The message is gone from here, so another may be received.
-            crate::net::message_consumed();
-            staging_offset = Some(slot.offset());
+        let mut staged = None;
+        match std::mem::replace(&mut call.submitted.source, Source::Blank) {
+            // The request's own copy is not needed while the host works.
+            Source::Data(data) => {
+                slot.write(&data).map_err(broken)?;
+                drop(data);
+                // The message is gone from here, so another may be received.
+                crate::net::message_consumed();
+                staging_offset = Some(slot.offset());
+            }
+            Source::Image(digest, offset) => {
+                let image = self
+                    .slice(launch, digest, offset, call.submitted.range)
+                    .await;
+                let image = image.map_err(|error| untouched(launch, error))?;
+                slot.held().image = Some(Arc::clone(&image.stored));
+                staged = Some(image);
+            }
+            Source::Blank => {}
         }
         if let Some(seat) = &launch.seat
             && !call.is_applied(launch)
@@ -175,17 +192,69 @@ impl LaunchApi {
                 .map(|id| id.as_bytes().to_vec())
                 .unwrap_or_default(),
             stream: call.stream,
-            image: None,
+            image: staged.as_ref().map(|staged| staged.slice.clone()),
         };
+        let image = staged
+            .as_ref()
+            .map(|staged| staged.stored.pinned.file().as_fd());
         let sent = match launch
             .link
-            .post(Command::Stage(stage), &[], Some(slot))
+            .post(Command::Stage(stage), image.as_slice(), Some(slot))
             .await
         {
             Ok(posted) => Sent::Posted(posted),
             Err(_lost) => Sent::TooLate,
         };
         Ok(Begun { call, sent })
+    }
+}
+
+/// A slice of an image, for a launch host.
+struct Staged {
+    slice: protocol::Image,
+    stored: Arc<StoredImage>,
+}
+
+impl LaunchApi {
+    /// Opens the image of a call, and takes the part of it that the call stages.
+    async fn slice(
+        &self,
+        launch: &Launch,
+        digest: ImageDigest,
+        offset: u64,
+        range: GfnRange,
+    ) -> Result<Staged, ApiError> {
+        launch.takes_images()?;
+        let pinned = blocking(&self.images, move |store| store.open_image(OWNER, digest)).await?;
+        let (size, length) = (pinned.size(), range.bytes());
+        if offset.checked_add(length).is_none_or(|end| end > size) {
+            let text = format!(
+                "{length:#x} bytes from {offset:#x} on are not in an image of {size:#x} bytes"
+            );
+            return Err(
+                ApiError::new(Reason::InvalidExtent, format!("image: {text}"))
+                    .gpa(range.start().gpa())
+                    .field("image.length", &text),
+            );
+        }
+        let piece = PIECE_BYTES as u64;
+        let index = |byte: u64| usize::try_from(byte / piece).unwrap_or(usize::MAX);
+        let pieces = pinned
+            .pieces()
+            .get(index(offset)..=index(offset + length - 1))
+            .unwrap_or_default();
+        let pieces = pieces.iter().flat_map(|PieceDigest(digest)| *digest);
+        Ok(Staged {
+            slice: protocol::Image {
+                offset,
+                size,
+                pieces: pieces.collect(),
+            },
+            stored: Arc::new(StoredImage {
+                pinned,
+                store: self.images.clone(),
+            }),
+        })
     }
 }
 

@@ -1,0 +1,43 @@
+//! The store of images, and what it is reminded of now and then.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use stagepages_images::{Limits, Store};
+
+use crate::config::Config;
+
+/// Unfinished writes at one time.
+const MOST_UPLOADS: usize = 64;
+
+/// How often unfinished writes are looked through.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Opens the store in this directory.
+pub(super) fn open(dir: &Path, config: &Config) -> anyhow::Result<Store> {
+    let limits = Limits {
+        max_image_bytes: config.max_image_bytes,
+        quota_bytes: config.image_quota_bytes,
+        max_uploads: MOST_UPLOADS,
+        upload_idle: config.image_write_idle,
+    };
+    let store = Store::open(dir, limits).context("the image store in state_dir")?;
+    let kept = store.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(LOOK_EVERY.min(limits.upload_idle)).await;
+            let store = kept.clone();
+            let expired = tokio::task::spawn_blocking(move || store.expire(Instant::now())).await;
+            if let Ok(expired @ 1..) = expired {
+                tracing::info!(
+                    expired,
+                    "image writes that nobody went on with are given up"
+                );
+            }
+        }
+    });
+    Ok(store)
+}
