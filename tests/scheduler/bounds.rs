@@ -46,7 +46,9 @@ async fn a_deadline_that_cannot_be_met_is_refused_and_nothing_is_applied() {
         let mut request = Request::new(extent(0, 10).request("launches/b"));
         request.set_timeout(Duration::from_secs(1));
         let answer = bench.api.launches.clone().stage_pages(request).await;
-        refused(answer, "DEADLINE_UNREACHABLE").has_retry().installed(0);
+        refused(answer, "DEADLINE_UNREACHABLE")
+            .has_retry()
+            .installed(0);
         // With time enough it is let in, and can still be taken back.
         let waiting = call(bench, "b", 0, 10);
         waits_at(bench, "b", 1).await;

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use stagepages_proto::v1::{Launch, LaunchPriority, LaunchSpec, PageType, QueuePlace};
-use stagepages_tests::{Bench, Call, DaemonOptions, Extent, PAGE, SimScript, eventually, on_platform, page, region};
+use stagepages_tests::{
+    Bench, Call, DaemonOptions, Extent, PAGE, SimScript, eventually, on_platform, page, region,
+};
 
 /// Pages that each launch has room for.
 pub(crate) const ROOM: u64 = 4096;

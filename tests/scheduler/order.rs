@@ -27,7 +27,10 @@ async fn launches_of_a_class_run_to_completion_in_the_order_of_their_arrival() {
                 // The next may have begun by the time this is asked; nobody behind it has.
                 let begun = get(bench, later).await.installed_pages;
                 let next = ["a", "b", "c"][done.len()];
-                assert!(later == next || begun == 0, "{later} has {begun} pages before {next}");
+                assert!(
+                    later == next || begun == 0,
+                    "{later} has {begun} pages before {next}"
+                );
                 assert!(begun < 300, "{later} was done before {id} was told");
             }
         }
@@ -75,8 +78,12 @@ async fn who_has_no_firmware_to_wait_for_is_in_no_queue() {
         assert_eq!(call.await.unwrap().unwrap().installed_pages, 100);
     })
     .await;
-    on_platform(&DaemonOptions::new(), Platform::Kvm, async |bench: &Bench| {
-        assert_eq!(bench.info().await.queue, None);
-    })
+    on_platform(
+        &DaemonOptions::new(),
+        Platform::Kvm,
+        async |bench: &Bench| {
+            assert_eq!(bench.info().await.queue, None);
+        },
+    )
     .await;
 }
