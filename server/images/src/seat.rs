@@ -66,8 +66,8 @@ impl Seat {
         }
     }
 
-    /// Takes the seat; who had it is fenced off. Waits for one write of theirs. Returns the holder's number and the offset.
-    pub(crate) fn take(&self) -> Result<(u64, u64), StoreError> {
+    /// Takes the seat; who had it is fenced off. Waits for one write of theirs. Returns the holder's number.
+    pub(crate) fn take(&self) -> Result<u64, StoreError> {
         // Before the wait: of writes that are not yet under way, none comes first.
         let number = self.holder.fetch_add(1, Ordering::AcqRel) + 1;
         let mut desk = self.lock();
@@ -81,7 +81,7 @@ impl Seat {
         }
         desk.held = true;
         desk.last = Instant::now();
-        Ok((number, desk.offset))
+        Ok(number)
     }
 
     /// The desk, for who holds this number.
@@ -107,7 +107,7 @@ impl Seat {
         }
     }
 
-    /// Ends the upload, whatever it is at.
+    /// Ends the upload, whatever is done with it.
     pub(crate) fn end(&self) {
         self.lock().phase = Phase::Over;
     }

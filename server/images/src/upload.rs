@@ -77,9 +77,9 @@ impl Store {
             self.0.seat(&key, size)?
         };
         // May wait for a write: with no lock held.
-        let (number, offset) = seat.take()?;
-        let upload = self.0.attach(&key, offset);
-        let (file, follower) = upload.inspect_err(|_| seat.leave(number))?;
+        let number = seat.take()?;
+        let upload = self.0.attach(&key, &seat, number);
+        let (file, follower, offset) = upload.inspect_err(|_| seat.leave(number))?;
         Ok(Begun::Upload(Upload {
             store: Arc::clone(&self.0),
             key,
@@ -232,26 +232,33 @@ impl Inner {
         Ok(seat)
     }
 
-    /// Opens an upload's file, which has to have `offset` bytes, and begins to hash it.
-    fn attach(&self, key: &Key, offset: u64) -> Result<(File, Follower), StoreError> {
+    /// Opens an upload's file for who holds the seat by this number, and begins to hash it. Also tells how many bytes are there.
+    fn attach(
+        &self,
+        key: &Key,
+        seat: &Seat,
+        number: u64,
+    ) -> Result<(File, Follower, u64), StoreError> {
         let told = || StoreError::io("open an upload");
+        // Nobody writes meanwhile, so the length is the offset.
+        let mut desk = seat.sit(number)?;
+        let offset = desk.offset;
         let opened = self.dirs.uploads.open(&bytes(&key.stem()), OFlags::RDWR);
-        let length = |file: &File| file.metadata().map(|found| found.len());
-        let file = match opened.and_then(|file| Ok((length(&file)?, file))) {
+        let file = match opened.and_then(|file| Ok((file.metadata()?.len(), file))) {
             Ok((length, file)) if length == offset => file,
             other => {
                 tracing::error!(image = %key.digest, offset, found = ?other, "an upload was changed behind the store's back; it is dropped");
+                desk.phase = Phase::Over;
+                drop(desk);
                 let _changes = self.changes();
-                if let Some(upload) = self.index().uploads.get(key) {
-                    upload.seat.end();
-                }
                 self.forget_upload(key);
                 return Err(StoreError::Dropped);
             }
         };
+        drop(desk);
         let read = file.try_clone().map_err(told())?;
         let follower = Follower::start(read, offset).map_err(told())?;
-        Ok((file, follower))
+        Ok((file, follower, offset))
     }
 
     /// Drops uploads, left by an owner, of an image that it has by now. The caller has `changes`.

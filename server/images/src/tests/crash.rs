@@ -28,7 +28,7 @@ fn history(store: &Store, images: &[Vec<u8>]) -> Result<(), StoreError> {
 }
 
 /// Whatever happened: what there is is whole, and nothing else is there.
-fn check(dir: &Path, store: &Store, images: &[Vec<u8>], when: &str) {
+pub(super) fn check(dir: &Path, store: &Store, images: &[Vec<u8>], when: &str) {
     let mut expected = 0;
     for image in images {
         let name = digest(image);

@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod model;
 mod room;
+mod threads;
 mod uploads;
 
 use std::{
