@@ -16,7 +16,9 @@ async fn beyond_its_limit_the_queue_says_when_a_place_is_expected_to_be_free() {
         for id in ["a", "b", "c"] {
             launch(bench, id, Normal).await;
         }
-        let (a, b) = (call(bench, "a", 0, 400), call(bench, "b", 0, 100));
+        let a = call(bench, "a", 0, 400);
+        waits_at(bench, "a", 0).await;
+        let b = call(bench, "b", 0, 100);
         waits_at(bench, "b", 1).await;
         let queue = bench.info().await.queue.unwrap();
         assert!(queue.launches == 2 && queue.pages > 100, "{queue:?}");

@@ -14,6 +14,8 @@ pub struct Place {
     pub position: usize,
     /// Pages that those are expected to install yet.
     pub pages_ahead: u64,
+    /// Its own pages: those that it asked for or plans, whichever is more, and that are not installed.
+    pub pages: u64,
     /// The time from now until all that it asked for and all that is planned of it is installed, if nobody else arrives.
     pub eta: Duration,
 }
@@ -65,6 +67,7 @@ impl<K: Copy + Ord + Debug> Scheduler<K> {
         Some(Place {
             position,
             pages_ahead,
+            pages: launch.remaining(),
             eta,
         })
     }

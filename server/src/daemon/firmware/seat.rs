@@ -2,12 +2,9 @@
 //!
 //! **Invariant:** what was asked for is answered once, however the call ends; and a launch that is over holds up nobody.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use stagepages_host::{
@@ -109,7 +106,7 @@ impl Seat {
         self.queue
             .with(|scheduler, now| scheduler.place(self.key, now))
             .0
-            .filter(|place| place.eta > Duration::ZERO)
+            .filter(|place| place.pages > 0)
     }
 
     /// Tells the queue how the launch gets on, and the host how far it may.
