@@ -10,17 +10,19 @@
 //!
 //! **Invariant:** what is compared is what is installed, not what a file held at another moment. A file that somebody truncates is an error, never a signal.
 
+mod afterwards;
+mod copy;
+
 use std::{fs::File, io, os::unix::fs::FileExt as _};
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
-use stagepages_digest::pieces::{self, PIECE_BYTES, PIECE_PAGES, PieceDigest, PieceHasher};
-use stagepages_kvm::{GfnRange, PAGE_BYTES, PAGE_SIZE, PageType};
+use stagepages_digest::pieces::{PIECE_BYTES, PieceDigest};
+use stagepages_kvm::{GfnRange, PAGE_BYTES, PAGE_SIZE};
 
 use super::{Extent, Reason, Refusal};
-use crate::{
-    ledger::{PageHash, hash_is_private},
-    platform::{Chunk, Contents, PlatformKind, Source},
-};
+use crate::platform::{Chunk, PlatformKind, Source};
+
+pub(super) use afterwards::Afterwards;
+use copy::Copy;
 
 /// Pages that are read at once.
 const WINDOW_BYTES: usize = 64 * PAGE_BYTES;
@@ -124,144 +126,6 @@ impl<'a> Image<'a> {
     }
 }
 
-/// A private copy of one piece at a time, to install from.
-pub(super) struct Copy<'a> {
-    image: Image<'a>,
-    memory: File,
-    /// Where the piece that is in memory begins in the image.
-    holds: Option<u64>,
-}
-
-impl<'a> Copy<'a> {
-    /// Holds nothing yet.
-    ///
-    /// # Errors
-    /// [`Unproven::NoMemory`].
-    pub(super) fn new(image: Image<'a>) -> Result<Self, Unproven> {
-        // Of this process alone: no name, no mapping, no other descriptor.
-        let memory = memfd_create(c"stagepages-piece", MFdFlags::MFD_CLOEXEC)
-            .map_err(|errno| Unproven::NoMemory(errno.into()))?;
-        Ok(Self {
-            image,
-            memory: File::from(memory),
-            holds: None,
-        })
-    }
-
-    /// The source of the pages behind the extent's first `done`, and how many of them it has: at most `pages`, at least one, all of one piece that was checked.
-    ///
-    /// # Errors
-    /// The piece is not what it ought to be; nothing of it was given out.
-    pub(super) fn source(&mut self, done: u64, pages: u64) -> Result<(Source<'_>, u64), Unproven> {
-        let at = self.image.offset + done * PAGE_SIZE;
-        let from = at / PIECE_SIZE * PIECE_SIZE;
-        let to = self.image.piece_end(at);
-        if self.holds != Some(from) {
-            self.holds = None;
-            let mut hasher = PieceHasher::new();
-            let mut digest = None;
-            let memory = &self.memory;
-            self.image.read(from, to, |at, bytes| {
-                for page in pieces::page_hashes(bytes) {
-                    digest = hasher.add(&page).or(digest);
-                }
-                memory
-                    .write_all_at(bytes, at - from)
-                    .map_err(Unproven::NoMemory)
-            })?;
-            self.image.compare(at, hasher.finish().or(digest))?;
-            self.holds = Some(from);
-        }
-        let left = to.saturating_sub(at) / PAGE_SIZE;
-        Ok((Source::File(&self.memory, at - from), left.min(pages)))
-    }
-}
-
-/// Pages that are installed before they are known to be right.
-pub(super) struct Afterwards<'a> {
-    image: Image<'a>,
-    hasher: PieceHasher,
-    /// The next byte of the image to be hashed.
-    at: Option<u64>,
-}
-
-impl<'a> Afterwards<'a> {
-    /// Nothing is installed yet.
-    pub(super) fn new(image: Image<'a>) -> Self {
-        Self {
-            image,
-            hasher: PieceHasher::new(),
-            at: None,
-        }
-    }
-
-    /// The next pages of the extent are installed, and hold `contents`; `hashes` are those of the ledger.
-    ///
-    /// # Errors
-    /// A piece that ends in them is not what it ought to be.
-    pub(super) fn installed(
-        &mut self,
-        page_type: PageType,
-        contents: Contents<'_>,
-        hashes: &[PageHash],
-    ) -> Result<(), Unproven> {
-        let mut at = match self.at {
-            Some(at) => at,
-            None => self.begin()?,
-        };
-        let mut add = |hash: &pieces::PageHash| {
-            let digest = self.hasher.add(hash);
-            let page = at;
-            at += PAGE_SIZE;
-            digest.map_or(Ok(()), |digest| self.image.compare(page, Some(digest)))
-        };
-        match contents {
-            // The ledger's are keyed.
-            Contents::Bytes(bytes) if hash_is_private(page_type) => {
-                pieces::page_hashes(bytes).try_for_each(|hash| add(&hash))?;
-            }
-            Contents::Bytes(_) | Contents::Unknown => {
-                hashes.iter().try_for_each(|PageHash(hash)| add(hash))?;
-            }
-        }
-        self.at = Some(at);
-        Ok(())
-    }
-
-    /// No more of the extent is installed: the piece at hand is read to its end.
-    ///
-    /// # Errors
-    /// It is not what it ought to be.
-    pub(super) fn end(&mut self) -> Result<(), Unproven> {
-        let Some(at) = self.at.filter(|at| at % PIECE_SIZE != 0) else {
-            return Ok(());
-        };
-        let digest = self.hash(at, self.image.piece_end(at))?;
-        let digest = self.hasher.finish().or(digest);
-        self.at = None;
-        self.image.compare(at - 1, digest)
-    }
-
-    /// Hashes what is before the extent's first page in its piece.
-    fn begin(&mut self) -> Result<u64, Unproven> {
-        let at = self.image.offset;
-        self.hash(at / PIECE_SIZE * PIECE_SIZE, at)?;
-        Ok(at)
-    }
-
-    fn hash(&mut self, from: u64, to: u64) -> Result<Option<PieceDigest>, Unproven> {
-        let mut digest = None;
-        let hasher = &mut self.hasher;
-        self.image.read(from, to, |_, bytes| {
-            for page in pieces::page_hashes(bytes) {
-                digest = hasher.add(&page).or(digest);
-            }
-            Ok(())
-        })?;
-        Ok(digest)
-    }
-}
-
 /// How an extent's image is checked.
 pub(super) enum Check<'a> {
     /// There is none.
@@ -348,5 +212,3 @@ impl Unproven {
         }
     }
 }
-
-const _: () = assert!(PIECE_PAGES * PAGE_BYTES == PIECE_BYTES);
