@@ -11,9 +11,10 @@ use std::{
 use stagepages_digest::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
-use super::{Contents, Extent, FileSlice, Plan};
+use super::{Contents, Extent, FileSlice, Payload, Plan};
 use crate::{
     addr::PAGE_BYTES,
+    images::ImageName,
     session::{Part, SessionName},
     stage::{LengthError, Source},
     v1::PageType,
@@ -31,6 +32,31 @@ impl Plan {
     /// An extent is longer than a length can say; none that a check passed is.
     pub fn parts(&self) -> Result<Vec<Part<'static>>, LengthError> {
         self.extents.iter().map(part).collect()
+    }
+
+    /// The same, with the pages that `payload`, which is this plan's, has from the stored image of that name.
+    ///
+    /// # Errors
+    /// As at [`Plan::parts`].
+    pub fn parts_from(
+        &self,
+        payload: &Payload,
+        image: ImageName,
+    ) -> Result<Vec<Part<'static>>, LengthError> {
+        let extents = self.extents.iter().enumerate();
+        extents
+            .map(|(nth, extent)| match payload.offset(nth) {
+                Some(offset) => {
+                    let length = extent.pages().saturating_mul(PAGE_BYTES);
+                    Ok(Part {
+                        gpa: extent.gpa(),
+                        page_type: extent.page_type(),
+                        source: Source::image(image, offset, length)?,
+                    })
+                }
+                None => part(extent),
+            })
+            .collect()
     }
 
     /// The name of a session that stages this: a later one with an equal plan takes it up. Of contents it has the digest; where nothing is measured
@@ -106,8 +132,22 @@ impl AsyncRead for Reader {
 mod tests {
     use std::{io::Write as _, sync::Arc};
 
+    use bytes::Bytes;
+
     use super::*;
-    use crate::{addr::Gpa, plan::test::plan, v1::Platform};
+    use crate::{
+        addr::Gpa,
+        plan::test::plan,
+        stage::{content::Content, source::Kind},
+        v1::Platform,
+    };
+
+    async fn taken(source: &mut Source<'_>, pages: u64) -> Bytes {
+        match source.take(pages).await.unwrap() {
+            Content::Data(data) => data,
+            other => panic!("{other:?}"),
+        }
+    }
 
     fn of_zeros(page_type: PageType) -> Extent {
         Extent::zeros(Gpa::new(0x1000), page_type, 2, "zeros").unwrap()
@@ -127,16 +167,16 @@ mod tests {
                 .unwrap();
             let source = &mut parts[0].source;
             assert_eq!(
-                (source.pages(), source.has_data()),
+                (source.pages(), source.kind() == Kind::Data),
                 (2, data),
                 "{page_type:?}"
             );
             let taken = source.take(2).await.unwrap();
-            assert_eq!(
-                taken,
-                data.then(|| vec![0; 2 * 4096].into()),
-                "{page_type:?}"
-            );
+            let wanted = match data {
+                true => Content::Data(vec![0; 2 * 4096].into()),
+                false => Content::LengthOnly,
+            };
+            assert_eq!(taken, wanted, "{page_type:?}");
         }
     }
 
@@ -157,13 +197,8 @@ mod tests {
             vec![extent(0, 5, long), extent(0x20_0000, 1, 3)],
         );
         let mut parts = plan.parts().unwrap();
-        let second = parts[1].source.take(1).await.unwrap().unwrap();
-        let first = parts[0]
-            .source
-            .take(long as u64 / 4096)
-            .await
-            .unwrap()
-            .unwrap();
+        let second = taken(&mut parts[1].source, 1).await;
+        let first = taken(&mut parts[0].source, long as u64 / 4096).await;
         assert!(first == bytes[5..5 + long]);
         assert!(second[..3] == bytes[1..4] && second[3..] == [0; 4093]);
     }

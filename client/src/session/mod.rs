@@ -119,6 +119,8 @@ pub struct Outcome {
     pub identical: u64,
     /// Calls sent, repeats included.
     pub calls: u64,
+    /// Bytes of contents sent with calls, repeats included; what comes from stored images is not among them.
+    pub data_bytes: u64,
     /// Streams that were lost.
     pub losses: u64,
     /// The address behind the last page up to which all of the plan is known to be as wanted.

@@ -18,11 +18,13 @@ use std::io;
 
 use stagepages_proto::v1;
 
+pub(crate) mod content;
 pub(crate) mod cut;
 pub(crate) mod judge;
+pub(crate) mod limits;
 pub(crate) mod placed;
 pub(crate) mod run;
-mod source;
+pub(crate) mod source;
 mod stager;
 
 pub use source::{LengthError, Source};

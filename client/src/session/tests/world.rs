@@ -2,7 +2,6 @@
 
 use std::mem;
 
-use bytes::Bytes;
 use stagepages_proto::v1::{InstalledRun, PageType, StagePagesRequest};
 use tonic::Status;
 
@@ -18,7 +17,7 @@ use crate::{
         name::CutName,
         piece::Piece,
     },
-    stage::{Pages, cut::Cuts},
+    stage::{Pages, content::Content, cut::Cuts},
 };
 
 /// Pages of the plan, which begins at 0.
@@ -236,7 +235,7 @@ fn piece(name: &SessionName, held: &Held, cut: Pages) -> Piece {
     let data: Vec<u8> = (first..first + cut.count)
         .flat_map(|n| [byte(n); 4096])
         .collect();
-    let data = Some(Bytes::from(data));
-    let cut_name = CutName::new(name, cut, PageType::Normal, data.as_ref());
+    let data = Content::Data(data.into());
+    let cut_name = CutName::new(name, cut, PageType::Normal, &data);
     Piece::new(cut_name, PageType::Normal, cut, data, held.any_of(cut))
 }

@@ -180,6 +180,7 @@ fn wrong_length(path: &Path, error: LengthError) -> Failure {
     let hint = match error {
         LengthError::Empty => "give a file with something in it",
         LengthError::PartOfPage(_) => "--pad fills the last page up with zeros",
+        LengthError::Misplaced(_) => "give an offset of whole pages",
     };
     Failure::new(format!("{}: {error}", path.display()), hint)
 }

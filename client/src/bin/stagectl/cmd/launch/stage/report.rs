@@ -211,6 +211,7 @@ mod tests {
             identical: 1,
             next_gpa: Gpa::new(0x6000),
             calls: 2,
+            data_bytes: 0x8000,
             losses: 0,
             in_doubt: in_doubt.into_iter().collect(),
             end,
