@@ -31,7 +31,7 @@ impl Plan {
     /// # Errors
     /// An extent is longer than a length can say; none that a check passed is.
     pub fn parts(&self) -> Result<Vec<Part<'static>>, LengthError> {
-        self.extents.iter().map(part).collect()
+        self.extents.iter().map(Extent::part).collect()
     }
 
     /// The same, with the pages that `payload`, which is this plan's, has from the stored image of that name.
@@ -46,15 +46,8 @@ impl Plan {
         let extents = self.extents.iter().enumerate();
         extents
             .map(|(nth, extent)| match payload.offset(nth) {
-                Some(offset) => {
-                    let length = extent.pages().saturating_mul(PAGE_BYTES);
-                    Ok(Part {
-                        gpa: extent.gpa(),
-                        page_type: extent.page_type(),
-                        source: Source::image(image, offset, length)?,
-                    })
-                }
-                None => part(extent),
+                Some(offset) => extent.part_from(image, offset),
+                None => extent.part(),
             })
             .collect()
     }
@@ -75,26 +68,47 @@ impl Plan {
     }
 }
 
-fn part(extent: &Extent) -> Result<Part<'static>, LengthError> {
-    let length = extent.pages().saturating_mul(PAGE_BYTES);
-    let source = match (extent.contents(), extent.page_type()) {
-        (Contents::Bytes(bytes), _) => {
-            Source::padded(io::Cursor::new(bytes.clone()), bytes.len() as u64)
+impl Extent {
+    /// It, with what it holds.
+    ///
+    /// # Errors
+    /// As at [`Plan::parts`].
+    pub fn part(&self) -> Result<Part<'static>, LengthError> {
+        let length = self.pages().saturating_mul(PAGE_BYTES);
+        let source = match (self.contents(), self.page_type()) {
+            (Contents::Bytes(bytes), _) => {
+                Source::padded(io::Cursor::new(bytes.clone()), bytes.len() as u64)
+            }
+            (Contents::File(slice), _) => {
+                Source::padded(Reader::new(slice.clone()), slice.length())
+            }
+            (Contents::Zeros, PageType::Unmeasured | PageType::Cpuid) => {
+                Source::data(tokio::io::repeat(0).take(length), length)
+            }
+            (
+                Contents::Zeros,
+                PageType::Normal | PageType::Zero | PageType::Secrets | PageType::Unspecified,
+            ) => Source::length_only(length),
+        };
+        Ok(self.with(source?))
+    }
+
+    /// It, from a stored image whose bytes from `offset` on are its pages.
+    ///
+    /// # Errors
+    /// `offset` is no multiple of 4096, or as at [`Plan::parts`].
+    pub fn part_from(&self, image: ImageName, offset: u64) -> Result<Part<'static>, LengthError> {
+        let length = self.pages().saturating_mul(PAGE_BYTES);
+        Source::image(image, offset, length).map(|source| self.with(source))
+    }
+
+    fn with(&self, source: Source<'static>) -> Part<'static> {
+        Part {
+            gpa: self.gpa(),
+            page_type: self.page_type(),
+            source,
         }
-        (Contents::File(slice), _) => Source::padded(Reader::new(slice.clone()), slice.length()),
-        (Contents::Zeros, PageType::Unmeasured | PageType::Cpuid) => {
-            Source::data(tokio::io::repeat(0).take(length), length)
-        }
-        (
-            Contents::Zeros,
-            PageType::Normal | PageType::Zero | PageType::Secrets | PageType::Unspecified,
-        ) => Source::length_only(length),
-    };
-    Ok(Part {
-        gpa: extent.gpa(),
-        page_type: extent.page_type(),
-        source: source?,
-    })
+    }
 }
 
 /// A part of a file, read in place: extents of one file share no position in it.

@@ -53,6 +53,15 @@ impl SessionName {
         }
     }
 
+    /// The same name for sessions that take each other up: the first of them has to have it already.
+    #[must_use]
+    pub fn lasting(self) -> Self {
+        Self {
+            lasting: true,
+            ..self
+        }
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {

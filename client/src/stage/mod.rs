@@ -27,7 +27,7 @@ pub(crate) mod run;
 pub(crate) mod source;
 mod stager;
 
-pub use source::{LengthError, Source};
+pub use source::{LengthError, Source, whole_pages};
 pub use stager::Stager;
 
 use crate::{StagepagesError, addr::Gpa};

@@ -169,7 +169,11 @@ impl fmt::Debug for Source<'_> {
     }
 }
 
-fn whole_pages(bytes: u64) -> Result<u64, LengthError> {
+/// The pages of so many bytes.
+///
+/// # Errors
+/// `bytes` is zero or no multiple of 4096.
+pub fn whole_pages(bytes: u64) -> Result<u64, LengthError> {
     match (bytes, bytes % PAGE_BYTES) {
         (0, _) => Err(LengthError::Empty),
         (_, 0) => Ok(bytes / PAGE_BYTES),
