@@ -220,6 +220,8 @@ async fn attempt(
     let (requests, outgoing) = mpsc::channel(AHEAD);
     let before = *counted;
     let (handed, mut told) = watch::channel(before);
+    // Outlives the call: were it closed before, the daemon would be told that all was sent.
+    let mut open = None;
     let mut reading = pin!(blocking(move || reading.run(requests, &handed)));
     let mut writing = pin!(up.write(outgoing));
     let mut read = false;
@@ -233,7 +235,10 @@ async fn attempt(
                         read = true;
                         None
                     }
-                    Ok(Err(unread)) => Some(Err(PushError::Unreadable(unread.error))),
+                    Ok(Err(unread)) => {
+                        open = Some(unread.open);
+                        Some(Err(PushError::Unreadable(unread.error)))
+                    }
                     Err(died) => Some(Err(PushError::Unreadable(died))),
                 },
                 Ok(()) = told.changed() => {

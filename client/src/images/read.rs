@@ -39,7 +39,7 @@ pub(super) struct Reading {
 /// The source failed. The channel is still open, so that the daemon is not told that all was sent.
 pub(super) struct Unread {
     pub(super) error: io::Error,
-    _open: mpsc::Sender<WriteImageRequest>,
+    pub(super) open: mpsc::Sender<WriteImageRequest>,
 }
 
 impl Reading {
@@ -57,7 +57,7 @@ impl Reading {
                 Err(error) => {
                     return Err(Unread {
                         error,
-                        _open: requests,
+                        open: requests,
                     });
                 }
             };

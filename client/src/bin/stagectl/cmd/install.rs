@@ -122,7 +122,8 @@ where
     async fn hashed(&self, payload: Payload) -> Result<LocalImage, Failure> {
         use stagepages_client::images::ReadAt as _;
         let bar = BytesBar::new(self.context.output, "hashing", payload.length());
-        let image = LocalImage::of(payload, |done| bar.show(done)).await;
+        let hashing = LocalImage::of(payload, |done| bar.show(done));
+        let image = self.renewing(hashing).await;
         bar.close();
         image.map_err(|error| {
             let what = format!("cannot read the contents: {error}");
@@ -133,6 +134,19 @@ where
         })
     }
 
+    /// Does what takes long and does not touch the launch, and keeps its lease meanwhile.
+    async fn renewing<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                // If that fails, the session will say why.
+                () = tokio::time::sleep(RENEW) => drop(self.client.renew_lease(self.launch).await),
+            }
+        }
+    }
+
     /// Has the image stored; false where this daemon cannot, and the contents have to travel.
     async fn push(&self, image: &LocalImage, sent_bytes: &mut u64) -> Result<bool, Failure> {
         let options = PushOptions {
@@ -140,18 +154,10 @@ where
             retry: self.options.retry,
         };
         let bar = BytesBar::new(self.context.output, "pushing", image.size());
-        let mut pushing = pin!(
-            self.client
-                .push_image(image, &options, |done| bar.show(done))
-        );
-        let pushed = loop {
-            tokio::select! {
-                biased;
-                pushed = &mut pushing => break pushed,
-                // If that fails, the session will say why.
-                () = tokio::time::sleep(RENEW) => drop(self.client.renew_lease(self.launch).await),
-            }
-        };
+        let pushing = self
+            .client
+            .push_image(image, &options, |done| bar.show(done));
+        let pushed = self.renewing(pushing).await;
         bar.close();
         match pushed {
             Ok(pushed) => {
