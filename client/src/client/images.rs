@@ -117,21 +117,18 @@ impl Client {
         let mut patience = Patience::new(options.retry);
         let asked = slice::from_ref(&name);
         let missing = patiently(&mut patience, || self.find_missing_images(asked)).await?;
-        if missing.is_empty() {
-            match self.get_image(name).await {
-                Ok(image) => {
-                    progress(image.size);
-                    return Ok(Pushed {
-                        image,
-                        was_there: true,
-                        sent_bytes: 0,
-                        zero_bytes: 0,
-                        resumed_at: 0,
-                    });
-                }
-                // Dropped in between; and what is lost is asked for again below.
-                Err(_) => {}
-            }
+        // Where that fails it was dropped in between, or the connection is lost: what follows asks again.
+        if missing.is_empty()
+            && let Ok(image) = self.get_image(name).await
+        {
+            progress(image.size);
+            return Ok(Pushed {
+                image,
+                was_there: true,
+                sent_bytes: 0,
+                zero_bytes: 0,
+                resumed_at: 0,
+            });
         }
         let info = patiently(&mut patience, || self.node_info()).await?;
         let limit = info.limits.map_or(0, |limits| limits.max_data_bytes);

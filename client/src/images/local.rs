@@ -95,6 +95,10 @@ impl fmt::Debug for LocalImage {
 }
 
 /// Runs what reads files where that holds nobody up.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "reads the caller's bytes, which are no kernel work of a launch"
+)]
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {

@@ -107,11 +107,12 @@ impl Contents {
         let (bytes, padding) = out.split_at_mut(held);
         padding.fill(0);
         match self {
-            _ if bytes.is_empty() => Ok(()),
-            Self::Bytes(held) => held.read_at(at, bytes),
-            Self::File(slice) => slice.read_at(at, bytes),
-            Self::Zeros => Ok(bytes.fill(0)),
+            _ if bytes.is_empty() => {}
+            Self::Bytes(held) => held.read_at(at, bytes)?,
+            Self::File(slice) => slice.read_at(at, bytes)?,
+            Self::Zeros => bytes.fill(0),
         }
+        Ok(())
     }
 }
 

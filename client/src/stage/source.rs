@@ -203,7 +203,7 @@ mod tests {
     async fn taken(source: &mut Source<'_>) -> Bytes {
         match source.take(1).await.unwrap() {
             Content::Data(data) => data,
-            other => panic!("{other:?}"),
+            other @ (Content::LengthOnly | Content::Image { .. }) => panic!("{other:?}"),
         }
     }
 
