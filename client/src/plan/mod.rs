@@ -13,6 +13,7 @@ mod digest;
 mod extent;
 mod finding;
 mod parts;
+mod payload;
 mod registers;
 mod sweep;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use check::Judgement;
 pub use digest::measured;
 pub use extent::{Contents, Extent, FileSlice};
 pub use finding::{Finding, Severity};
+pub use payload::Payload;
 pub use registers::registers;
 pub use sweep::{Swept, sweep};
 pub use time::Estimate;

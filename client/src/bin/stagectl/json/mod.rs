@@ -13,6 +13,7 @@
 //! | `launch list`                              | `{"launches": [LaunchDocument]}`|
 //! | `launch pages`, `result`, `verify`, `delete`, `rejected-cpuid` | in the command's file |
 //! | `id-block create`, `check`                 | in `cmd/id_block/document.rs`   |
+//! | `image push`, `list`, `get`, `rm`          | in `cmd/image`                  |
 //! | `node`                                     | in the command's file           |
 //! | `diff`                                     | in `cmd/diff/document.rs`       |
 //! | `launch stage`                             | in `cmd/launch/stage/report.rs` |

@@ -1,7 +1,8 @@
 //! `stagectl stage`: an image into a launch of its own, in the order of its plan, finished under the plan's digest.
 //!
 //! ```text
-//! image ──plan──▶ no errors? ──▶ CreateLaunch (SEQUENCED) ──▶ the plan's extents, by a session ──▶ FinishLaunch (digest, ID block) ──▶ StartLaunch
+//! image ──plan──▶ no errors? ──▶ CreateLaunch (SEQUENCED) ──▶ what the daemon lacks of the contents ──▶ the plan's extents, by a session
+//!       ──▶ FinishLaunch (digest, ID block) ──▶ StartLaunch
 //! ```
 //!
 //! Every step gives its first answer again: the same command with the same `--launch` goes on after it was killed, and does nothing more once all is done.
@@ -14,14 +15,15 @@ use bytes::Bytes;
 use stagepages_client::{
     Client, FinishArgs, LaunchRef,
     diff::{self, Sequence},
-    plan::Plan,
-    session::{Options, Outcome, Session},
+    plan::{Payload, Plan},
+    session::Options,
     v1::{Launch, LaunchPriority, LaunchSpec, LaunchState, LedgerOrder},
     words,
 };
 
 use super::{
-    launch::stage::{progress::Bar, retry},
+    install::Job,
+    launch::stage::retry,
     plan::{digest, refuse_errors},
 };
 use crate::{
@@ -55,6 +57,9 @@ pub(crate) struct Stage {
     /// How long to try again without a page of progress, for example 30s; 0s gives up at the first failure.
     #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "2m")]
     retry_for: Duration,
+    /// Send the contents with the calls, and not as an image that the daemon keeps for the next launch.
+    #[arg(long)]
+    no_store: bool,
 }
 
 impl Stage {
@@ -67,6 +72,7 @@ impl Stage {
             start,
             priority,
             retry_for,
+            no_store,
         } = self;
         let given = image.read()?;
         let plan = given.image.plan(&given.options)?;
@@ -87,16 +93,33 @@ impl Stage {
         let created = client.create_launch(id.as_deref(), spec).await?;
         // A repeat gets the first answer, of a launch that was new then.
         let launch = client.get_launch(&LaunchRef::from(&created)).await?;
-        let (launch, outcome) = match launch.state() {
+        let (launch, installed) = match launch.state() {
             LaunchState::Created | LaunchState::Staging => {
                 let reference = LaunchRef::from(&launch);
-                let outcome = install(context, &client, &reference, &plan, options).await?;
-                (client.get_launch(&reference).await?, Some(outcome))
+                let payload = match no_store {
+                    false => Payload::of(&plan),
+                    true => None,
+                };
+                let of_plan = payload.clone();
+                let job = Job {
+                    context,
+                    client: &client,
+                    launch: &reference,
+                    options,
+                    pages: plan.pages(),
+                    payload,
+                    parts: |image| match (image, &of_plan) {
+                        (Some(image), Some(payload)) => plan.parts_from(payload, image),
+                        _ => plan.parts(),
+                    },
+                };
+                let installed = job.run().await?;
+                (client.get_launch(&reference).await?, Some(installed))
             }
             LaunchState::Finished | LaunchState::Running | LaunchState::Stopped => (launch, None),
             LaunchState::Aborted | LaunchState::Unspecified => return Err(over(&launch)),
         };
-        let mut report = Report::new(session_name, &plan, planned, &launch, outcome);
+        let mut report = Report::new(session_name, &plan, planned, &launch, installed);
         if let Some(failure) = report.failure() {
             context.output.document(&report)?;
             return Err(failure.documented());
@@ -114,26 +137,6 @@ impl Stage {
             }
         }
     }
-}
-
-async fn install(
-    context: &Context,
-    client: &Client,
-    launch: &LaunchRef,
-    plan: &Plan,
-    options: Options,
-) -> Result<Outcome, Failure> {
-    let parts = plan.parts().map_err(|error| {
-        Failure::new(
-            format!("an extent of the plan cannot be sent: {error}"),
-            "see `stagectl plan`",
-        )
-    })?;
-    let session = Session::open(client, launch, options).await?;
-    let bar = Bar::new(context.output, plan.pages());
-    let outcome = session.stage(parts, |progress| bar.show(progress)).await;
-    bar.close();
-    Ok(outcome)
 }
 
 /// Finishes and starts the launch, as far as that is wanted and has not been done.

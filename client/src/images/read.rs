@@ -1,0 +1,125 @@
+//! A thread that reads an image and turns it into the requests of one WriteImage.
+//!
+//! **Invariant:** holds one block beside those that wait in the channel; a source that fails never looks like one that ended.
+
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+use stagepages_proto::v1::{WriteImageRequest, write_image_request::Content};
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    local::LocalImage,
+    runs::{Place, Run, cut},
+};
+
+const PAGE: u64 = 4096;
+
+/// What was handed to the connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Handed {
+    /// Where the next request begins.
+    pub(super) offset: u64,
+    /// Bytes that travel.
+    pub(super) sent: u64,
+    /// Zeros that are told.
+    pub(super) zeros: u64,
+}
+
+/// One WriteImage, from an offset on.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) image: LocalImage,
+    pub(super) upload_id: String,
+    pub(super) from: u64,
+    /// Bytes of one request, at least a page.
+    pub(super) most: u64,
+}
+
+/// The source failed. The channel is still open, so that the daemon is not told that all was sent.
+pub(super) struct Unread {
+    pub(super) error: io::Error,
+    pub(super) open: mpsc::Sender<WriteImageRequest>,
+}
+
+impl Reading {
+    /// Reads to the end, or until nobody takes the requests any more.
+    pub(super) fn run(
+        self,
+        requests: mpsc::Sender<WriteImageRequest>,
+        handed: &watch::Sender<Handed>,
+    ) -> Result<(), Unread> {
+        let mut at = self.from;
+        let mut behind_zeros = false;
+        while at < self.image.size() {
+            let block = match self.block(at) {
+                Ok(block) => block,
+                Err(error) => {
+                    return Err(Unread {
+                        error,
+                        open: requests,
+                    });
+                }
+            };
+            let last = at + block.len() as u64 >= self.image.size();
+            let runs = if at.is_multiple_of(PAGE) {
+                cut(&block, Place { behind_zeros, last })
+            } else {
+                vec![Run::Data(0..block.len())]
+            };
+            for run in runs {
+                let (content, length) = match run {
+                    Run::Data(range) => {
+                        let length = range.len() as u64;
+                        (Content::Data(block.slice(range)), length)
+                    }
+                    Run::Zeros(length) => (Content::Zeros(length as u64), length as u64),
+                };
+                behind_zeros = matches!(content, Content::Zeros(_));
+                let request = self.request(at, content);
+                if requests.blocking_send(request).is_err() {
+                    // The daemon has answered, or the connection is gone: whoever waits for it knows.
+                    return Ok(());
+                }
+                at += length;
+                handed.send_modify(|it| {
+                    it.offset = at;
+                    let counted = if behind_zeros {
+                        &mut it.zeros
+                    } else {
+                        &mut it.sent
+                    };
+                    *counted += length;
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes from `at` on: to the next page only, if it is inside one.
+    fn block(&self, at: u64) -> io::Result<Bytes> {
+        let most = match at % PAGE {
+            0 => self.most,
+            inside => PAGE - inside,
+        };
+        let length = most.min(self.image.size() - at);
+        let length = usize::try_from(length).map_err(io::Error::other)?;
+        let mut block = BytesMut::zeroed(length);
+        self.image.bytes().read_at(at, &mut block)?;
+        Ok(block.freeze())
+    }
+
+    fn request(&self, offset: u64, content: Content) -> WriteImageRequest {
+        let mut request = WriteImageRequest {
+            offset,
+            content: Some(content),
+            ..WriteImageRequest::default()
+        };
+        if offset == self.from {
+            request.name = self.image.name().to_string();
+            request.size = self.image.size();
+            request.upload_id.clone_from(&self.upload_id);
+        }
+        request
+    }
+}
