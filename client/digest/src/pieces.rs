@@ -180,7 +180,8 @@ mod tests {
             zeros in any::<proptest::sample::Index>(),
             flipped in any::<proptest::sample::Index>(),
         ) {
-            let mut image: Vec<u8> = (0..bytes as u64).map(|at| (at.wrapping_mul(seed | 1) >> 5) as u8).collect();
+            let mut image = vec![0; bytes];
+            blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut image);
             let hole = zeros.index(bytes);
             image[hole..].iter_mut().take(3 * PAGE_BYTES).for_each(|byte| *byte = 0);
             let whole = piece_digests(&image);

@@ -110,7 +110,9 @@ impl Nursery {
     ) -> Result<Arc<Launch>, NotAdopted> {
         let mut tries = 0;
         loop {
-            match (self.meet(found.clone(), record.clone()).await, &found) {
+            // Large, and waited for a long time.
+            let met = Box::pin(self.meet(found.clone(), record.clone()));
+            match (met.await, &found) {
                 (Err(NotAdopted::Short(why)), _) if tries < MOST_TRIES => {
                     tries += 1;
                     tracing::warn!(host = %found.id(), why, tries, "a launch host is adopted later");

@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 use stagepages_images::{Limits, Store};
+use tokio::task::JoinHandle;
 
 use crate::config::Config;
 
@@ -15,6 +16,15 @@ const MOST_UPLOADS: usize = 64;
 
 /// How often unfinished writes are looked through.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Does what waits for a disk, on a thread that may wait.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is a disk that is waited for, not the kernel's KVM; and whoever asks is bounded, by calls at one time and by unfinished writes"
+)]
+pub fn on_disk<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
+    tokio::task::spawn_blocking(work)
+}
 
 /// Opens the store in this directory.
 pub(super) fn open(dir: &Path, config: &Config) -> anyhow::Result<Store> {
@@ -30,7 +40,7 @@ pub(super) fn open(dir: &Path, config: &Config) -> anyhow::Result<Store> {
         loop {
             tokio::time::sleep(LOOK_EVERY.min(limits.upload_idle)).await;
             let store = kept.clone();
-            let expired = tokio::task::spawn_blocking(move || store.expire(Instant::now())).await;
+            let expired = on_disk(move || store.expire(Instant::now())).await;
             if let Ok(expired @ 1..) = expired {
                 tracing::info!(
                     expired,

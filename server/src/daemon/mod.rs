@@ -39,6 +39,7 @@ pub use create::{Blueprint, Nursery};
 pub use ended_ledger::{Fate, Kept, Ledgers, NotKept};
 pub use firmware::{Asked, FirmwareQueue, FirmwareQueues, QueueView, Seat};
 pub use host_link::{Answer, HostLink, LinkLost, Posted, Told};
+pub use images::on_disk;
 pub use launch::{Identity, Launch, Origin, Parts};
 pub use lease::{DEFAULT_LEASE, Lease, MAX_LEASE, MIN_LEASE};
 pub use node::Node;

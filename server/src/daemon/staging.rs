@@ -22,7 +22,7 @@ use nix::{
 use stagepages_images::{Pinned, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Asked;
+use super::{Asked, on_disk};
 
 /// Most data of one call, and the size of a slot, in bytes.
 pub const MAX_DATA_BYTES: u64 = 2 << 20;
@@ -81,10 +81,11 @@ impl Held {
             return;
         };
         let why = why.to_owned();
-        tokio::task::spawn_blocking(move || {
+        // Nobody waits for it.
+        drop(on_disk(move || {
             tracing::error!(image = %image.pinned.digest(), why, "a stored image is corrupt, and is put aside");
             image.store.quarantine_pinned(&image.pinned, &why);
-        });
+        }));
     }
 }
 

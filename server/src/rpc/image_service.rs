@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{image_error, image_write, reason::Reason, status::ApiError};
+use crate::daemon::on_disk;
 
 /// Whose images they are, as long as callers have no identity.
 pub(super) const OWNER: &str = "local";
@@ -51,7 +52,7 @@ pub(super) async fn blocking<R: Send + 'static>(
     ask: impl FnOnce(&Store) -> Result<R, StoreError> + Send + 'static,
 ) -> Result<R, ApiError> {
     let store = store.clone();
-    match tokio::task::spawn_blocking(move || ask(&store)).await {
+    match on_disk(move || ask(&store)).await {
         Ok(answer) => answer.map_err(|error| image_error::of(&error)),
         Err(died) => Err(ApiError::new(
             Reason::InternalError,

@@ -20,7 +20,7 @@ use super::{
     reason::Reason,
     status::ApiError,
 };
-use crate::daemon::MAX_DATA_BYTES;
+use crate::daemon::{MAX_DATA_BYTES, on_disk};
 
 /// Messages that are received and not yet written.
 const AHEAD: usize = 2;
@@ -86,7 +86,7 @@ async fn write(
     };
     let (steps, given) = mpsc::channel(AHEAD);
     let store = api.store.clone();
-    let thread = tokio::task::spawn_blocking(move || carry_out(&store, digest, upload, given));
+    let thread = on_disk(move || carry_out(&store, digest, upload, given));
     let mut request = Some(first);
     // Its end is told by the thread: with what it refused, or with the image.
     let stopped = loop {

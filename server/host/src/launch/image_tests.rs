@@ -56,7 +56,7 @@ fn fresh(kind: PlatformKind) -> Launch {
     let plan = Memory::plan(&[range(0, 2048)]).unwrap();
     let platform: Box<dyn Platform> = match kind {
         PlatformKind::Kvm => Box::new(KvmPlatform::new(&plan).unwrap()),
-        _ => {
+        PlatformKind::Sim | PlatformKind::SevSnp | PlatformKind::Tdx => {
             let firmware = Firmware::instant();
             Box::new(SimPlatform::new(&plan, SimScript::default(), firmware).unwrap())
         }

@@ -131,7 +131,8 @@ mod tests {
             allowance.give(1, 5);
             let waits = {
                 let (allowance, stop) = (Arc::clone(&allowance), stop.clone());
-                thread::spawn(move || allowance.wait(5, &stop))
+                let thread = thread::Builder::new().name("waits".to_owned());
+                thread.spawn(move || allowance.wait(5, &stop)).unwrap()
             };
             match end {
                 0 => allowance.give(1, 7),

@@ -12,10 +12,7 @@ use stagepages_host::{
     protocol::{Command, Meter},
 };
 use stagepages_schedule::{Class, Place, Refused};
-use tokio::{
-    sync::{Mutex, watch},
-    time::Instant,
-};
+use tokio::{sync::watch, time::Instant};
 
 use super::FirmwareQueue;
 use crate::daemon::{HostLink, Status};
@@ -27,8 +24,8 @@ pub struct Seat {
     key: u64,
     /// How many pages its ledger may reach.
     granted: watch::Receiver<u64>,
-    /// As its host was told last. Locked while that is being done, so that it never hears less after more.
-    told: Mutex<u64>,
+    /// The most that its host was told. A host that hears less after more goes by the more.
+    told: AtomicU64,
     /// Of what the queue was told; a launch that is over is told off once.
     installed: AtomicU64,
     status: watch::Receiver<Status>,
@@ -64,7 +61,7 @@ impl Seat {
             queue: Arc::clone(queue),
             key,
             granted,
-            told: Mutex::new(0),
+            told: AtomicU64::new(0),
             installed: AtomicU64::new(installed),
             status,
             link: link.clone(),
@@ -144,10 +141,8 @@ impl Seat {
 
     /// Tells the host how far it may go, unless it knows.
     async fn pass_on(&self) {
-        let mut told = self.told.lock().await;
         let up_to_pages = *self.granted.borrow();
-        if up_to_pages > *told {
-            *told = up_to_pages;
+        if self.told.fetch_max(up_to_pages, Ordering::AcqRel) < up_to_pages {
             self.link.tell(Command::Meter(Meter { up_to_pages })).await;
         }
     }

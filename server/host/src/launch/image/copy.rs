@@ -39,7 +39,11 @@ impl<'a> Copy<'a> {
     ///
     /// # Errors
     /// The piece is not what it ought to be; nothing of it was given out.
-    pub(in crate::launch) fn source(&mut self, done: u64, pages: u64) -> Result<(Source<'_>, u64), Unproven> {
+    pub(in crate::launch) fn source(
+        &mut self,
+        done: u64,
+        pages: u64,
+    ) -> Result<(Source<'_>, u64), Unproven> {
         let at = self.image.offset + done * PAGE_SIZE;
         let from = at / PIECE_SIZE * PIECE_SIZE;
         let to = self.image.piece_end(at);
