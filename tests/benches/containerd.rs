@@ -62,6 +62,7 @@ pub(crate) fn ingest_seconds(world: &World, image: &Path, digest: &str) -> f64 {
         .args(["content", "ingest", "--expected-size", &size])
         .args(["--expected-digest", digest, "image"])
         .stdin(File::open(image).unwrap())
+        .stdout(Stdio::null())
         .status()
         .unwrap();
     let took = begun.elapsed().as_secs_f64();
@@ -106,7 +107,7 @@ impl Containerd {
 
     fn ctr(&self) -> Command {
         let mut ctr = Command::new("ctr");
-        ctr.arg("--address").arg(&self.socket).stdout(Stdio::null());
+        ctr.arg("--address").arg(&self.socket);
         ctr
     }
 }
