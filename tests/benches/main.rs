@@ -83,6 +83,11 @@ fn main() {
         return;
     }
     let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    // The other program's are asked for in the same words.
+    let known = |name: &str| name == "ledger" || FIGURES.iter().any(|(known, _)| *known == name);
+    for name in names.iter().filter(|name| !known(name)) {
+        report::absent(name, "no figure has this name; --list shows them");
+    }
     let world = World::new();
     for (_, run) in FIGURES.into_iter().filter(|(name, _)| wanted(name)) {
         run(&world);
