@@ -16,6 +16,7 @@ mod finish;
 mod guest;
 mod launches;
 mod lists;
+mod page_body;
 mod results;
 mod watch;
 
@@ -32,6 +33,8 @@ const MAX_ANSWER: usize = 16 << 20;
 pub struct Client {
     launches: LaunchServiceClient<Channel>,
     node: NodeServiceClient<Channel>,
+    /// For the calls that are encoded here.
+    channel: Channel,
     timeout: Option<Duration>,
 }
 
@@ -45,7 +48,8 @@ impl Client {
         Ok(Self {
             launches: LaunchServiceClient::new(channel.clone())
                 .max_decoding_message_size(MAX_ANSWER),
-            node: NodeServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER),
+            node: NodeServiceClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER),
+            channel,
             timeout: None,
         })
     }

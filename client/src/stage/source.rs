@@ -1,12 +1,13 @@
 //! Where the contents of staged pages come from: a reader of known length, or nothing but a length.
 //!
-//! **Invariant:** holds no more than one call's bytes at a time, and shows none of them in `Debug`.
+//! **Invariant:** reads a call's bytes only when they are asked for, into a buffer of its own; and shows none of them in `Debug`.
 
 use std::{fmt, io};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::buffers::Buffers;
 use crate::addr::PAGE_BYTES;
 
 /// The contents for consecutive pages.
@@ -20,6 +21,7 @@ enum Contents<'a> {
     Data {
         reader: Box<dyn AsyncRead + Send + Unpin + 'a>,
         left: u64,
+        buffers: Buffers,
     },
     /// Nothing is sent but a length: zeros, or pages that the platform writes.
     LengthOnly,
@@ -66,6 +68,7 @@ impl<'a> Source<'a> {
                 contents: Contents::Data {
                     reader: Box::new(reader),
                     left: bytes,
+                    buffers: Buffers::default(),
                 },
                 pages: bytes.div_ceil(PAGE_BYTES),
             }),
@@ -96,15 +99,23 @@ impl<'a> Source<'a> {
 
     /// The contents of the next `pages` pages; `None` where there is only a length.
     pub(crate) async fn take(&mut self, pages: u64) -> io::Result<Option<Bytes>> {
-        let Contents::Data { reader, left } = &mut self.contents else {
+        let Contents::Data {
+            reader,
+            left,
+            buffers,
+        } = &mut self.contents
+        else {
             return Ok(None);
         };
         let room = pages
             .checked_mul(PAGE_BYTES)
             .and_then(|bytes| usize::try_from(bytes).ok());
-        let mut block = BytesMut::zeroed(room.ok_or(io::ErrorKind::OutOfMemory)?);
-        let wanted = usize::try_from(*left).map_or(block.len(), |left| left.min(block.len()));
-        if let Err(error) = reader.read_exact(&mut block[..wanted]).await {
+        let mut block = buffers.take(room.ok_or(io::ErrorKind::OutOfMemory)?);
+        let bytes = block.as_mut();
+        let wanted = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        let (bytes, padding) = bytes.split_at_mut(wanted);
+        padding.fill(0);
+        if let Err(error) = reader.read_exact(bytes).await {
             // The length was taken before; a source that shrank since must not be filled up with zeros.
             let shrank = error.kind() == io::ErrorKind::UnexpectedEof;
             let told = || format!("it ended early, with {left:#x} bytes of its length to come");
