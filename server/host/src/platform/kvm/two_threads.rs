@@ -26,6 +26,9 @@ use crate::ledger::PageHash;
 /// Pages that are done before anybody is asked whether to go on: a few milliseconds. A thread costs less than a hundredth of that.
 pub(super) const PAGES: u64 = 2048;
 
+/// Stack of the second thread, in bytes.
+const STACK_BYTES: usize = 128 * 1024;
+
 /// What nobody has taken.
 struct Rest<'a> {
     part: Option<Part<'a>>,
@@ -80,7 +83,9 @@ pub(super) fn fill_and_hash(
         }
     };
     thread::scope(|scope| {
-        let second = Builder::new().name("fill".to_owned());
+        let second = Builder::new()
+            .name("fill".to_owned())
+            .stack_size(STACK_BYTES);
         // Without it all takes longer, and is the same.
         if let Err(error) = second.spawn_scoped(scope, &work) {
             tracing::debug!(%error, "pages are filled by one thread");
