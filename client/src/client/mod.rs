@@ -18,6 +18,7 @@ mod guest;
 mod images;
 mod launches;
 mod lists;
+mod page_body;
 mod results;
 mod watch;
 
@@ -35,6 +36,8 @@ pub struct Client {
     launches: LaunchServiceClient<Channel>,
     images: ImageServiceClient<Channel>,
     node: NodeServiceClient<Channel>,
+    /// For the calls that are encoded here.
+    channel: Channel,
     timeout: Option<Duration>,
 }
 
@@ -49,7 +52,8 @@ impl Client {
             launches: LaunchServiceClient::new(channel.clone())
                 .max_decoding_message_size(MAX_ANSWER),
             images: ImageServiceClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER),
-            node: NodeServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER),
+            node: NodeServiceClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER),
+            channel,
             timeout: None,
         })
     }

@@ -1,13 +1,12 @@
 //! Where the contents of staged pages come from: a reader of known length, a stored image, or nothing but a length.
 //!
-//! **Invariant:** holds no more than one call's bytes at a time, and shows none of them in `Debug`.
+//! **Invariant:** reads a call's bytes only when they are asked for, into a buffer of its own; and shows none of them in `Debug`.
 
 use std::{fmt, io};
 
-use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::content::Content;
+use super::{buffers::Buffers, content::Content};
 use crate::{addr::PAGE_BYTES, images::ImageName};
 
 /// The contents for consecutive pages.
@@ -21,6 +20,7 @@ enum Contents<'a> {
     Data {
         reader: Box<dyn AsyncRead + Send + Unpin + 'a>,
         left: u64,
+        buffers: Buffers,
     },
     /// The rest of a stored image's part begins at this byte.
     Image { name: ImageName, offset: u64 },
@@ -83,6 +83,7 @@ impl<'a> Source<'a> {
                 contents: Contents::Data {
                     reader: Box::new(reader),
                     left: bytes,
+                    buffers: Buffers::default(),
                 },
                 pages: bytes.div_ceil(PAGE_BYTES),
             }),
@@ -131,8 +132,12 @@ impl<'a> Source<'a> {
 
     /// The contents of the next `pages` pages.
     pub(crate) async fn take(&mut self, pages: u64) -> io::Result<Content> {
-        let (reader, left) = match &mut self.contents {
-            Contents::Data { reader, left } => (reader, left),
+        let (reader, left, buffers) = match &mut self.contents {
+            Contents::Data {
+                reader,
+                left,
+                buffers,
+            } => (reader, left, buffers),
             Contents::Image { name, offset } => {
                 let (name, at) = (*name, *offset);
                 *offset = at.saturating_add(pages.saturating_mul(PAGE_BYTES));
@@ -143,9 +148,12 @@ impl<'a> Source<'a> {
         let room = pages
             .checked_mul(PAGE_BYTES)
             .and_then(|bytes| usize::try_from(bytes).ok());
-        let mut block = BytesMut::zeroed(room.ok_or(io::ErrorKind::OutOfMemory)?);
-        let wanted = usize::try_from(*left).map_or(block.len(), |left| left.min(block.len()));
-        if let Err(error) = reader.read_exact(&mut block[..wanted]).await {
+        let mut block = buffers.take(room.ok_or(io::ErrorKind::OutOfMemory)?);
+        let bytes = block.as_mut();
+        let wanted = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        let (bytes, padding) = bytes.split_at_mut(wanted);
+        padding.fill(0);
+        if let Err(error) = reader.read_exact(bytes).await {
             // The length was taken before; a source that shrank since must not be filled up with zeros.
             let shrank = error.kind() == io::ErrorKind::UnexpectedEof;
             let told = || format!("it ended early, with {left:#x} bytes of its length to come");

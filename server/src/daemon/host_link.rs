@@ -400,9 +400,10 @@ fn answer(response: Response, sender: Option<i32>) -> Result<(u64, Answer), BadM
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU32;
+    use std::{sync::atomic::AtomicU32, time::Duration};
 
     use stagepages_host::protocol::{Abort, Done, Snapshot as Told};
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -428,20 +429,21 @@ mod tests {
         use std::os::unix::fs::FileExt as _;
 
         let (ours, host) = SeqSocket::pair().unwrap();
-        let staging = super::super::Staging::new().unwrap();
-        let read = |offset| {
+        let read = |memory: &std::fs::File| {
             let mut page = [0; 4096];
-            staging.file().read_exact_at(&mut page, offset).unwrap();
+            memory.read_exact_at(&mut page, 0).unwrap();
             page[0]
         };
         let link = HostLink::start(ours, |_| {}).unwrap();
         let mut posted = Vec::new();
         for fill in [1, 2] {
+            // Of a launch each: closing it gives back all that no host may read.
+            let staging = super::super::Staging::new().unwrap();
+            let memory = staging.file().try_clone().unwrap();
             let mut slot = staging.slot().await.unwrap();
             slot.write(&[fill; 4096]).unwrap();
-            let offset = slot.offset();
             let command = Command::Abort(Abort::default());
-            posted.push((offset, link.post(command, &[], Some(slot)).await.unwrap()));
+            posted.push((memory, link.post(command, &[], Some(slot)).await.unwrap()));
         }
         let (answered, left) = (posted.remove(0), posted.remove(0));
         host.send(&reply(1, 1), &[]).unwrap();
@@ -450,7 +452,13 @@ mod tests {
         link.lost().await;
         // As at the end of the daemon.
         drop((link, left.1));
-        assert_eq!((read(answered.0), read(left.0)), (0, 2));
+        let gone = async {
+            while read(&answered.0) != 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(60), gone).await.unwrap();
+        assert_eq!(read(&left.0), 2);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -1,18 +1,29 @@
 //! The memory through which a launch's pages go from the daemon to its host: a memfd, cut into slots.
 //!
 //! The daemon writes a slot with `pwrite`, the host reads it with `pread`. A slot belongs to one call until the host has answered it, also
-//! when the call itself is gone; then its pages are given back, so that neither contents nor memory stay behind.
+//! when the call itself is gone.
+//!
+//! ```text
+//!  free, no pages ──call──▶ used ──answered──▶ free, with pages ──no call for IDLE, or closed──▶ free, no pages
+//!                            ▲                        │
+//!                            └──────── next call ─────┘
+//! ```
+//!
+//! While calls follow each other a slot's pages stay: to allocate, zero and free them for each call cost a third of all that the daemon does for it.
+//! A moment after the last of them neither contents nor memory are left.
 //!
 //! A daemon that ends leaves calls with hosts, which complete them: what those are to read is left as it is, until the last of the two has closed
 //! the memory.
 //!
-//! **Invariant:** no slot is used by two calls at a time, none changes while a host may read it, and none keeps contents afterwards.
+//! **Invariant:** no slot is used by two calls at a time, none changes while a host may read it, and a launch that nothing is staged into for [`IDLE`] has
+//! nothing in here.
 
 use std::{
     fs::File,
     io,
     os::unix::fs::FileExt as _,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 
 use nix::{
@@ -20,7 +31,11 @@ use nix::{
     sys::memfd::{MFdFlags, memfd_create},
 };
 use stagepages_images::{Pinned, Store};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
 
 use super::{Asked, on_disk};
 
@@ -33,20 +48,35 @@ pub const MAX_SLICE_BYTES: u64 = 64 << 20;
 /// Calls of one launch that are with its host at one time.
 const SLOTS: usize = 8;
 
+/// How long contents may stay after the last call was answered. Longer than calls of one client are apart, even of one that waits for each answer.
+const IDLE: Duration = Duration::from_millis(100);
+
 /// A launch's staging memory. It holds no page until a call uses it.
 #[derive(Debug)]
 pub struct Staging {
     file: File,
-    free: Mutex<Vec<u64>>,
+    slots: Mutex<Slots>,
     turns: Arc<Semaphore>,
+}
+
+/// The slots that no call has.
+#[derive(Debug)]
+struct Slots {
+    /// By number: bytes from its beginning that may have pages; `None` while a call has it.
+    free: [Option<u64>; SLOTS],
+    /// How often one was taken.
+    taken: u64,
+    /// Somebody will look whether the launch is idle.
+    watched: bool,
 }
 
 /// A slot, for one call.
 #[derive(Debug)]
 pub struct Slot {
     staging: Arc<Staging>,
-    number: u64,
-    written: u64,
+    number: usize,
+    /// Bytes from its beginning that may have pages.
+    touched: u64,
     /// The host may read it at any time.
     lent: bool,
     _slot_turn: OwnedSemaphorePermit,
@@ -108,11 +138,13 @@ impl Staging {
                 SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL,
             ),
         )?;
-        // The lowest slot is taken first: a launch with one call at a time touches one slot.
-        let free = (0..SLOTS as u64).rev().collect();
         Ok(Arc::new(Self {
             file,
-            free: Mutex::new(free),
+            slots: Mutex::new(Slots {
+                free: [Some(0); SLOTS],
+                taken: 0,
+                watched: false,
+            }),
             turns: Arc::new(Semaphore::new(SLOTS)),
         }))
     }
@@ -131,20 +163,90 @@ impl Staging {
             .acquire_owned()
             .await
             .map_err(io::Error::other)?;
-        let number = self
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
-        let number = number.ok_or_else(|| io::Error::other("more turns than slots"))?;
+        let taken = self.slots().take();
+        let (number, touched) = taken.ok_or_else(|| io::Error::other("more turns than slots"))?;
         Ok(Slot {
             staging: Arc::clone(self),
             number,
-            written: 0,
+            touched,
             lent: false,
             _slot_turn: turn,
             held: Held::default(),
         })
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call gives its slot back.
+    fn put(self: &Arc<Self>, number: usize, touched: u64) {
+        let mut slots = self.slots();
+        if let Some(slot) = slots.free.get_mut(number) {
+            *slot = Some(touched);
+        }
+        if touched == 0 || slots.watched {
+            return;
+        }
+        slots.watched = true;
+        let seen = slots.idle();
+        drop(slots);
+        match Handle::try_current() {
+            // It does not keep the memory: closing gives it back by itself.
+            Ok(runtime) => drop(runtime.spawn(watch(Arc::downgrade(self), seen))),
+            // Whoever drops a slot outside of the runtime ends the daemon.
+            Err(_no_runtime) => self.give_back(),
+        }
+    }
+
+    /// Gives back the pages of all slots that no call has.
+    fn give_back(&self) {
+        let mut slots = self.slots();
+        let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        for (number, slot) in (0_u64..).zip(&mut slots.free) {
+            let Some(touched @ 1..) = *slot else { continue };
+            if let (Ok(offset), Ok(length)) =
+                ((number * MAX_DATA_BYTES).try_into(), touched.try_into())
+                && let Err(error) = fallocate(&self.file, hole, offset, length)
+            {
+                tracing::warn!(%error, "a staging slot keeps its contents until it is used again");
+                continue;
+            }
+            *slot = Some(0);
+        }
+        slots.watched = false;
+    }
+}
+
+/// Waits until nothing was staged for [`IDLE`], and gives the pages back.
+async fn watch(staging: Weak<Staging>, mut seen: Option<u64>) {
+    loop {
+        sleep(IDLE).await;
+        let Some(staging) = staging.upgrade() else {
+            return;
+        };
+        let taken = staging.slots().idle();
+        if taken.is_some() && taken == seen {
+            // Nobody gets a slot meanwhile: under the lock of the slots.
+            return staging.give_back();
+        }
+        seen = taken;
+    }
+}
+
+impl Slots {
+    /// The lowest free slot: those that have pages, and that are still in the processor's cache.
+    fn take(&mut self) -> Option<(usize, u64)> {
+        let mut slots = (0..).zip(&mut self.free);
+        let taken = slots.find_map(|(number, slot)| Some((number, slot.take()?)));
+        self.taken += 1;
+        taken
+    }
+
+    /// How often one was taken before, if no call has one now.
+    fn idle(&self) -> Option<u64> {
+        let idle = self.free.iter().all(Option::is_some);
+        idle.then_some(self.taken)
     }
 }
 
@@ -161,7 +263,7 @@ impl Slot {
                 format!("{length} bytes are more than a slot has"),
             ));
         }
-        self.written = length;
+        self.touched = self.touched.max(length);
         self.staging.file.write_all_at(data, self.offset())
     }
 
@@ -183,69 +285,24 @@ impl Slot {
     /// Where the slot begins in the memory.
     #[must_use]
     pub fn offset(&self) -> u64 {
-        self.number * MAX_DATA_BYTES
+        self.number as u64 * MAX_DATA_BYTES
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if self.lent {
-            return;
+        if !self.lent {
+            self.staging.put(self.number, self.touched);
         }
-        let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-        if let (Ok(offset), Ok(length @ 1..)) = (self.offset().try_into(), self.written.try_into())
-            && let Err(error) = fallocate(&self.staging.file, hole, offset, length)
-        {
-            tracing::warn!(%error, "a staging slot keeps its contents until it is used again");
-        }
-        self.staging
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(self.number);
+    }
+}
+
+impl Drop for Staging {
+    /// Contents are gone at once, whoever else still has the memory open; except those of slots that a host may read.
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_slot_is_used_by_one_call_and_keeps_nothing() {
-        let staging = Staging::new().unwrap();
-        let mut slots = Vec::new();
-        for _ in 0..SLOTS {
-            slots.push(staging.slot().await.unwrap());
-        }
-        let mut numbers: Vec<_> = slots.iter().map(|slot| slot.number).collect();
-        numbers.dedup();
-        assert_eq!(numbers, (0..SLOTS as u64).collect::<Vec<_>>());
-
-        let first = slots.first_mut().unwrap();
-        first.write(&[7; 4096]).unwrap();
-        assert!(
-            first
-                .write(&vec![0; usize::try_from(MAX_DATA_BYTES).unwrap() + 1])
-                .is_err()
-        );
-        let mut page = [0; 4096];
-        staging.file().read_exact_at(&mut page, 0).unwrap();
-        assert_eq!(page, [7; 4096]);
-        drop(slots);
-        staging.file().read_exact_at(&mut page, 0).unwrap();
-        assert_eq!(page, [0; 4096]);
-        assert_eq!(staging.slot().await.unwrap().number, SLOTS as u64 - 1);
-    }
-
-    #[tokio::test]
-    async fn a_slot_that_a_host_may_read_is_left_as_it_is() {
-        let staging = Staging::new().unwrap();
-        let mut slot = staging.slot().await.unwrap();
-        slot.write(&[7; 4096]).unwrap();
-        slot.lend();
-        drop(slot);
-        let mut page = [0; 4096];
-        staging.file().read_exact_at(&mut page, 0).unwrap();
-        assert_eq!(page, [7; 4096]);
-    }
-}
+mod tests;

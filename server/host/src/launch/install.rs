@@ -155,16 +155,26 @@ impl Open {
         extent: &Extent<'_>,
         after: Option<&mut Afterwards<'_>>,
     ) -> Step {
-        let range = part
-            .range
-            .take(self.books.chunk_pages)
-            .unwrap_or(part.range);
+        let wide_pages = self.platform.wide_pages();
+        // As many are worth a second thread; more of them go in turns.
+        let wide = wide_pages > self.books.chunk_pages && part.range.pages() >= wide_pages / 2;
+        let most = if wide {
+            wide_pages
+        } else {
+            self.books.chunk_pages
+        };
+        let range = part.range.take(most).unwrap_or(part.range);
         let chunk = Chunk { range, ..part };
         let Installed {
             pages,
             contents,
             stop,
-        } = self.platform.install(&chunk);
+        } = if wide {
+            let hashing = self.books.hashing(chunk.page_type, range.pages());
+            self.platform.install_wide(&chunk, hashing)
+        } else {
+            self.platform.install(&chunk)
+        };
         let over = |pages, what: &str| Step {
             pages,
             verdict: Some(Verdict::InDoubt(in_doubt(range, extent.page_type, what))),
@@ -175,7 +185,7 @@ impl Open {
         if let Some(confirmed) = range.take(pages) {
             let blank = matches!(extent.source, Source::Blank);
             let books = self.books.recorder();
-            match books.enter(confirmed, extent.page_type, contents, blank) {
+            match books.enter(confirmed, extent.page_type, contents, blank, wide) {
                 Ok(()) => {}
                 Err(error @ NotEntered::Ledger(_)) => return over(0, &error.to_string()),
                 Err(error @ NotEntered::Measure(_)) => return over(pages, &error.to_string()),

@@ -54,6 +54,8 @@ mod stop_flag;
 #[cfg(test)]
 mod tests;
 mod verify;
+#[cfg(test)]
+mod wide_tests;
 
 use stagepages_kvm::GfnRange;
 

@@ -26,6 +26,7 @@ use stagepages_kvm::{Gfn, GfnRange, KvmError, PageType};
 use crate::{
     guest::{Guest, GuestIo},
     launch::Refusal,
+    ledger::{PageHash, PageHasher},
     settings::SnpFinish,
     vcpu::{CpuModel, VcpuState},
 };
@@ -70,6 +71,19 @@ pub struct Chunk<'a> {
     pub page_type: PageType,
     /// Their contents.
     pub source: Source<'a>,
+}
+
+/// How the pages of a wide installation are hashed.
+#[derive(Debug)]
+pub struct Hashing<'a> {
+    /// The launch's.
+    pub hasher: &'a PageHasher,
+    /// Which type they are.
+    pub page_type: PageType,
+    /// Where their hashes go: one for each page of the chunk.
+    pub hashes: &'a mut [PageHash],
+    /// How many pages are best filled and hashed at once, so that they are hashed out of the processor's cache.
+    pub step: usize,
 }
 
 /// What the pages of an installation hold, as far as the host can know.
@@ -124,6 +138,24 @@ pub trait Platform: fmt::Debug + Send {
     /// The caller has checked that the chunk lies in one memory region, that the ledger holds none of its pages, and that its type and
     /// source go together on this platform.
     fn install(&mut self, chunk: &Chunk<'_>) -> Installed<'_>;
+
+    /// How many pages [`install_wide`](Self::install_wide) takes at once; 0 where it takes none.
+    fn wide_pages(&self) -> u64 {
+        0
+    }
+
+    /// As [`install`](Self::install), for memory that several threads can fill; and hashes each page that it installs where it was installed, as soon as it was.
+    /// An extent that is long enough comes this way. Those pages behind a stop that were touched are in doubt, so the stop MUST be one that ends the launch.
+    fn install_wide(&mut self, _chunk: &Chunk<'_>, _hashing: Hashing<'_>) -> Installed<'_> {
+        Installed {
+            pages: 0,
+            contents: Contents::Unknown,
+            stop: Some(Stop::Source(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "this platform installs on one thread",
+            ))),
+        }
+    }
 
     /// What its vCPUs may hold. Every state is checked against it before the platform sees it.
     fn cpu(&self) -> CpuModel;

@@ -156,7 +156,7 @@ impl SimPlatform {
             .page_latency
             .saturating_mul(u32::try_from(pages).unwrap_or(u32::MAX));
         self.firmware.run(span).map_err(Stop::Source)?;
-        fill(mapping, index, pages, chunk.source)?;
+        fill(&mut mapping.part(index, pages)?, chunk.source)?;
         Ok(pages)
     }
 }

@@ -1,4 +1,4 @@
-//! The launch host's process: one socket to the daemon, one thread for the launch, one for each vCPU.
+//! The launch host's process: one socket to the daemon, one thread for the launch, one for each vCPU; and one that helps with long extents, while they last.
 //!
 //! ```text
 //!  acceptor thread ──▶ connection thread (one per daemon) ──commands──▶ launch thread (main) ──starts──▶ guest thread, vCPU threads
