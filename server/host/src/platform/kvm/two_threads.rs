@@ -87,7 +87,7 @@ pub(super) fn fill_and_hash(
             .name("fill".to_owned())
             .stack_size(STACK_BYTES);
         // Without it all takes longer, and is the same.
-        if let Err(error) = second.spawn_scoped(scope, &work) {
+        if let Err(error) = second.spawn_scoped(scope, work) {
             tracing::debug!(%error, "pages are filled by one thread");
         }
         work();
