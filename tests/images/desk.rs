@@ -60,6 +60,11 @@ impl Subject {
     }
 }
 
+/// A number of bytes, as an index.
+pub(crate) fn at(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap()
+}
+
 pub(crate) fn name(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -74,7 +74,7 @@ async fn a_blob_that_is_gone_cut_or_something_else_is_told_and_is_no_signal() {
                     .open(path)
                     .unwrap()
                     .set_len(4097)
-                    .unwrap()
+                    .unwrap();
             },
             &|path| {
                 fs::remove_file(path).unwrap();

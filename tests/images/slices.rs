@@ -5,7 +5,7 @@ use stagepages_tests::{
     Bench, PAGE, ledger, on_every_platform, page, page_hashes, refused, snapshot,
 };
 
-use super::desk::{Desk, Subject, slice, stage};
+use super::desk::{Desk, Subject, at, slice, stage};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slice_is_what_the_same_bytes_are() {
@@ -29,7 +29,7 @@ async fn a_slice_is_what_the_same_bytes_are() {
             assert_eq!((answer.installed_pages, answer.stop), (pages, None));
             let bytes = image
                 .bytes
-                .slice((first * PAGE) as usize..((first + pages) * PAGE) as usize);
+                .slice(at(first * PAGE)..at((first + pages) * PAGE));
             for (nth, part) in (0..).zip(bytes.chunks(1 << 20)) {
                 let extent = stagepages_tests::Extent::normal(page(put + nth * 256), part.to_vec());
                 bench.api.stage(&by_value.name, extent).await.unwrap();
@@ -52,7 +52,7 @@ async fn a_slice_is_what_the_same_bytes_are() {
 async fn a_slice_that_is_none_installs_nothing_and_says_why() {
     on_every_platform(async |bench: &Bench| {
         let desk = Desk::new(bench);
-        let image = Subject::of(Subject::random(1, 3).bytes.slice(..(2 * PAGE + 5) as usize));
+        let image = Subject::of(Subject::random(1, 3).bytes.slice(..at(2 * PAGE + 5)));
         desk.put(&image).await;
         let launch = bench.launch("vm").await;
         let good = slice(&launch.name, 0, &image, 0, PAGE);

@@ -4,7 +4,7 @@ use stagepages_proto::v1::{Platform, WriteImageRequest, write_image_request::Con
 use stagepages_tests::{Bench, Contents, DaemonOptions, on_platform, refused};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::desk::{Desk, MESSAGE, Subject};
+use super::desk::{Desk, MESSAGE, Subject, at};
 
 async fn on_sim(test: impl AsyncFn(&Bench)) {
     on_platform(&DaemonOptions::new(), Platform::Sim, test).await;
@@ -85,7 +85,7 @@ async fn zeros_do_not_travel_and_count_all_the_same() {
             part(4096, Content::Zeros(zeros)),
             part(
                 4096 + zeros,
-                Content::Data(image.bytes.slice((4096 + zeros) as usize..)),
+                Content::Data(image.bytes.slice(at(4096 + zeros)..)),
             ),
         ];
         assert_eq!(desk.write(requests).await.unwrap().size, image.size());
