@@ -81,19 +81,23 @@ async fn a_request_that_breaks_a_rule_is_named_and_what_was_written_stays() {
                 "name",
             ),
         ];
-        for (requests, reason, field) in table {
+        for (nth, (mut requests, reason, field)) in table.into_iter().enumerate() {
+            // Each is an upload of its own, but for those without a name for it.
+            if let Some(first) = { requests.first_mut() }.filter(|it| it.upload_id == "a") {
+                first.upload_id = format!("a{nth}");
+            }
             let refusal = refused(desk.write(requests).await, reason);
             if !field.is_empty() {
                 refusal.blames(field);
             }
             assert!(desk.missing(&image).await);
         }
-        // Two requests of one message each came before what was wrong.
+        // A message came before what was wrong.
         assert_eq!(
-            desk.query(&image, "a").await.unwrap().committed_offset,
+            desk.query(&image, "a7").await.unwrap().committed_offset,
             MESSAGE as u64
         );
-        let short = image.requests("a", MESSAGE as u64)[..2].to_vec();
+        let short = good[..3].to_vec();
         refused(desk.write(short).await, "MALFORMED_REQUEST");
         let beyond = WriteImageRequest {
             offset: 2 * MESSAGE as u64,
@@ -128,13 +132,36 @@ async fn the_quota_holds_and_gives_up_what_is_used_least() {
             assert!(!desk.missing(&a).await && desk.missing(&b).await);
             let usage = bench.api.node_info().await.usage.unwrap();
             assert_eq!((usage.images, usage.image_bytes), (2, 2 * a.size()));
-            // What is only begun counts as a whole, and is not dropped for another.
-            let open = |subject: &Subject| subject.requests("open", 0)[..1].to_vec();
-            let [d, e, f] = [5, 6, 7].map(|seed| Subject::random(seed, 1024));
-            refused(desk.write(open(&d)).await, "MALFORMED_REQUEST");
-            refused(desk.write(open(&e)).await, "MALFORMED_REQUEST");
-            let second = refused(desk.write(f.requests("open", 0)).await, "QUOTA_EXCEEDED");
-            assert!(second.message.contains("quota"), "{second:?}");
+            // What is being written counts as a whole, and is not dropped for another.
+            let mut open = Vec::new();
+            for seed in [5, 6] {
+                let image = Subject::random(seed, 1024);
+                let (requests, sent) = tokio::sync::mpsc::channel(4);
+                for request in &image.requests("open", 0)[..2] {
+                    requests.send(request.clone()).await.unwrap();
+                }
+                let mut client = desk.client.clone();
+                let stream = tokio_stream::wrappers::ReceiverStream::new(sent);
+                let call = tokio::spawn(async move { client.write_image(stream).await });
+                stagepages_tests::eventually("a write under way", async || {
+                    let state = desk.query(&image, "open").await.ok()?;
+                    (state.committed_offset > 0).then_some(())
+                })
+                .await;
+                open.push((requests, call));
+            }
+            let third = Subject::random(7, 1024);
+            let refusal = refused(
+                desk.write(third.requests("open", 0)).await,
+                "QUOTA_EXCEEDED",
+            );
+            assert!(refusal.message.contains("quota"), "{refusal:?}");
+            for (requests, call) in open {
+                drop(requests);
+                refused(call.await.unwrap(), "MALFORMED_REQUEST");
+            }
+            // Left by their writers, they go where there is need.
+            desk.put(&third).await;
         },
     )
     .await;

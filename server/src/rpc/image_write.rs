@@ -137,17 +137,17 @@ fn carry_out(
     mut steps: mpsc::Receiver<Step>,
 ) -> Result<Option<ImageInfo>, StoreError> {
     while let Some(step) = steps.blocking_recv() {
-        match step {
-            Step::Bytes(offset, bytes) => upload.write(offset, &bytes).map(drop)?,
-            Step::Zeros(offset, length) => upload.write_zeros(offset, length).map(drop)?,
+        let written = match step {
+            Step::Bytes(offset, bytes) => upload.write(offset, &bytes),
+            Step::Zeros(offset, length) => upload.write_zeros(offset, length),
             Step::Commit => return upload.commit().map(Some),
-        }
-        // Another upload may have brought the image in the meantime.
-        if upload.committed_offset() < upload.size()
-            && let Ok(info) = store.get(OWNER, digest)
-        {
+        };
+        // Another upload may have brought the image in the meantime, or a later writer of this one.
+        let over = written.is_err() || upload.committed_offset() < upload.size();
+        if over && let Ok(info) = store.get(OWNER, digest) {
             return Ok(Some(info));
         }
+        written?;
     }
     Ok(None)
 }
