@@ -20,6 +20,8 @@ pub struct Config {
     pub max_waiting: usize,
     /// The time of a page until it is measured. More than zero.
     pub page_time: Duration,
+    /// Pages that a quantum has at least, however long they take: those that a host hands to the platform at once, which a smaller grant would cut up.
+    pub least_pages: u64,
 }
 
 /// A setting that cannot be scheduled by.
@@ -66,6 +68,7 @@ impl Default for Config {
             stall: Duration::from_secs(2),
             max_waiting: 1024,
             page_time: Duration::from_millis(1),
+            least_pages: 1,
         }
     }
 }

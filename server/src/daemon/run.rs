@@ -102,7 +102,7 @@ async fn serve(
         records,
         ledgers,
         max_pending_calls: config.max_pending_calls,
-        queues: FirmwareQueues::new(config.max_queued_launches)?,
+        queues: FirmwareQueues::new(config.max_queued_launches, config.chunk_pages)?,
     };
     let registry = Arc::new(Registry::new(RegistryLimits {
         max_launches: config.max_launches,

@@ -219,10 +219,11 @@ impl<K: Copy + Ord + Debug> Scheduler<K> {
     /// The pages of a quantum, but no more than four times what the machine was ever seen to install: a first guess that is a thousand times too low
     /// would otherwise bind the firmware for a minute.
     fn quantum_pages(&self) -> u64 {
+        let least = self.config.least_pages.max(1);
         let proven = self.page_time.seen().saturating_mul(3).saturating_add(1);
         self.page_time
             .pages_in(self.config.quantum)
-            .clamp(1, proven.min(MAX_GRANT_PAGES))
+            .clamp(least, proven.min(MAX_GRANT_PAGES).max(least))
     }
 
     /// Notes from when on the firmware works, or that it does not.

@@ -77,15 +77,17 @@ pub struct QueueView {
 }
 
 impl FirmwareQueues {
-    /// A queue for each platform that needs one, with room for so many launches that wait; without room for any, none.
+    /// A queue for each platform that needs one, with room for so many launches that wait; without room for any, none. A host hands its platform
+    /// `chunk_pages` at once.
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn new(max_waiting: Option<NonZeroUsize>) -> Result<Self, ConfigError> {
+    pub fn new(max_waiting: Option<NonZeroUsize>, chunk_pages: u32) -> Result<Self, ConfigError> {
         let queue = || {
             max_waiting.map(|most| {
                 FirmwareQueue::start(Config {
                     max_waiting: most.get(),
+                    least_pages: chunk_pages.into(),
                     ..Config::default()
                 })
             })
