@@ -49,6 +49,7 @@ pub mod cpuid_page;
 pub mod diff;
 pub mod endpoint;
 pub mod error;
+pub mod hex;
 pub mod id_block;
 pub mod image;
 pub mod images;

@@ -225,6 +225,39 @@ async fn a_staged_guest_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_guest_of_the_same_size_is_not_taken_for_the_one_that_was_staged() {
+    let options = DaemonOptions::new();
+    on_platform(&options, Platform::Kvm, async |bench: &Bench| {
+        let path = written(bench, "guest", &elf(EXITS));
+        let begin = ["stage", &path, "--platform", "kvm", "--launch", "vm"];
+        let start = [&begin[..], &["--start"]].concat();
+        assert_eq!(json(bench, &begin)["state"], "FINISHED");
+
+        // Built anew: as many pages and the same entry, so that the spec is the same and only contents tell.
+        let rebuilt = || written(bench, "guest", &elf(b"\x30\xc0\x90\xe6\xf4\xf4"));
+        let refused_as = async |state: &str| {
+            rebuilt();
+            let refused = failing_json(bench, &start);
+            let what = refused["error"]["what"].as_str().unwrap();
+            let told = what.contains("was finished before with other pages than the plan has");
+            assert!(told && refused["state"] == state, "{refused}");
+            written(bench, "guest", &elf(EXITS));
+        };
+        refused_as("FINISHED").await;
+        assert_eq!(json(bench, &["launch", "get", "vm"])["state"], "FINISHED");
+
+        json(bench, &start);
+        eventually("a guest that ends by itself", async || {
+            { bench.api.get("launches/vm").await.ok() }.filter(|it| it.stop.is_some())
+        })
+        .await;
+        refused_as("STOPPED").await;
+        assert_eq!(json(bench, &start)["outcome"], "finished");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_with_an_error_is_shown_and_never_begun() {
     on_sim(async |bench: &Bench| {
         let path = written(bench, "firmware", &amd_firmware(4));

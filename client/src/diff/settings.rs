@@ -8,6 +8,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt::Display};
 use stagepages_digest::vmsa::{General, Registers, SNP_ACTIVE, Segment, Table};
 
 use crate::{
+    hex::digits,
     plan::registers,
     sev_snp::Policy,
     tdx::CpuidLeaf,
@@ -179,7 +180,7 @@ fn hex(number: u64) -> String {
 fn id(bytes: &[u8]) -> Cow<'static, str> {
     match bytes.iter().all(|byte| *byte == 0) {
         true => Cow::Borrowed("zeros"),
-        false => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        false => digits(bytes).into(),
     }
 }
 

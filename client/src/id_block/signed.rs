@@ -10,7 +10,7 @@ use super::{
     ecdsa::{PublicKey, Signature},
     key::Key,
 };
-use crate::{image::ImageError, plan::Plan};
+use crate::{hex::digits, image::ImageError, plan::Plan};
 
 /// Bit 17 of a guest policy, which must be one.
 const MUST_BE_ONE: u64 = 1 << 17;
@@ -133,8 +133,8 @@ impl SignedId {
         if let Some(digest) = digest.filter(|it| **it != block.launch_digest) {
             let problem = format!(
                 "the launch digest is {}, where the launch comes to {}; `stagectl diff` names the page, or sign this digest",
-                hex(&block.launch_digest),
-                hex(digest)
+                digits(&block.launch_digest),
+                digits(digest)
             );
             found.push(ImageError::at("ID block", 0, problem));
         }
@@ -188,8 +188,4 @@ fn signed(
     );
     let is_good = key.verifies(message, signature);
     (!is_good).then(|| ImageError::at(STRUCTURE, signature_at, problem))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -10,7 +10,10 @@ use stagepages_digest::{
 };
 
 use super::{Finding, Plan, Severity, registers};
-use crate::v1::{self, Platform};
+use crate::{
+    hex::digits,
+    v1::{self, Platform},
+};
 
 impl Plan {
     /// The launch digest of a launch that staged exactly this and was finished: on sev-snp and sim with the save area of each vCPU, on tdx MRTD; `None` on
@@ -30,21 +33,15 @@ impl Plan {
     #[must_use]
     pub fn unexpected(&self, digest: Option<Value>) -> Option<Finding> {
         let expected = self.expected_digest.filter(|it| Some(*it) != digest)?;
-        let hex = |value: Value| {
-            value
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>()
-        };
         let text = match digest {
             Some(digest) => format!(
                 "the image says that it ends in {}, and as planned it ends in {}; give what the digest was made with, or correct it",
-                hex(expected),
-                hex(digest)
+                digits(&expected),
+                digits(&digest)
             ),
             None => format!(
                 "the image says that it ends in {}, and on this platform nothing is measured; leave it out",
-                hex(expected)
+                digits(&expected)
             ),
         };
         Some(Finding::new(Severity::Error, "DIGEST_MISMATCH", text))

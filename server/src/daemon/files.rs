@@ -81,12 +81,18 @@ mod tests {
         files.run(move || Ok(first.send(1))).await.unwrap().unwrap();
         let error = files.run(|| Err::<(), _>(io::Error::other("no")));
         assert_eq!(error.await.unwrap_err().to_string(), "no");
-        let left = files.run(move || Ok(done.send(2)));
+        // The thread is held, or it may have answered before the caller leaves.
+        let (let_go, held) = std::sync::mpsc::channel();
+        let left = files.run(move || {
+            held.recv().map_err(io::Error::other)?;
+            Ok(done.send(2))
+        });
         tokio::select! {
             biased;
-            _ = left => panic!("the thread was asked only now"),
+            _ = left => panic!("what is held was answered"),
             () = std::future::ready(()) => {}
         }
+        let_go.send(()).unwrap();
         drop(files);
         assert!(writing.end(Duration::from_secs(60)));
         assert_eq!(seen.iter().collect::<Vec<i32>>(), [1, 2]);

@@ -14,7 +14,7 @@ use stagepages_host::{
 };
 use stagepages_proto::v1;
 
-use super::{Console, Ending, Fate, Identity, Status};
+use super::{Console, Ending, Fate, Identity, Status, versions};
 use crate::supervisor::{HostId, proto::HostExited};
 
 /// A launch, to be found again. Append only: later builds read what earlier ones wrote.
@@ -80,9 +80,6 @@ pub struct Finish {
     #[prost(uint32, tag = "4")]
     pub version: u32,
 }
-
-/// The first version of the private protocol whose daemons answer with the digest that a launch is expected to end in, and not with that of its pages alone.
-const EXPECTED_SINCE: u32 = 5;
 
 /// How a launch ended.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -231,7 +228,7 @@ impl Finish {
     #[must_use]
     pub fn told(&self) -> Option<v1::Launch> {
         let mut answer = self.answer.clone()?;
-        if self.version < EXPECTED_SINCE {
+        if self.version < versions::EXPECTED_SINCE {
             answer.launch_digest.clear();
             answer.measured_pages = 0;
         }

@@ -18,7 +18,7 @@ const GUESTS_SINCE: u32 = 3;
 const SETTINGS_SINCE: u32 = 4;
 
 /// The first version that tells the digest that a launch is expected to end in, and compares that one with what FinishLaunch names.
-const EXPECTED_SINCE: u32 = 5;
+pub(super) const EXPECTED_SINCE: u32 = 5;
 
 /// The first version whose hosts tell the ledger of an ABORTED launch. That of a STOPPED one they all tell that run guests.
 const ENDED_LEDGERS_SINCE: u32 = 5;

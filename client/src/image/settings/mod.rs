@@ -9,7 +9,10 @@
 
 use bytes::Bytes;
 
-use crate::plan::{Finding, Severity};
+use crate::{
+    hex::digits,
+    plan::{Finding, Severity},
+};
 
 mod sev_snp;
 mod tdx;
@@ -42,5 +45,5 @@ fn number(number: &u64) -> String {
 }
 
 fn hex(bytes: &Bytes) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    digits(bytes)
 }

@@ -7,6 +7,7 @@ use stagepages_digest::Value;
 
 use super::Found;
 use crate::{
+    hex::digits,
     id_block::{AUTH_BYTES, IdAuth, IdBlock, SignedId},
     plan::{Finding, Plan, Severity::Error},
     v1::{Platform, SevSnpFinish},
@@ -66,13 +67,9 @@ fn disagreements(plan: &Plan, block: &IdBlock, digest: Option<Value>, found: &mu
     if let Some(planned) = digest.filter(|planned| *planned != block.launch_digest) {
         let text = format!(
             "the ID block was signed for the launch digest {}, and this plan ends in {}; firmware compares them: plan with the vCPUs and settings it was made for, or leave it out and sign a new one",
-            hex(&block.launch_digest),
-            hex(&planned)
+            digits(&block.launch_digest),
+            digits(&planned)
         );
         found.add(Finding::new(Error, "ID_BLOCK_DIGEST", text));
     }
-}
-
-fn hex(digest: &Value) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

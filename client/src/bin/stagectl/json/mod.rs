@@ -35,6 +35,8 @@ use stagepages_client::{
 
 pub(crate) mod settings;
 
+pub(crate) use stagepages_client::hex::digits as hex;
+
 use settings::{SevSnpDocument, TdxDocument};
 
 /// `{"error": {…}}`.
@@ -273,11 +275,6 @@ impl From<&v1::StopCause> for StopDocument {
             gpa: cause.gpa.map(|gpa| Gpa::new(gpa).to_string()),
         }
     }
-}
-
-/// Bytes as hex digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A gRPC code as the specification spells it: `INVALID_ARGUMENT`.

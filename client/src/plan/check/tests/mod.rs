@@ -1,5 +1,8 @@
 //! Each code, found where it is and nowhere else.
 
+mod refused;
+mod registers;
+
 use bytes::Bytes;
 
 use super::*;
@@ -85,7 +88,7 @@ fn with_block(change: impl Fn(&mut IdBlock)) -> Plan {
         policy: 0x3_0000,
     };
     change(&mut block);
-    let key = include_str!("../../id_block/testdata/id-key.pem");
+    let key = include_str!("../../../id_block/testdata/id-key.pem");
     let signed = SignedId::sign(block, &Key::from_pem(key).unwrap(), None);
     plan.finish = Some(SevSnpFinish {
         id_block: signed.block.to_bytes().into(),
@@ -119,203 +122,6 @@ fn a_sound_plan_has_no_finding() {
     };
     long.vcpus = vec![vcpu(0, State::LongMode(state))];
     assert_eq!(long.check(), []);
-}
-
-#[test]
-fn what_would_be_refused_is_an_error_of_its_code() {
-    let extents = |platform, extents| plan(platform, extents);
-    let vcpus = |platform, vcpus| {
-        let mut plan = sound(platform);
-        plan.vcpus = vcpus;
-        plan
-    };
-    let mut no_memory = sound(Platform::Kvm);
-    no_memory.memory.clear();
-    let mut settings = sound(Platform::Sim);
-    settings.tdx = Some(TdxSettings::default());
-    let mut ghcb = with_policy(0x3_0000);
-    ghcb.sev_snp.as_mut().unwrap().ghcb_version = 1;
-    let mut gosvw = with_policy(0x3_0000);
-    gosvw.sev_snp.as_mut().unwrap().gosvw = vec![0; 15].into();
-    let mut auth = with_block(|_| ());
-    auth.finish.as_mut().unwrap().id_auth.truncate(4095);
-    let mut unsigned = with_block(|_| ());
-    unsigned.finish.as_mut().unwrap().id_auth = vec![0; 4096].into();
-    let mut no_author = with_block(|_| ());
-    no_author.finish.as_mut().unwrap().author_key = true;
-    let mut reserved = with_block(|_| ());
-    reserved.finish.as_mut().unwrap().id_auth = vec![1; 4096].into();
-    let mut unexpected = sound(Platform::Tdx);
-    unexpected.expected_digest = Some([1; 48]);
-    let mut short_block = with_block(|_| ());
-    short_block.finish.as_mut().unwrap().id_block.truncate(95);
-    let reset = || sound(Platform::Kvm).vcpus[0];
-    let rcx = |index| vcpu(index, State::Tdx(TdxVcpuState { rcx: 1 }));
-    let mut too_high = sound(Platform::Tdx);
-    too_high.memory.push(Region {
-        gpa: Gpa::new(1 << 47),
-        size: 4096,
-    });
-    let table: Vec<(Plan, &[&str])> = vec![
-        (no_memory, &["NO_MEMORY", "OUTSIDE_MEMORY"]),
-        (with_memory(&[(1 << 30, 4097)]), &["REGION_UNALIGNED"]),
-        (with_memory(&[(1 << 30, 0)]), &["REGION_UNALIGNED"]),
-        (with_memory(&[(32 << 20, 4096)]), &["REGION_OVERLAP"]),
-        (with_memory(&[((1 << 52) - 4096, 8192)]), &["REGION_BEYOND"]),
-        (with_memory(&[(u64::MAX - 4095, 4096)]), &["REGION_BEYOND"]),
-        (too_high, &["REGION_BEYOND"]),
-        (
-            extents(Platform::Kvm, vec![zeros(0x1001, PageType::Zero, 1)]),
-            &["UNALIGNED"],
-        ),
-        (
-            extents(
-                Platform::Kvm,
-                vec![
-                    zeros(0x3000, PageType::Zero, 1),
-                    zeros(0, PageType::Zero, 4),
-                ],
-            ),
-            &["OVERLAP"],
-        ),
-        (
-            extents(Platform::Kvm, vec![zeros(0x3ff_f000, PageType::Zero, 2)]),
-            &["OUTSIDE_MEMORY"],
-        ),
-        (
-            extents(Platform::Tdx, vec![zeros(0, PageType::Secrets, 1)]),
-            &["PAGE_TYPE"],
-        ),
-        (
-            extents(Platform::SevSnp, vec![bytes(0, PageType::Zero, 1)]),
-            &["CONTENTS"],
-        ),
-        (vcpus(Platform::Kvm, vec![]), &["VCPU_COUNT"]),
-        (
-            vcpus(Platform::Tdx, (0..65).map(rcx).collect()),
-            &["VCPU_COUNT"],
-        ),
-        (
-            vcpus(Platform::Kvm, vec![reset(), reset()]),
-            &["VCPU_INDEX"],
-        ),
-        (vcpus(Platform::SevSnp, vec![rcx(0)]), &["VCPU_STATE"]),
-        (settings, &["SETTINGS"]),
-        (ghcb, &["GHCB_VERSION"]),
-        (gosvw, &["FIELD_LENGTH"]),
-        (with_policy(0x1_0000), &["POLICY_BIT_17"]),
-        (unexpected, &["DIGEST_MISMATCH"]),
-        (auth, &["ID_AUTH"]),
-        // The algorithm's number, and the key.
-        (unsigned, &["ID_BLOCK_SIGNATURE"; 2]),
-        (no_author, &["ID_BLOCK_SIGNATURE"]),
-        (reserved, &["ID_BLOCK_SIGNATURE"]),
-        (short_block, &["ID_BLOCK_LENGTH"]),
-        (
-            with_block(|block| block.launch_digest[0] ^= 1),
-            &["ID_BLOCK_DIGEST"],
-        ),
-        (
-            with_block(|block| block.policy ^= 1 << 16),
-            &["ID_BLOCK_POLICY"],
-        ),
-        (
-            with_block(|block| block.version = 2),
-            &["ID_BLOCK_SIGNATURE"],
-        ),
-    ];
-    for (plan, wanted) in table {
-        let found = plan.check();
-        let errors: Vec<_> = { found.iter() }
-            .filter(|it| it.severity == Severity::Error)
-            .map(|it| it.code)
-            .collect();
-        assert_eq!(errors, wanted, "{found:#?}");
-    }
-}
-
-#[test]
-fn a_register_that_a_processor_refuses_is_named_with_its_value() {
-    type Change = fn(&mut VcpuRegisters);
-    let table: [(Change, &str); 23] = [
-        (|r| r.cr0 |= 1 << 63, "cr0 is 0x8000000080000033"),
-        (|r| r.cr0 &= !1, "cr0 is 0x80000032"),
-        (|r| r.cr0 |= 1 << 29, "cr0 is 0xa0000033"),
-        (|r| r.cr4 |= 1 << 30, "cr4 is 0x40000660"),
-        (|r| r.cr4 &= !0x20, "cr4 is 0x640"),
-        (|r| r.cr4 |= 1 << 23, "cr4 is 0x800660"),
-        (|r| r.efer |= 2, "efer is 0x1d02"),
-        (|r| r.rflags = 8, "rflags is 0xa"),
-        (|r| r.rflags = 1 << 17, "rflags is 0x20002"),
-        (|r| r.pat = Some(2), "pat is 0x2"),
-        (
-            |r| r.cs.as_mut().unwrap().attributes = 0xa9b,
-            "cs.attributes is 0xa9b",
-        ),
-        (
-            |r| r.cs.as_mut().unwrap().attributes |= 1 << 14,
-            "cs.attributes is 0xe09b",
-        ),
-        (
-            |r| r.cs.as_mut().unwrap().limit = 0x10_0000,
-            "cs.limit is 0x100000",
-        ),
-        (|r| r.tr = Some(Segment::default()), "tr.attributes is 0x0"),
-        (|r| r.rip = 1 << 47, "rip is 0x800000000000"),
-        (
-            |r| {
-                r.gdtr = Some(crate::v1::DescriptorTable {
-                    base: 1 << 63,
-                    limit: 0,
-                });
-            },
-            "gdtr.base is 0x8000000000000000",
-        ),
-        (|r| r.cr3 = 64 << 20, "cr3 is 0x4000000"),
-        (|r| r.cr3 = 0x1008 | 1 << 5, "cr3 is 0x1028"),
-        (|r| r.efer &= !0x100, "efer is 0x1c00"),
-        (
-            |r| r.cs.as_mut().unwrap().attributes = 0xc093,
-            "cs.attributes is 0xc093",
-        ),
-        (
-            |r| r.ss.as_mut().unwrap().attributes = 0xc09b,
-            "ss.attributes is 0xc09b",
-        ),
-        // Beyond what lies behind any region.
-        (|r| r.cr3 = 1 << 40, "cr3 is 0x10000000000"),
-        (
-            |r| r.ss.as_mut().unwrap().selector = 0x1_0000,
-            "above 0xffff",
-        ),
-    ];
-    for (change, wanted) in table {
-        let mut found = with_registers(change).check();
-        found.retain(|it| it.severity == Severity::Error);
-        let [only] = found.as_slice() else {
-            panic!("{wanted}: {found:#?}");
-        };
-        assert_eq!(only.code, "VCPU_REGISTER");
-        assert!(only.message.contains(wanted), "{wanted}: {only}");
-    }
-}
-
-#[test]
-fn what_kvm_changes_in_a_save_area_is_noted() {
-    let plan = with_registers(|r| {
-        r.efer &= !(1 << 12);
-        r.cr0 |= 1 << 30;
-    });
-    let found = plan.check();
-    let [only] = found.as_slice() else {
-        panic!("{found:#?}");
-    };
-    assert_eq!(
-        (only.severity, only.code),
-        (Severity::Note, "VCPU_NORMALISED")
-    );
-    assert!(only.message.contains("EFER.SVME") && only.message.contains("CR0.CD"));
-    assert!(!only.message.contains("CR4.MCE"), "{only}");
 }
 
 #[test]
@@ -464,15 +270,4 @@ fn the_worst_come_first_and_the_loaders_are_among_them() {
     ];
     let told = codes(&plan).into_iter().map(|(_, code)| code);
     assert_eq!(told.collect::<Vec<_>>(), ["B", "NO_PAGES", "A"]);
-}
-
-#[test]
-fn a_page_table_may_be_in_any_region() {
-    let mut plan = with_registers(|all| all.cr3 = 0x4000_0000);
-    plan.memory.push("0x40000000+4K".parse().unwrap());
-    let errors = plan.check();
-    assert!(
-        errors.iter().all(|it| it.severity != Severity::Error),
-        "{errors:?}"
-    );
 }
