@@ -1,4 +1,4 @@
-//! `ctr_ingest`: how long `ctr content ingest` takes to bring a file into containerd's content store, digest verified.
+//! How long `ctr content ingest` takes to bring a file into containerd's content store, digest verified.
 //!
 //! A containerd of its own for every run, with its root and its state on a tmpfs, without CRI and without the snapshotters that need a disk: an ingest of bytes that
 //! the store once had is none. What is timed is one `ctr`, from its start to its end; what it sends goes over containerd's gRPC socket.
@@ -12,17 +12,11 @@ use std::{
     time::Instant,
 };
 
-use sha2::{Digest as _, Sha256};
 use stagepages_tests::eventually;
 use tempfile::TempDir;
 use tokio::net::UnixStream;
 
-use crate::{
-    pairs::{alone, gb_per_s},
-    report::{absent, figure},
-    scratch,
-    world::World,
-};
+use crate::{scratch, world::World};
 
 /// What is not needed to store bytes, and may not start in a container.
 const WITHOUT: [&str; 6] = [
@@ -34,22 +28,12 @@ const WITHOUT: [&str; 6] = [
     "io.containerd.snapshotter.v1.zfs",
 ];
 
-pub(crate) fn run(world: &World) {
-    if Command::new("containerd")
-        .arg("--version")
-        .output()
-        .is_err()
-    {
-        return absent("ctr_ingest", "there is no containerd (package containerd)");
-    }
-    let scratch = scratch::directory();
-    let image = scratch.path().join("image");
-    fs::write(&image, world.source()).unwrap();
-    let digest = format!("sha256:{}", hex(&Sha256::digest(world.source())));
-    let took = alone(world.scale, || ingest_seconds(world, &image, &digest));
-    figure("ctr_ingest.baseline_seconds", took);
-    let rate = gb_per_s(world.source_bytes(), took);
-    figure("ctr_ingest.baseline_gb_per_s", rate);
+/// Why it may not be there.
+pub(crate) const MISSING: &str = "there is no containerd (package containerd)";
+
+/// Whether it can be started.
+pub(crate) fn is_there() -> bool {
+    Command::new("containerd").arg("--version").output().is_ok()
 }
 
 /// What `ctr content ingest` takes for `image`, in seconds. The baseline of WriteImage of the same bytes.
@@ -126,8 +110,4 @@ fn configuration(dir: &Path, socket: &Path) -> String {
         "version = 2\nroot = {root:?}\nstate = {state:?}\ndisabled_plugins = {WITHOUT:?}\n[grpc]\naddress = {socket:?}\n[ttrpc]\naddress = {:?}\n",
         dir.join("ttrpc.sock")
     )
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

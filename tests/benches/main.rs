@@ -4,8 +4,9 @@
 //! |----------------|-------------------------------------------------------------------------------|
 //! | [`stream_kvm`] | `stream_kvm`: StagePagesStream into `kvm` against the loop of [`baseline`]      |
 //! | [`scaling`]    | `scaling`: the same with 1 to 64 streams at once                               |
-//! | [`qemu`]       | `qemu_loader`: what QEMU's own loader takes                                    |
-//! | [`containerd`] | `ctr_ingest`: what `ctr content ingest` takes                                  |
+//! | [`stored`]     | `image_kvm`, `image_qemu`: a stored image into `kvm`, against the loop, and against QEMU's loader ([`qemu`]) |
+//! | [`write_image`] | `write_image`: WriteImage against `ctr content ingest` ([`containerd`])       |
+//! | [`second_launch`] | `second_launch`: what the second launch of an image sends, against the first |
 //! | [`time_line`]  | `time_line`: one launch on serial firmware against pages × 1 ms                |
 //! | [`sixteen`]    | `sixteen_launches`: the mean of sixteen at once, against no scheduler           |
 //! | [`streamed`]   | `stream_memory`: the daemon while 8 GiB stream through                          |
@@ -42,13 +43,16 @@ mod report;
 mod scale;
 mod scaling;
 mod scratch;
+mod second_launch;
 mod sixteen;
 mod stage;
+mod stored;
 mod stream_kvm;
 mod streamed;
 mod time_line;
 mod unary;
 mod world;
+mod write_image;
 
 use world::World;
 
@@ -56,11 +60,13 @@ use world::World;
 type Figure = (&'static str, fn(&World));
 
 /// In the order in which they run: first those that a machine tired by the others would spoil.
-const FIGURES: [Figure; 12] = [
+const FIGURES: [Figure; 14] = [
     ("stream_kvm", stream_kvm::run),
+    ("image_kvm", stored::against_the_loop),
+    ("image_qemu", stored::against_qemu),
+    ("write_image", write_image::run),
+    ("second_launch", second_launch::run),
     ("scaling", scaling::run),
-    ("qemu_loader", qemu::run),
-    ("ctr_ingest", containerd::run),
     ("unary", unary::run),
     ("create_launch", create::run),
     ("get_launch", get_launch::run),

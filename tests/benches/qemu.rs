@@ -1,4 +1,4 @@
-//! `qemu_loader`: how long QEMU's own loader takes for a local file, which is what a launch without the product pays for its image.
+//! How long QEMU's own loader takes for a local file, which is what a launch without the product pays for its image.
 //!
 //! QEMU 7.2 reads the file into a buffer of its own (`rom_add_file()`, hw/core/loader.c), and copies that into the guest's memory when the machine is
 //! reset (`rom_reset()`), before it answers the first command on QMP. Its guest does not run. The file is on a tmpfs, and in the same bytes as the
@@ -7,18 +7,10 @@
 //! **Invariant:** a QEMU that does not answer, or does not end well, is no figure.
 
 use std::{
-    fs,
     io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::{Command, Stdio},
     time::Instant,
-};
-
-use crate::{
-    pairs::{alone, gb_per_s},
-    report::{absent, figure},
-    scratch,
-    world::World,
 };
 
 /// Of Debian's package qemu-system-x86.
@@ -33,20 +25,12 @@ const ADDRESS: &str = "0x1000000";
 /// Answered in this order; the last one tells that the machine is there, with its memory filled.
 const COMMANDS: [&str; 2] = ["qmp_capabilities", "query-status"];
 
-pub(crate) fn run(world: &World) {
-    if Command::new(QEMU).arg("--version").output().is_err() {
-        return absent(
-            "qemu_loader",
-            "there is no qemu-system-x86_64 (package qemu-system-x86)",
-        );
-    }
-    let scratch = scratch::directory();
-    let image = scratch.path().join("image");
-    fs::write(&image, world.source()).unwrap();
-    let took = alone(world.scale, || load_seconds(&image));
-    figure("qemu_loader.baseline_seconds", took);
-    let rate = gb_per_s(world.source_bytes(), took);
-    figure("qemu_loader.baseline_gb_per_s", rate);
+/// Why it may not be there.
+pub(crate) const MISSING: &str = "there is no qemu-system-x86_64 (package qemu-system-x86)";
+
+/// Whether it can be started.
+pub(crate) fn is_there() -> bool {
+    Command::new(QEMU).arg("--version").output().is_ok()
 }
 
 /// What QEMU takes to have `image` in its guest's memory, in seconds. The baseline of staging the same bytes from a stored image.

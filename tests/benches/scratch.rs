@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** whatever a figure makes in one is removed with it.
 
+use stagepages_tests::DaemonOptions;
 use tempfile::TempDir;
 
 /// A tmpfs on every Linux that has POSIX shared memory.
@@ -14,4 +15,9 @@ pub(crate) fn directory() -> TempDir {
         .prefix("stagepages-bench-")
         .tempdir_in(TMPFS)
         .unwrap()
+}
+
+/// A daemon that keeps its state there, and so its images.
+pub(crate) fn daemon(dir: &TempDir) -> DaemonOptions {
+    DaemonOptions::new().state_dir(&dir.path().join("state"))
 }

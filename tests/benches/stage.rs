@@ -17,7 +17,7 @@ use stagepages_client::{
     stage::Source,
     v1::{Launch, LaunchSpec, PageType},
 };
-use stagepages_tests::{Bench, PAGE, eventually};
+use stagepages_tests::{Bench, eventually};
 
 use crate::world::{World, client};
 
@@ -29,6 +29,17 @@ pub(crate) async fn create(client: &Client, spec: LaunchSpec) -> Launch {
 /// Stages `source` at GPA 0, `times` times one behind the other, through one StagePagesStream of a session. Returns what that took, from the first request to
 /// the last answer.
 pub(crate) async fn stage(client: &Client, launch: &Launch, source: &[u8], times: u64) -> Duration {
+    let bytes = source.len() as u64;
+    let part = |n: u64| Part {
+        gpa: Gpa::new(n * bytes),
+        page_type: PageType::Normal,
+        source: Source::data(source, bytes).unwrap(),
+    };
+    stage_parts(client, launch, (0..times).map(part).collect()).await
+}
+
+/// Stages `plan`. Returns what that took, from the first request to the last answer.
+pub(crate) async fn stage_parts(client: &Client, launch: &Launch, plan: Vec<Part<'_>>) -> Duration {
     let session = Session::open(
         client,
         &LaunchRef::from(launch),
@@ -36,17 +47,11 @@ pub(crate) async fn stage(client: &Client, launch: &Launch, source: &[u8], times
     )
     .await
     .unwrap();
-    let bytes = source.len() as u64;
-    let part = |n: u64| Part {
-        gpa: Gpa::new(n * bytes),
-        page_type: PageType::Normal,
-        source: Source::data(source, bytes).unwrap(),
-    };
-    let plan = (0..times).map(part).collect();
+    let pages: u64 = plan.iter().map(|part| part.source.pages()).sum();
     let begun = Instant::now();
     let outcome = session.stage(plan, |_| {}).await;
     let took = begun.elapsed();
-    assert_eq!(outcome.mine, times * bytes / PAGE, "{outcome:?}");
+    assert_eq!(outcome.mine, pages, "{outcome:?}");
     took
 }
 

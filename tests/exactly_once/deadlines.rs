@@ -5,10 +5,11 @@ use std::time::Duration;
 use prost::Message as _;
 use stagepages_proto::v1::{
     Launch, LaunchSpec, OrderingMode, Platform, StagePagesRequest, StagePagesStreamRequest,
+    stage_pages_stream_response::Answer,
 };
 use stagepages_tests::{
-    Bench, Contents, Extent, Key, PAGE, Raw, Refusal, SimScript, frame, page, refused, region, say,
-    snapshot, spec,
+    Bench, Contents, Extent, Key, PAGE, Raw, Refusal, SimScript, call_status, frame, page, refused,
+    region, say, snapshot, spec,
 };
 use tonic::{Request, Status};
 
@@ -183,5 +184,14 @@ async fn on_a_stream(bench: &Bench, deadline: Duration, request: &StagePagesRequ
     let Ok(stream) = launches.stage_pages_stream(request).await else {
         return false;
     };
-    matches!(stream.into_inner().message().await, Ok(Some(_)))
+    let Ok(Some(answer)) = stream.into_inner().message().await else {
+        return false;
+    };
+    match answer.answer.unwrap() {
+        Answer::Result(_) => true,
+        Answer::Error(error) => {
+            assert_late(&call_status(error));
+            false
+        }
+    }
 }
