@@ -51,6 +51,10 @@ impl Reading {
     ) -> Result<(), Unread> {
         let mut at = self.from;
         let mut behind_zeros = false;
+        if at >= self.image.size() {
+            // All was written, and the daemon died before it had become an image: that is still to be asked for, by a stream that names it.
+            drop(requests.blocking_send(self.request(at, None)));
+        }
         while at < self.image.size() {
             let block = match self.block(at) {
                 Ok(block) => block,
@@ -76,7 +80,7 @@ impl Reading {
                     Run::Zeros(length) => (Content::Zeros(length as u64), length as u64),
                 };
                 behind_zeros = matches!(content, Content::Zeros(_));
-                let request = self.request(at, content);
+                let request = self.request(at, Some(content));
                 if requests.blocking_send(request).is_err() {
                     // The daemon has answered, or the connection is gone: whoever waits for it knows.
                     return Ok(());
@@ -109,10 +113,10 @@ impl Reading {
         Ok(block.freeze())
     }
 
-    fn request(&self, offset: u64, content: Content) -> WriteImageRequest {
+    fn request(&self, offset: u64, content: Option<Content>) -> WriteImageRequest {
         let mut request = WriteImageRequest {
             offset,
-            content: Some(content),
+            content,
             ..WriteImageRequest::default()
         };
         if offset == self.from {

@@ -143,6 +143,9 @@ impl Uplink for Store {
                 _ => {}
             }
             let Some(request) = requests.recv().await else {
+                if seen == 0 {
+                    return Err(refusal(reason::MALFORMED_REQUEST));
+                }
                 return self.commit(&mut self.state());
             };
             let mut state = self.state();
@@ -154,13 +157,14 @@ impl Uplink for Store {
             assert_eq!(request.offset, state.bytes.len() as u64);
             state.known = true;
             seen += 1;
-            match request.content.unwrap() {
-                Content::Data(data) => {
+            match request.content {
+                None => {}
+                Some(Content::Data(data)) => {
                     assert!(data.len() as u64 <= BOUNDS.most);
                     state.data += data.len() as u64;
                     state.bytes.extend_from_slice(&data);
                 }
-                Content::Zeros(zeros) => {
+                Some(Content::Zeros(zeros)) => {
                     let end = state.bytes.len() + usize::try_from(zeros).unwrap();
                     state.bytes.resize(end, 0);
                 }
@@ -249,6 +253,15 @@ async fn a_later_process_goes_on_where_an_earlier_one_was_killed() {
         end.sent_bytes + end.zero_bytes + written,
         bytes().len() as u64
     );
+}
+
+#[tokio::test]
+async fn what_was_written_whole_and_not_committed_is_asked_for() {
+    let one_request = &bytes()[..0x10000];
+    let store = Store::new(one_request, [Trouble::Lost(1)]);
+    let end = pushed(&store).await.unwrap();
+    assert_eq!((end.sent_bytes, end.was_there), (0x10000, false));
+    assert_eq!(store.state().writes, 2);
 }
 
 #[tokio::test]
