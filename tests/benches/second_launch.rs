@@ -27,7 +27,7 @@ pub(crate) fn run(world: &World) {
     let dir = scratch::directory();
     let guest = dir.path().join("guest");
     let pages = world.scale.of(BYTES) / PAGE;
-    fs::write(&guest, elf(&Contents::new(9).pages(pages))).unwrap();
+    fs::write(&guest, Contents::new(9).pages(pages)).unwrap();
     world.with_daemon(&DaemonOptions::new(), Platform::Sim, |bench| {
         let _in_runtime = world.runtime.enter();
         let socket = dir.path().join("wire.sock");
