@@ -7,7 +7,7 @@
 use std::{fs, path::PathBuf};
 
 use stagepages_proto::v1::Platform;
-use stagepages_tests::{Contents, DaemonOptions, PAGE, elf, stagectl};
+use stagepages_tests::{Contents, DaemonOptions, PAGE, stagectl};
 use tokio::{
     io::copy_bidirectional,
     net::{UnixListener, UnixStream},

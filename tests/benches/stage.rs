@@ -28,12 +28,17 @@ pub(crate) async fn create(client: &Client, spec: LaunchSpec) -> Launch {
 
 /// Stages `source` at GPA 0, `times` times one behind the other, through one StagePagesStream of a session. Returns what that took, from the first request to
 /// the last answer.
-pub(crate) async fn stage(client: &Client, launch: &Launch, source: &[u8], times: u64) -> Duration {
+pub(crate) async fn stage(
+    client: &Client,
+    launch: &Launch,
+    source: &Bytes,
+    times: u64,
+) -> Duration {
     let bytes = source.len() as u64;
     let part = |n: u64| Part {
         gpa: Gpa::new(n * bytes),
         page_type: PageType::Normal,
-        source: Source::data(source, bytes).unwrap(),
+        source: Source::bytes(source.clone()).unwrap(),
     };
     stage_parts(client, launch, (0..times).map(part).collect()).await
 }

@@ -100,7 +100,9 @@ async fn a_blob_that_is_gone_cut_or_something_else_is_told_and_is_no_signal() {
             // What is not the store's is left alone, and in the way until somebody removes it.
             let place = blob(bench, &image);
             if nth >= 2 {
-                assert!(desk.write(image.requests("in-the-way", 0)).await.is_err());
+                desk.write(image.requests("in-the-way", 0))
+                    .await
+                    .unwrap_err();
                 fs::remove_file(&place)
                     .or_else(|_| fs::remove_dir(&place))
                     .unwrap();

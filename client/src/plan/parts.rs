@@ -76,6 +76,9 @@ impl Extent {
     pub fn part(&self) -> Result<Part<'static>, LengthError> {
         let length = self.pages().saturating_mul(PAGE_BYTES);
         let source = match (self.contents(), self.page_type()) {
+            (Contents::Bytes(bytes), _) if bytes.len() as u64 == length => {
+                Source::bytes(bytes.clone())
+            }
             (Contents::Bytes(bytes), _) => {
                 Source::padded(io::Cursor::new(bytes.clone()), bytes.len() as u64)
             }

@@ -1,9 +1,10 @@
-//! Where the contents of staged pages come from: a reader of known length, a stored image, or nothing but a length.
+//! Where the contents of staged pages come from: bytes in memory, a reader of known length, a stored image, or nothing but a length.
 //!
 //! **Invariant:** reads a call's bytes only when they are asked for, into a buffer of its own; and shows none of them in `Debug`.
 
 use std::{fmt, io};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::{buffers::Buffers, content::Content};
@@ -16,6 +17,8 @@ pub struct Source<'a> {
 }
 
 enum Contents<'a> {
+    /// The pages that are left, which are sent as they are.
+    Bytes(Bytes),
     /// This many bytes are left in the reader; zeros follow up to the end of the last page.
     Data {
         reader: Box<dyn AsyncRead + Send + Unpin + 'a>,
@@ -57,6 +60,17 @@ pub enum LengthError {
 }
 
 impl<'a> Source<'a> {
+    /// Whole pages that are in memory. They are sent from where they are, without a copy.
+    ///
+    /// # Errors
+    /// `bytes` are none, or their number is no multiple of 4096.
+    pub fn bytes(bytes: Bytes) -> Result<Self, LengthError> {
+        Ok(Self {
+            pages: whole_pages(bytes.len() as u64)?,
+            contents: Contents::Bytes(bytes),
+        })
+    }
+
     /// The next `bytes` bytes of `reader`, whole pages.
     ///
     /// # Errors
@@ -124,7 +138,7 @@ impl<'a> Source<'a> {
     /// What each call carries.
     pub(crate) fn kind(&self) -> Kind {
         match self.contents {
-            Contents::Data { .. } => Kind::Data,
+            Contents::Bytes(_) | Contents::Data { .. } => Kind::Data,
             Contents::Image { .. } => Kind::Image,
             Contents::LengthOnly => Kind::LengthOnly,
         }
@@ -132,7 +146,15 @@ impl<'a> Source<'a> {
 
     /// The contents of the next `pages` pages.
     pub(crate) async fn take(&mut self, pages: u64) -> io::Result<Content> {
+        let room = pages
+            .checked_mul(PAGE_BYTES)
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .ok_or(io::ErrorKind::OutOfMemory)?;
         let (reader, left, buffers) = match &mut self.contents {
+            Contents::Bytes(bytes) if room > bytes.len() => {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            Contents::Bytes(bytes) => return Ok(Content::Data(bytes.split_to(room))),
             Contents::Data {
                 reader,
                 left,
@@ -145,10 +167,7 @@ impl<'a> Source<'a> {
             }
             Contents::LengthOnly => return Ok(Content::LengthOnly),
         };
-        let room = pages
-            .checked_mul(PAGE_BYTES)
-            .and_then(|bytes| usize::try_from(bytes).ok());
-        let mut block = buffers.take(room.ok_or(io::ErrorKind::OutOfMemory)?);
+        let mut block = buffers.take(room);
         let bytes = block.as_mut();
         let wanted = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
         let (bytes, padding) = bytes.split_at_mut(wanted);
@@ -227,6 +246,23 @@ mod tests {
         let misplaced = Source::image(name, 0x800, 0x1000).unwrap_err();
         assert_eq!(misplaced, LengthError::Misplaced(0x800));
         Source::image(name, 0, 0x800).unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn what_is_in_memory_is_sent_from_where_it_is() {
+        let bytes = Bytes::from(vec![7; 3 * 4096]);
+        let mut source = Source::bytes(bytes.clone()).unwrap();
+        assert_eq!((source.pages(), source.kind()), (3, Kind::Data));
+        for nth in 0..3 {
+            assert_eq!(
+                taken(&mut source).await.as_ptr(),
+                bytes[nth * 4096..].as_ptr()
+            );
+        }
+        source.take(1).await.unwrap_err();
+        let odd = Source::bytes(bytes.slice(..4097)).unwrap_err();
+        assert_eq!(odd, LengthError::PartOfPage(4097));
+        assert_eq!(Source::bytes(Bytes::new()).unwrap_err(), LengthError::Empty);
     }
 
     #[tokio::test]

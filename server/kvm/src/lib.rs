@@ -98,7 +98,7 @@ pub use error::KvmError;
 pub use firmware::FirmwareStatus;
 pub use guest_memfd::GuestMemfd;
 pub use kvm::{DEV_KVM, Kvm};
-pub use mapping::{Anonymous, Guest, Mapping, Part};
+pub use mapping::{Anonymous, Guest, Mapping, Part, Window};
 pub use page::{PAGE_BYTES, PAGE_SIZE, Page, PageType};
 pub use range::{GfnRange, RangeError};
 pub use running::{MemoryWithheld, RunningVm};

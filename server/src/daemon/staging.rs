@@ -1,7 +1,7 @@
 //! The memory through which a launch's pages go from the daemon to its host: a memfd, cut into slots.
 //!
-//! The daemon writes a slot with `pwrite`, the host reads it with `pread`. A slot belongs to one call until the host has answered it, also
-//! when the call itself is gone.
+//! Both have it mapped: the daemon copies pages into a slot, the host copies them out of it. That takes half the time of `pwrite` and `pread`, which look every
+//! page up. A slot belongs to one call until the host has answered it, also when the call itself is gone.
 //!
 //! ```text
 //!  free, no pages ──call──▶ used ──answered──▶ free, with pages ──no call for IDLE, or closed──▶ free, no pages
@@ -21,7 +21,7 @@
 use std::{
     fs::File,
     io,
-    os::unix::fs::FileExt as _,
+    os::fd::AsFd as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -31,6 +31,7 @@ use nix::{
     sys::memfd::{MFdFlags, memfd_create},
 };
 use stagepages_images::{Pinned, Store};
+use stagepages_kvm::Window;
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -62,12 +63,20 @@ pub struct Staging {
 /// The slots that no call has.
 #[derive(Debug)]
 struct Slots {
-    /// By number: bytes from its beginning that may have pages; `None` while a call has it.
-    free: [Option<u64>; SLOTS],
+    /// By number; `None` while a call has it.
+    free: [Option<Room>; SLOTS],
     /// How often one was taken.
     taken: u64,
     /// Somebody will look whether the launch is idle.
     watched: bool,
+}
+
+/// The memory of a slot.
+#[derive(Debug)]
+struct Room {
+    window: Window,
+    /// Bytes from its beginning that may have pages.
+    touched: u64,
 }
 
 /// A slot, for one call.
@@ -75,8 +84,8 @@ struct Slots {
 pub struct Slot {
     staging: Arc<Staging>,
     number: usize,
-    /// Bytes from its beginning that may have pages.
-    touched: u64,
+    /// `None` once it was given back.
+    room: Option<Room>,
     /// The host may read it at any time.
     lent: bool,
     _slot_turn: OwnedSemaphorePermit,
@@ -138,10 +147,18 @@ impl Staging {
                 SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL,
             ),
         )?;
+        let whole = Window::map(file.as_fd(), MAX_DATA_BYTES * SLOTS as u64)?;
+        let mut rest = Some(whole);
+        let slot = usize::try_from(MAX_DATA_BYTES).map_err(io::Error::other)?;
+        let free = [(); SLOTS].map(|()| {
+            let (window, behind) = rest.take()?.split(slot);
+            rest = Some(behind);
+            Some(Room { window, touched: 0 })
+        });
         Ok(Arc::new(Self {
             file,
             slots: Mutex::new(Slots {
-                free: [Some(0); SLOTS],
+                free,
                 taken: 0,
                 watched: false,
             }),
@@ -164,11 +181,11 @@ impl Staging {
             .await
             .map_err(io::Error::other)?;
         let taken = self.slots().take();
-        let (number, touched) = taken.ok_or_else(|| io::Error::other("more turns than slots"))?;
+        let (number, room) = taken.ok_or_else(|| io::Error::other("more turns than slots"))?;
         Ok(Slot {
             staging: Arc::clone(self),
             number,
-            touched,
+            room: Some(room),
             lent: false,
             _slot_turn: turn,
             held: Held::default(),
@@ -180,10 +197,11 @@ impl Staging {
     }
 
     /// A call gives its slot back.
-    fn put(self: &Arc<Self>, number: usize, touched: u64) {
+    fn put(self: &Arc<Self>, number: usize, room: Room) {
+        let touched = room.touched;
         let mut slots = self.slots();
         if let Some(slot) = slots.free.get_mut(number) {
-            *slot = Some(touched);
+            *slot = Some(room);
         }
         if touched == 0 || slots.watched {
             return;
@@ -204,15 +222,18 @@ impl Staging {
         let mut slots = self.slots();
         let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
         for (number, slot) in (0_u64..).zip(&mut slots.free) {
-            let Some(touched @ 1..) = *slot else { continue };
-            if let (Ok(offset), Ok(length)) =
-                ((number * MAX_DATA_BYTES).try_into(), touched.try_into())
-                && let Err(error) = fallocate(&self.file, hole, offset, length)
+            let Some(room) = slot.as_mut().filter(|room| room.touched > 0) else {
+                continue;
+            };
+            if let (Ok(offset), Ok(length)) = (
+                (number * MAX_DATA_BYTES).try_into(),
+                room.touched.try_into(),
+            ) && let Err(error) = fallocate(&self.file, hole, offset, length)
             {
                 tracing::warn!(%error, "a staging slot keeps its contents until it is used again");
                 continue;
             }
-            *slot = Some(0);
+            room.touched = 0;
         }
         slots.watched = false;
     }
@@ -236,7 +257,7 @@ async fn watch(staging: Weak<Staging>, mut seen: Option<u64>) {
 
 impl Slots {
     /// The lowest free slot: those that have pages, and that are still in the processor's cache.
-    fn take(&mut self) -> Option<(usize, u64)> {
+    fn take(&mut self) -> Option<(usize, Room)> {
         let mut slots = (0..).zip(&mut self.free);
         let taken = slots.find_map(|(number, slot)| Some((number, slot.take()?)));
         self.taken += 1;
@@ -263,8 +284,11 @@ impl Slot {
                 format!("{length} bytes are more than a slot has"),
             ));
         }
-        self.touched = self.touched.max(length);
-        self.staging.file.write_all_at(data, self.offset())
+        let Some(room) = &mut self.room else {
+            return Err(io::Error::other("a slot that was given back"));
+        };
+        room.touched = room.touched.max(length);
+        room.window.write(data).map_err(io::Error::from)
     }
 
     /// What the call holds for as long as the host has the slot.
@@ -291,8 +315,9 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if !self.lent {
-            self.staging.put(self.number, self.touched);
+        // What is lent stays as it is, and its number is never given out again.
+        if let Some(room) = self.room.take().filter(|_| !self.lent) {
+            self.staging.put(self.number, room);
         }
     }
 }

@@ -79,7 +79,7 @@ fn slice(
     let extent = Extent {
         range: range(to, pages),
         page_type,
-        source: Source::File(&image.file, first * PAGE_SIZE),
+        source: Source::File((&image.file).into(), first * PAGE_SIZE),
         proof: Some(Proof {
             size: PAGES * PAGE_SIZE,
             pieces: &image.pieces[from..],

@@ -86,7 +86,7 @@ pub(super) fn stage(
     let file = tag.map(|tag| pages(tag, count));
     let source = file
         .as_ref()
-        .map_or(Source::Blank, |file| Source::File(file, 0));
+        .map_or(Source::Blank, |file| Source::File(file.into(), 0));
     launch.stage(
         &CallKey::default(),
         &Extent {

@@ -50,7 +50,7 @@ fn stage(
     let extent = Extent {
         range: range(first, pages),
         page_type: PageType::Normal,
-        source: Source::File(file, first * PAGE_SIZE),
+        source: Source::File(file.into(), first * PAGE_SIZE),
         proof: None,
     };
     launch.stage(&CallKey::default(), &extent, &mut |now: Snapshot| told(now))

@@ -18,6 +18,10 @@ pub(super) fn fill(part: &mut Part<'_>, source: Source<'_>) -> Result<(), Stop> 
     let Source::File(file, offset) = source else {
         return Ok(());
     };
+    if let Some(window) = file.window() {
+        let copied = part.copy_from(window, offset);
+        return copied.map_err(|error| Stop::Source(io::Error::other(error)));
+    }
     let want = part.pages() * PAGE_BYTES;
     // A regular file gives all it has at once: less is its end, and no reason to ask again.
     match part.read_from(file.as_fd(), offset) {

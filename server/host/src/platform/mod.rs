@@ -19,9 +19,9 @@ mod stop;
 mod tdx;
 mod vcpus;
 
-use std::{fmt, fs::File, io};
+use std::{fmt, fs::File, io, ops::Deref};
 
-use stagepages_kvm::{Gfn, GfnRange, KvmError, PageType};
+use stagepages_kvm::{Gfn, GfnRange, KvmError, PageType, Window};
 
 use crate::{
     guest::{Guest, GuestIo},
@@ -41,12 +41,49 @@ pub use sim::{Effect, Fault, SimPlatform, SimScript};
 pub use stop::Stop;
 pub use tdx::TdxPlatform;
 
+/// A file with contents. Read with `pread` or copied through a window of it, so that whoever else holds the file cannot change what is hashed after it was
+/// read, nor raise a signal by truncating it.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceFile<'a> {
+    file: &'a File,
+    window: Option<&'a Window>,
+}
+
+impl<'a> SourceFile<'a> {
+    /// A file that is mapped from its beginning on, too.
+    #[must_use]
+    pub fn mapped(file: &'a File, window: &'a Window) -> Self {
+        let window = Some(window);
+        Self { file, window }
+    }
+
+    /// The file's bytes, where copying them is enough.
+    #[must_use]
+    pub fn window(&self) -> Option<&'a Window> {
+        self.window
+    }
+}
+
+impl<'a> From<&'a File> for SourceFile<'a> {
+    fn from(file: &'a File) -> Self {
+        let window = None;
+        Self { file, window }
+    }
+}
+
+impl Deref for SourceFile<'_> {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        self.file
+    }
+}
+
 /// Where the bytes of a chunk come from.
 #[derive(Debug, Clone, Copy)]
 pub enum Source<'a> {
-    /// A file with the bytes, and where the chunk's begin. Read with `pread`, so that whoever else holds the file cannot change what
-    /// is hashed after it was read, nor raise a signal by truncating it.
-    File(&'a File, u64),
+    /// A file with the bytes, and where the chunk's begin.
+    File(SourceFile<'a>, u64),
     /// No bytes: zeros, or what firmware writes.
     Blank,
 }

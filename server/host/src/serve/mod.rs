@@ -30,6 +30,7 @@ mod platforms;
 mod presence;
 mod pulse;
 mod requests;
+mod staging;
 mod worker;
 
 pub use args::{BadArgs, HostConfig};

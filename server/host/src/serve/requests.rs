@@ -72,7 +72,9 @@ impl Worker {
         let pieces = stage.image.as_ref().map(pieces).transpose()?;
         let (source, proof) = match (stage.staging_offset, &staging, &stage.image, files) {
             (None, _, None, _) => (Source::Blank, None),
-            (Some(offset), Some(staging), None, _) => (Source::File(staging, offset), None),
+            (Some(offset), Some(staging), None, _) => {
+                (Source::File(staging.source(), offset), None)
+            }
             (Some(_), None, None, _) => return malformed("contents without a staging memory"),
             (None, _, Some(image), [file, ..]) => {
                 let end = image.offset.checked_add(stage.length);
@@ -84,7 +86,7 @@ impl Worker {
                     size: image.size,
                     pieces: pieces.as_deref().unwrap_or_default(),
                 };
-                (Source::File(file, image.offset), Some(proof))
+                (Source::File(file.into(), image.offset), Some(proof))
             }
             (None, _, Some(_), []) => return malformed("an image without its descriptor"),
             (Some(_), _, Some(_), _) => return malformed("contents from two places"),

@@ -7,6 +7,7 @@
 
 mod anonymous;
 mod part;
+mod window;
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 pub use self::anonymous::Anonymous;
 pub use self::part::Part;
+pub use self::window::Window;
 
 use crate::guest_memfd::GuestMemfd;
 use crate::span::Span;

@@ -110,6 +110,11 @@ impl<'a> Part<'a> {
         usize::try_from(ret).or(Err(KvmError::last("pread")))
     }
 
+    /// The first byte.
+    pub(super) fn addr(&self) -> NonNull<u8> {
+        self.addr
+    }
+
     /// Its contents. A plain access, as [`Mapping::pages`] is.
     #[must_use]
     pub fn contents(&self) -> &[u8] {

@@ -1,3 +1,5 @@
+use std::os::unix::fs::FileExt as _;
+
 use tokio::time::advance;
 
 use super::*;

@@ -64,6 +64,9 @@ impl<'a> Copy<'a> {
             self.holds = Some(from);
         }
         let left = to.saturating_sub(at) / PAGE_SIZE;
-        Ok((Source::File(&self.memory, at - from), left.min(pages)))
+        Ok((
+            Source::File((&self.memory).into(), at - from),
+            left.min(pages),
+        ))
     }
 }

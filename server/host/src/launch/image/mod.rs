@@ -13,13 +13,13 @@
 mod afterwards;
 mod copy;
 
-use std::{fs::File, io, os::unix::fs::FileExt as _};
+use std::{io, os::unix::fs::FileExt as _};
 
 use stagepages_digest::pieces::{PIECE_BYTES, PieceDigest};
 use stagepages_kvm::{GfnRange, PAGE_BYTES, PAGE_SIZE};
 
 use super::{Extent, Reason, Refusal};
-use crate::platform::{Chunk, PlatformKind, Source};
+use crate::platform::{Chunk, PlatformKind, Source, SourceFile};
 
 pub(super) use afterwards::Afterwards;
 use copy::Copy;
@@ -58,7 +58,7 @@ pub(super) enum Unproven {
 /// An image as an extent's source: the file, and where the extent begins in it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Image<'a> {
-    file: &'a File,
+    file: SourceFile<'a>,
     offset: u64,
     proof: Proof<'a>,
 }

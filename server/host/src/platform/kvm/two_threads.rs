@@ -191,7 +191,8 @@ mod tests {
     fn every_page_is_filled_and_hashed_whichever_thread_does_it() {
         let file = source(1000);
         for pages in [1, 15, 16, 17, 999] {
-            let (memory, hashes, (count, stop)) = filled(pages, Source::File(&file, PAGE_SIZE));
+            let (memory, hashes, (count, stop)) =
+                filled(pages, Source::File((&file).into(), PAGE_SIZE));
             assert!(
                 stop.is_none() && count == pages,
                 "{count} of {pages}, {stop:?}"
@@ -214,7 +215,8 @@ mod tests {
         // Pages 0 to 99 are there; the seventh step is short.
         let file = source(101);
         for _ in 0..50 {
-            let (memory, hashes, (count, stop)) = filled(500, Source::File(&file, PAGE_SIZE));
+            let (memory, hashes, (count, stop)) =
+                filled(500, Source::File((&file).into(), PAGE_SIZE));
             assert_eq!(count, 96);
             let told = format!("{:?}", stop.unwrap());
             assert!(told.contains("ends after 0x4000 of 0x10000"), "{told}");
