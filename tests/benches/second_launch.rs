@@ -23,11 +23,22 @@ use crate::{
 /// Of the guest.
 const BYTES: u64 = 64 << 20;
 
+const MANIFEST: &str = r#"
+version = 1
+platform = "sim"
+memory = ["0x0+64M"]
+[[extent]]
+gpa = 0x0
+type = "normal"
+file = "contents"
+"#;
+
 pub(crate) fn run(world: &World) {
     let dir = scratch::directory();
-    let guest = dir.path().join("guest");
     let pages = world.scale.of(BYTES) / PAGE;
-    fs::write(&guest, Contents::new(9).pages(pages)).unwrap();
+    fs::write(dir.path().join("contents"), Contents::new(9).pages(pages)).unwrap();
+    let guest = dir.path().join("guest.toml");
+    fs::write(&guest, MANIFEST).unwrap();
     world.with_daemon(&DaemonOptions::new(), Platform::Sim, |bench| {
         let _in_runtime = world.runtime.enter();
         let socket = dir.path().join("wire.sock");
@@ -37,8 +48,7 @@ pub(crate) fn run(world: &World) {
         let endpoint = format!("--endpoint=unix:{}", socket.display());
         let mut stage = |launch| {
             let image = guest.to_str().unwrap();
-            let sim = ["--platform", "sim", "--launch", launch];
-            let run = stagectl::run(&[&[&endpoint, "stage", image], &sim[..]].concat());
+            let run = stagectl::run(&[&endpoint, "stage", image, "--launch", launch]);
             assert_eq!(run.exit, Some(0), "{run:?}");
             bytes(counted.blocking_recv().unwrap())
         };
