@@ -20,7 +20,8 @@ pub struct Config {
     pub max_waiting: usize,
     /// The time of a page until it is measured. More than zero.
     pub page_time: Duration,
-    /// Pages that a quantum has at least, however long they take: those that a host hands to the platform at once, which a smaller grant would cut up.
+    /// Pages that a quantum has at least, however long they take: twice those that a host hands to the platform at once. A smaller grant would cut these up, and
+    /// the firmware would wait after each for the next grant.
     pub least_pages: u64,
 }
 

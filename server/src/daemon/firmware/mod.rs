@@ -78,7 +78,7 @@ pub struct QueueView {
 
 impl FirmwareQueues {
     /// A queue for each platform that needs one, with room for so many launches that wait; without room for any, none. A host hands its platform
-    /// `chunk_pages` at once.
+    /// `chunk_pages` at once, and reports after each: so a grant has two of them at least, and the next is there before the firmware is done with the second.
     ///
     /// # Errors
     /// [`ConfigError`].
@@ -87,7 +87,7 @@ impl FirmwareQueues {
             max_waiting.map(|most| {
                 FirmwareQueue::start(Config {
                     max_waiting: most.get(),
-                    least_pages: chunk_pages.into(),
+                    least_pages: 2 * u64::from(chunk_pages),
                     ..Config::default()
                 })
             })
