@@ -21,7 +21,7 @@ use std::{
 use bytes::Bytes;
 
 /// Bytes of buffers that are held.
-pub(crate) const HELD: usize = 8 << 20;
+pub(crate) const HELD: usize = 4 << 20;
 
 /// What a buffer counts for at least: a small one may be part of a larger one, and to keep its place costs something, too.
 const LEAST: usize = 64 << 10;

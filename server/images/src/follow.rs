@@ -1,8 +1,8 @@
 //! Two threads that hash an upload while it grows, a bit behind what is written: one for the image's digest, and one for those of its pieces.
 //!
-//! They hash the buffers that were written, as long as these are in a cache, and let them go; see `backlog` for how many may be held. The file is read only for
-//! what an earlier writer left in it, and for what is written before that is hashed. What it has of the rest is not looked at again: its last page in the cache is
-//! as it was written, the disk tells when it is forced that it took it, and what changes later is found when a piece of the image is staged.
+//! They hash the buffers that were written, while these are still in a core's cache, and let them go; see `backlog` for how many may be held. The file is read
+//! only for what an earlier writer left in it, and for what is written while much of that, or of zeros, is still to be hashed. The rest is not read back: a disk
+//! that did not take it says so when the file is forced, and what changes later is found when a piece of the image is staged.
 //!
 //! **Invariant:** a digest is of all bytes, in order: of those that were given, and of those that were read from the file.
 

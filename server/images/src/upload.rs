@@ -36,7 +36,7 @@ pub enum Begun {
 /// An upload, and the right to write it, until another writer begins the same one. Dropped, it can be resumed.
 ///
 /// What is written is hashed by threads of its own, behind the writer: a write returns when the bytes are in the file, and few enough of them are still to be
-/// hashed. Until then, buffers of at most 8 MiB (or the last one alone, if it is larger) are held.
+/// hashed. Until then, buffers of at most 4 MiB (or the last one alone, if it is larger) are held.
 #[derive(Debug)]
 pub struct Upload {
     pub(crate) store: Arc<Inner>,
