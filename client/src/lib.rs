@@ -41,6 +41,7 @@
 #![forbid(unsafe_code)]
 
 pub mod addr;
+mod buffers;
 mod client;
 mod connect;
 pub mod console;

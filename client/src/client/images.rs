@@ -4,12 +4,12 @@
 
 use std::{slice, time::Duration};
 
-use stagepages_proto::v1::{self, WriteImageRequest};
+use stagepages_proto::v1::{self, WriteImageRequest, image_service_client::ImageServiceClient};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request};
+use tonic::Code;
+use tower::ServiceExt as _;
 
-use super::{Client, lists::Tokens};
+use super::{Client, MAX_ANSWER, data_body::carrying, lists::Tokens};
 use crate::{
     StagepagesError,
     addr::PAGE_BYTES,
@@ -166,16 +166,10 @@ impl Uplink for Client {
         requests: mpsc::Receiver<WriteImageRequest>,
     ) -> Result<v1::Image, StagepagesError> {
         // Without a deadline: it lasts as long as there is something to send.
-        let requests = Request::new(ReceiverStream::new(requests));
-        present(
-            (self
-                .images
-                .clone()
-                .write_image(requests)
-                .await?
-                .into_inner())
-            .image,
-        )
+        let channel = self.channel.clone().map_request(carrying(requests));
+        let mut images = ImageServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER);
+        let answer = images.write_image(tokio_stream::empty()).await?;
+        present(answer.into_inner().image)
     }
 
     async fn image(&self, name: ImageName) -> Result<v1::Image, StagepagesError> {

@@ -13,12 +13,12 @@ use tonic::{Request, transport::Channel};
 
 use crate::{ConnectError, Endpoint, StagepagesError, connect::connect};
 
+mod data_body;
 mod finish;
 mod guest;
 mod images;
 mod launches;
 mod lists;
-mod page_body;
 mod results;
 mod watch;
 

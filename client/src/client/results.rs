@@ -2,16 +2,15 @@
 //!
 //! **Invariant:** an error that a call got is told apart from an error of asking for it.
 
-use http::Request;
 use stagepages_proto::v1::{
     self, GetStageResultRequest, StagePagesStreamRequest, get_stage_result_response::Answer,
     launch_service_client::LaunchServiceClient,
 };
 use tokio::sync::mpsc;
-use tonic::{Streaming, body::Body};
+use tonic::Streaming;
 use tower::ServiceExt as _;
 
-use super::{Client, MAX_ANSWER, page_body::PageBody};
+use super::{Client, MAX_ANSWER, data_body::carrying};
 use crate::{LaunchRef, StagepagesError};
 
 /// What a staging call is known by.
@@ -66,14 +65,7 @@ impl Client {
         self,
         requests: mpsc::Receiver<StagePagesStreamRequest>,
     ) -> Result<Streaming<v1::StagePagesStreamResponse>, StagepagesError> {
-        // The body that tonic makes is empty, and is left out for one that has the requests.
-        let mut body = Some(PageBody::new(requests));
-        let channel = self
-            .channel
-            .map_request(move |request: Request<Body>| match body.take() {
-                Some(body) => request.map(|_empty| Body::new(body)),
-                None => request,
-            });
+        let channel = self.channel.map_request(carrying(requests));
         let mut launches = LaunchServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER);
         let answers = launches.stage_pages_stream(tokio_stream::empty()).await?;
         Ok(answers.into_inner())

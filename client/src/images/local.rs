@@ -23,6 +23,12 @@ pub trait ReadAt: Send + Sync {
     /// # Errors
     /// There are fewer, or they cannot be read.
     fn read_at(&self, at: u64, out: &mut [u8]) -> io::Result<()>;
+
+    /// The `length` bytes from `at` on as a part of what is in memory already, which is sent without a copy. `None` where they have to be read: always,
+    /// unless an implementation knows better.
+    fn in_memory(&self, _at: u64, _length: usize) -> Option<Bytes> {
+        None
+    }
 }
 
 impl ReadAt for Bytes {
@@ -31,10 +37,15 @@ impl ReadAt for Bytes {
     }
 
     fn read_at(&self, at: u64, out: &mut [u8]) -> io::Result<()> {
-        let from = usize::try_from(at).ok();
-        let found = from.and_then(|from| self.get(from..from.checked_add(out.len())?));
-        out.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+        let found = self.in_memory(at, out.len());
+        out.copy_from_slice(&found.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
+    }
+
+    fn in_memory(&self, at: u64, length: usize) -> Option<Bytes> {
+        let from = usize::try_from(at).ok()?;
+        let to = from.checked_add(length).filter(|to| *to <= self.len())?;
+        Some(self.slice(from..to))
     }
 }
 

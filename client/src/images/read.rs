@@ -1,10 +1,11 @@
 //! A thread that reads an image and turns it into the requests of one WriteImage.
 //!
-//! **Invariant:** holds one block beside those that wait in the channel; a source that fails never looks like one that ended.
+//! **Invariant:** holds one block beside those that wait to be sent, and blocks that were sent are used again, unless the source is in memory: then it
+//! holds none, and its own bytes are sent; a source that fails never looks like one that ended.
 
 use std::io;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use stagepages_proto::v1::{WriteImageRequest, write_image_request::Content};
 use tokio::sync::{mpsc, watch};
 
@@ -12,6 +13,7 @@ use super::{
     local::LocalImage,
     runs::{Place, Run, cut},
 };
+use crate::buffers::Buffers;
 
 const PAGE: u64 = 4096;
 
@@ -49,6 +51,7 @@ impl Reading {
         requests: mpsc::Sender<WriteImageRequest>,
         handed: &watch::Sender<Handed>,
     ) -> Result<(), Unread> {
+        let buffers = Buffers::default();
         let mut at = self.from;
         let mut behind_zeros = false;
         if at >= self.image.size() {
@@ -56,7 +59,7 @@ impl Reading {
             drop(requests.blocking_send(self.request(at, None)));
         }
         while at < self.image.size() {
-            let block = match self.block(at) {
+            let block = match self.block(at, &buffers) {
                 Ok(block) => block,
                 Err(error) => {
                     return Err(Unread {
@@ -101,15 +104,18 @@ impl Reading {
     }
 
     /// The bytes from `at` on: to the next page only, if it is inside one.
-    fn block(&self, at: u64) -> io::Result<Bytes> {
+    fn block(&self, at: u64, buffers: &Buffers) -> io::Result<Bytes> {
         let most = match at % PAGE {
             0 => self.most,
             inside => PAGE - inside,
         };
         let length = most.min(self.image.size() - at);
         let length = usize::try_from(length).map_err(io::Error::other)?;
-        let mut block = BytesMut::zeroed(length);
-        self.image.bytes().read_at(at, &mut block)?;
+        if let Some(block) = self.image.bytes().in_memory(at, length) {
+            return Ok(block);
+        }
+        let mut block = buffers.take(length);
+        self.image.bytes().read_at(at, block.as_mut())?;
         Ok(block.freeze())
     }
 
@@ -125,5 +131,67 @@ impl Reading {
             request.upload_id.clone_from(&self.upload_id);
         }
         request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::images::ReadAt;
+
+    /// Bytes that are read, wherever they are.
+    struct Read(Bytes);
+
+    impl ReadAt for Read {
+        fn length(&self) -> u64 {
+            self.0.length()
+        }
+        fn read_at(&self, at: u64, out: &mut [u8]) -> io::Result<()> {
+            self.0.read_at(at, out)
+        }
+    }
+
+    async fn reading(bytes: impl ReadAt + 'static) -> Reading {
+        Reading {
+            image: LocalImage::of(bytes, |_| {}).await.unwrap(),
+            upload_id: "u".to_owned(),
+            from: 0,
+            most: 2 * PAGE,
+        }
+    }
+
+    fn image() -> Bytes {
+        (0..=250)
+            .cycle()
+            .take(5 * 4096 + 7)
+            .collect::<Vec<u8>>()
+            .into()
+    }
+
+    #[tokio::test]
+    async fn what_is_in_memory_is_sent_as_it_is() {
+        let (image, buffers) = (image(), Buffers::default());
+        let reading = reading(image.clone()).await;
+        for (at, length) in [(0, 8192), (4096, 8192), (100, 3996), (0x5000, 7)] {
+            let block = reading.block(at, &buffers).unwrap();
+            let from = usize::try_from(at).unwrap();
+            let own = &image[from..from + length];
+            assert_eq!((block.as_ptr(), block.len()), (own.as_ptr(), own.len()));
+        }
+        assert!(image.in_memory(0x5000, 8).is_none());
+        assert!(image.in_memory(u64::MAX, 1).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_read_is_read_into_blocks_that_were_sent() {
+        let (image, buffers) = (image(), Buffers::default());
+        let reading = reading(Read(image.clone())).await;
+        let first = reading.block(0, &buffers).unwrap();
+        assert_eq!(first, image[..8192]);
+        drop(first);
+        assert_eq!(format!("{buffers:?}"), "Buffers(1 kept)");
+        let next = reading.block(0x5000, &buffers).unwrap();
+        assert_eq!(next, image[0x5000..]);
+        assert_eq!(format!("{buffers:?}"), "Buffers(0 kept)");
     }
 }

@@ -18,7 +18,6 @@ use std::io;
 
 use stagepages_proto::v1;
 
-mod buffers;
 pub(crate) mod content;
 pub(crate) mod cut;
 pub(crate) mod judge;

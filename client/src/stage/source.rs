@@ -7,8 +7,8 @@ use std::{fmt, io};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{buffers::Buffers, content::Content};
-use crate::{addr::PAGE_BYTES, images::ImageName};
+use super::content::Content;
+use crate::{addr::PAGE_BYTES, buffers::Buffers, images::ImageName};
 
 /// The contents for consecutive pages.
 pub struct Source<'a> {

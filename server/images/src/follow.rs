@@ -1,29 +1,29 @@
-//! A thread that hashes an upload while it grows: it follows the file, a bit behind what is written.
+//! Two threads that hash an upload while it grows, a bit behind what is written: one for the image's digest, and one for those of its pieces.
 //!
-//! It reads back what was written, from the page cache, instead of being handed the caller's buffers: these are free as soon as a write returns, so however far
-//! hashing is behind, no memory is held; what is hashed is what the file has, not what it should have; and an upload that is resumed is hashed by the same code,
-//! from its beginning, while its next bytes come in.
+//! They hash the buffers that were written, while these are still in a core's cache, and let them go; see `backlog` for how many may be held. The file is read
+//! only for what an earlier writer left in it, and for what is written while much of that, or of zeros, is still to be hashed. The rest is not read back: a disk
+//! that did not take it says so when the file is forced, and what changes later is found when a piece of the image is staged.
 //!
-//! **Invariant:** a digest is of bytes that were read from the file, all of them, in order.
+//! **Invariant:** a digest is of all bytes, in order: of those that were given, and of those that were read from the file.
 
 use std::{
     fs::File,
     io,
     os::unix::fs::FileExt as _,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     thread::{self, JoinHandle},
 };
 
-use sha2::{Digest as _, Sha256};
-use stagepages_digest::{
-    PAGE_BYTES,
-    pieces::{PieceDigest, PieceHasher, page_hashes},
+use bytes::Bytes;
+use stagepages_digest::pieces::PieceDigest;
+
+use crate::{
+    ImageDigest,
+    backlog::{Backlog, End, Part, STEP, Unwanted},
+    hashes::{Hash, Pieces, Whole},
 };
 
-use crate::ImageDigest;
-
-/// Bytes that are read at once: whole pages, and little enough to stay in a core's own cache.
-const READ: usize = 64 * PAGE_BYTES;
+static ZEROS: [u8; STEP] = [0; STEP];
 
 /// What comes of an upload's bytes.
 #[derive(Debug)]
@@ -32,65 +32,42 @@ pub(crate) struct Hashes {
     pub(crate) pieces: Vec<PieceDigest>,
 }
 
-/// The way to the thread. Dropped, it waits for the thread to end, which is at most one read.
+/// The way to the threads. Dropped, it waits for them to end, which is at most one buffer.
 #[derive(Debug)]
 pub(crate) struct Follower {
-    progress: Arc<Progress>,
-    thread: Option<JoinHandle<io::Result<Hashes>>>,
+    image: Line<ImageDigest>,
+    pieces: Line<Vec<PieceDigest>>,
 }
 
+/// The way to one of them.
 #[derive(Debug)]
-struct Progress {
-    state: Mutex<State>,
-    more: Condvar,
-}
-
-#[derive(Debug)]
-struct State {
-    /// Bytes that are in the file.
-    written: u64,
-    end: End,
-    /// Whether the thread waits: who writes has nobody to wake otherwise.
-    waiting: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// More may be written.
-    Open,
-    /// All is written.
-    Whole,
-    /// Nobody wants the hashes any more.
-    Stop,
+struct Line<T> {
+    backlog: Arc<Backlog>,
+    thread: Option<JoinHandle<io::Result<T>>>,
 }
 
 impl Follower {
-    /// Starts the thread at the beginning of a file that has `written` bytes.
+    /// Starts the threads at the beginning of a file that has `left` bytes.
     ///
     /// # Errors
-    /// The kernel has no room for it.
-    pub(crate) fn start(file: File, written: u64) -> io::Result<Self> {
-        let progress = Arc::new(Progress {
-            state: Mutex::new(State {
-                written,
-                end: End::Open,
-                waiting: false,
-            }),
-            more: Condvar::new(),
-        });
-        let followed = Arc::clone(&progress);
-        let thread = thread::Builder::new()
-            .name("image-hash".to_owned())
-            .spawn(move || follow(&file, &followed))?;
+    /// The kernel has no room for them.
+    pub(crate) fn start(file: &File, left: u64) -> io::Result<Self> {
         Ok(Self {
-            progress,
-            thread: Some(thread),
+            image: Line::start::<Whole>("image-hash", file.try_clone()?, left)?,
+            pieces: Line::start::<Pieces>("image-pieces", file.try_clone()?, left)?,
         })
     }
 
-    /// More is in the file.
-    pub(crate) fn written(&self, written: u64) {
-        self.progress.change(|state| state.written = written);
+    /// These bytes are in the file, behind all others. Waits while too many are held.
+    pub(crate) fn written(&self, bytes: &Bytes) {
+        self.image.backlog.bytes(bytes.clone());
+        self.pieces.backlog.bytes(bytes.clone());
+    }
+
+    /// So many zeros are in the file, behind all others.
+    pub(crate) fn zeros(&self, length: u64) {
+        self.image.backlog.unheld(Part::Zeros(length));
+        self.pieces.backlog.unheld(Part::Zeros(length));
     }
 
     /// All is in the file; waits until it is hashed.
@@ -98,99 +75,109 @@ impl Follower {
     /// # Errors
     /// The kernel's, and `UnexpectedEof` for a file that somebody cut.
     pub(crate) fn finish(mut self) -> io::Result<Hashes> {
-        self.progress.change(|state| state.end = End::Whole);
-        let gone = || io::Error::other("the thread that hashes an image is gone");
+        self.image.backlog.end(End::Whole);
+        self.pieces.backlog.end(End::Whole);
+        Ok(Hashes {
+            image: self.image.join()?,
+            pieces: self.pieces.join()?,
+        })
+    }
+}
+
+impl<T: Send + 'static> Line<T> {
+    fn start<H: Hash<Out = T>>(name: &str, file: File, left: u64) -> io::Result<Self> {
+        let backlog = Arc::new(Backlog::default());
+        backlog.unheld(Part::Stored(left));
+        let followed = Arc::clone(&backlog);
+        let thread = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                let _leaving = Leaving(&followed);
+                follow::<H>(&file, &followed)
+            })?;
+        Ok(Self {
+            backlog,
+            thread: Some(thread),
+        })
+    }
+
+    fn join(&mut self) -> io::Result<T> {
+        let gone = || io::Error::other("a thread that hashes an image is gone");
         let thread = self.thread.take().ok_or_else(gone)?;
         thread.join().map_err(|_panic| gone())?
     }
 }
 
-impl Drop for Follower {
+impl<T> Drop for Line<T> {
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
-            self.progress.change(|state| state.end = End::Stop);
+            self.backlog.end(End::Stop);
             // What it says, nobody asked for.
             drop(thread.join());
         }
     }
 }
 
-impl Progress {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Lets nobody wait for a thread that has ended, however it did.
+struct Leaving<'a>(&'a Backlog);
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.lock();
-        change(&mut state);
-        let enough = state.waiting;
-        drop(state);
-        if enough {
-            self.more.notify_one();
-        }
-    }
-
-    /// Waits until a whole read is there after `done`, or the end of all; how much it is. `None` if nobody wants it.
-    fn next(&self, done: u64) -> Option<usize> {
-        let mut state = self.lock();
-        loop {
-            let there = state.written.saturating_sub(done).min(READ as u64);
-            let there = usize::try_from(there).unwrap_or(READ);
-            match state.end {
-                End::Stop => return None,
-                End::Whole => return Some(there),
-                End::Open if there == READ => return Some(there),
-                End::Open => {}
-            }
-            state.waiting = true;
-            state = self
-                .more
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-            state.waiting = false;
-        }
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.end(End::Stop);
     }
 }
 
-fn follow(file: &File, progress: &Progress) -> io::Result<Hashes> {
-    let mut buffer = vec![0; READ];
-    let (mut image, mut hasher, mut pieces) = (Sha256::new(), PieceHasher::new(), Vec::new());
-    let mut done = 0;
+fn follow<H: Hash>(file: &File, backlog: &Backlog) -> io::Result<H::Out> {
+    let (mut hash, mut done) = (H::default(), 0);
+    let mut buffer = Vec::new();
     loop {
-        let length = progress.next(done).ok_or(io::ErrorKind::Interrupted)?;
-        let Some(bytes) = buffer.get_mut(..length).filter(|bytes| !bytes.is_empty()) else {
-            pieces.extend(hasher.finish());
-            let image = ImageDigest(image.finalize().into());
-            return Ok(Hashes { image, pieces });
+        let next = backlog.next();
+        let bytes = match next.map_err(|Unwanted| io::ErrorKind::Interrupted)? {
+            None => return Ok(hash.finish()),
+            Some(Part::Held(bytes)) => {
+                hash.add(&bytes);
+                done += bytes.len() as u64;
+                continue;
+            }
+            Some(Part::Zeros(length)) => ZEROS.get(..step(length)).unwrap_or_default(),
+            Some(Part::Stored(length)) => {
+                buffer.resize(step(length), 0);
+                file.read_exact_at(&mut buffer, done)?;
+                buffer.as_slice()
+            }
         };
-        file.read_exact_at(bytes, done)?;
-        done += length as u64;
-        image.update(&*bytes);
-        pieces.extend(page_hashes(bytes).filter_map(|page| hasher.add(&page)));
+        hash.add(bytes);
+        done += bytes.len() as u64;
     }
+}
+
+/// Bytes of a part that nobody holds, which is a step at most.
+fn step(length: u64) -> usize {
+    usize::try_from(length).map_or(STEP, |length| length.min(STEP))
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
 
+    use sha2::{Digest as _, Sha256};
     use stagepages_digest::pieces::{PIECE_BYTES, piece_digests};
 
     use super::*;
 
     #[test]
     fn a_file_is_hashed_alike_however_it_grew() {
-        let image: Vec<u8> = (0..=250).cycle().take(PIECE_BYTES + 300_001).collect();
+        let mut image: Vec<u8> = (0..=250).cycle().take(PIECE_BYTES + 300_001).collect();
+        let zeros = PIECE_BYTES / 3..PIECE_BYTES / 2;
+        image[zeros.clone()].fill(0);
         for step in [1 << 20, 4097, 300_000, image.len()] {
             let mut file = tempfile::tempfile().unwrap();
-            let (before, after) = image.split_at(PIECE_BYTES / 3);
-            file.write_all(before).unwrap();
-            let follower = Follower::start(file.try_clone().unwrap(), before.len() as u64).unwrap();
-            let mut written = before.len();
-            for part in after.chunks(step) {
-                file.write_all(part).unwrap();
-                written += part.len();
-                follower.written(written as u64);
+            file.write_all(&image[..zeros.start]).unwrap();
+            let follower = Follower::start(&file, zeros.start as u64).unwrap();
+            // Of what is given nothing is read: it is not in the file.
+            follower.zeros(zeros.len() as u64);
+            for part in image[zeros.end..].chunks(step) {
+                follower.written(&Bytes::copy_from_slice(part));
             }
             let hashes = follower.finish().unwrap();
             assert_eq!(hashes.image.0, <[u8; 32]>::from(Sha256::digest(&image)));
@@ -199,11 +186,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_cut_is_an_error_and_a_dropped_follower_ends() {
+    fn a_file_that_is_cut_is_an_error_and_nobody_waits_for_a_thread_that_found_it() {
         let file = tempfile::tempfile().unwrap();
-        let follower = Follower::start(file.try_clone().unwrap(), 10).unwrap();
+        let follower = Follower::start(&file, 10).unwrap();
+        for _ in 0..3 {
+            follower.written(&vec![7; crate::backlog::HELD].into());
+        }
         let error = follower.finish().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-        drop(Follower::start(file, 10).unwrap());
+        drop(Follower::start(&file, 10).unwrap());
     }
 }

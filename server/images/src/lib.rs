@@ -22,7 +22,9 @@
 //! | `room`      | what goes when room is needed                                             |
 //! | `upload`    | bytes that come in                                                        |
 //! | `seat`      | who writes an upload                                                      |
-//! | `follow`    | the thread that hashes them                                               |
+//! | `follow`    | the threads that hash them                                                |
+//! | `backlog`   | what these have not hashed yet                                            |
+//! | `hashes`    | what they make of it                                                      |
 //! | `commit`    | how they become an image, and what a crash after each step leaves         |
 //! | `reading`   | images that are read                                                      |
 //! | `remove`    | images that go                                                            |
@@ -35,11 +37,13 @@
 //! **Invariant:** an image is whole or absent, whenever the process or the machine is killed; what was found corrupt is never given out again.
 #![forbid(unsafe_code)]
 
+mod backlog;
 mod commit;
 mod digest;
 mod disk;
 mod error;
 mod follow;
+mod hashes;
 mod index;
 mod key;
 mod reading;

@@ -7,6 +7,7 @@
 
 use std::{fs::File, io, sync::Arc, time::Instant};
 
+use bytes::Bytes;
 use rustix::fs::OFlags;
 
 use crate::{
@@ -34,7 +35,8 @@ pub enum Begun {
 
 /// An upload, and the right to write it, until another writer begins the same one. Dropped, it can be resumed.
 ///
-/// What is written is hashed by a thread of its own, behind the writer: a write returns when the bytes are in the file, and the caller's buffer is free.
+/// What is written is hashed by threads of its own, behind the writer: a write returns when the bytes are in the file, and few enough of them are still to be
+/// hashed. Until then, buffers of at most 4 MiB (or the last one alone, if it is larger) are held.
 #[derive(Debug)]
 pub struct Upload {
     pub(crate) store: Arc<Inner>,
@@ -131,10 +133,14 @@ impl Upload {
     /// # Errors
     /// Nothing was written: [`StoreError::WrongOffset`], [`StoreError::PastEnd`], [`StoreError::Fenced`], [`StoreError::Dropped`]. The upload is gone:
     /// [`StoreError::DiskFull`], [`StoreError::Io`].
-    pub fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<u64, StoreError> {
-        self.extend(offset, bytes.len() as u64, |dir, file, _| {
+    pub fn write(&mut self, offset: u64, bytes: &Bytes) -> Result<u64, StoreError> {
+        let end = self.extend(offset, bytes.len() as u64, |dir, file, _| {
             dir.write_at(file, bytes, offset)
-        })
+        })?;
+        if let Some(follower) = &self.follower {
+            follower.written(bytes);
+        }
+        Ok(end)
     }
 
     /// Makes the next `len` bytes zeros. They cost no disk; they are hashed as any others.
@@ -142,7 +148,11 @@ impl Upload {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn write_zeros(&mut self, offset: u64, len: u64) -> Result<u64, StoreError> {
-        self.extend(offset, len, |dir, file, end| dir.set_len(file, end))
+        let end = self.extend(offset, len, |dir, file, end| dir.set_len(file, end))?;
+        if let Some(follower) = &self.follower {
+            follower.zeros(len);
+        }
+        Ok(end)
     }
 
     /// Makes an image of it, which is there for good when this returns. Waits until all is hashed and on the disk.
@@ -190,9 +200,6 @@ impl Upload {
         (desk.offset, desk.last) = (end, Instant::now());
         drop(desk);
         self.offset = end;
-        if let Some(follower) = &self.follower {
-            follower.written(end);
-        }
         Ok(end)
     }
 }
@@ -256,8 +263,7 @@ impl Inner {
             }
         };
         drop(desk);
-        let read = file.try_clone().map_err(told())?;
-        let follower = Follower::start(read, offset).map_err(told())?;
+        let follower = Follower::start(&file, offset).map_err(told())?;
         Ok((file, follower, offset))
     }
 

@@ -1,10 +1,10 @@
 //! WriteImage: bytes on their way from a stream into the store.
 //!
 //! ```text
-//!  requests ─▶ this task ── at most two messages ──▶ a thread of its own: write, hash, commit ──▶ answer
+//!  requests ─▶ this task ── at most two messages ──▶ a thread of its own: write, commit ──▶ answer
 //! ```
 //!
-//! So receiving and writing overlap, and a disk that is slow holds back its own client and nobody else.
+//! So receiving and writing overlap, and the store hashes beside them, for which it holds a few more (see `Upload`); and a disk that is slow holds back its own client and nobody else.
 //!
 //! **Invariant:** nothing is committed unless the client said that all is sent.
 

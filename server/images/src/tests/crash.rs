@@ -11,7 +11,7 @@ fn history(store: &Store, images: &[Vec<u8>]) -> Result<(), StoreError> {
     put(store, ANN, one)?;
     drop(store.open_image(ANN, digest(one))?);
     let mut upload = begin(store, ANN, two, ID)?;
-    upload.write(0, &two[..300_000])?;
+    upload.write(0, &copied(&two[..300_000]))?;
     drop(upload);
     put(store, ANN, two)?;
     put(store, BOB, one)?;
@@ -150,7 +150,7 @@ fn a_crash_in_the_middle_of_a_write_keeps_the_parts_that_were_written() {
         drop(begin(&Store::open(dir.path(), limits()).unwrap(), ANN, &image, ID).unwrap());
         let store = Store::open_with(dir.path(), limits(), Script::crash_after(steps)).unwrap();
         let mut upload = begin(&store, ANN, &image, ID).unwrap();
-        upload.write(0, &image).unwrap_err();
+        upload.write(0, &copied(&image)).unwrap_err();
         drop((upload, store));
         let store = Store::open(dir.path(), limits()).unwrap();
         match store.query(ANN, digest(&image), ID).unwrap() {

@@ -20,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -56,6 +57,11 @@ fn image(seed: u64, bytes: usize) -> Vec<u8> {
     image
 }
 
+/// As bytes come from a caller.
+fn copied(bytes: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(bytes)
+}
+
 fn digest(image: &[u8]) -> ImageDigest {
     ImageDigest(Sha256::digest(image).into())
 }
@@ -73,7 +79,7 @@ fn put(store: &Store, owner: &str, image: &[u8]) -> Result<ImageInfo, StoreError
         Begun::Complete { .. } => store.get(owner, digest(image)),
         Begun::Upload(mut upload) => {
             let offset = upload.committed_offset();
-            upload.write(offset, &image[usize::try_from(offset).unwrap()..])?;
+            upload.write(offset, &copied(&image[usize::try_from(offset).unwrap()..]))?;
             upload.commit()
         }
     }

@@ -217,7 +217,7 @@ fn write(
         writer.write_zeros(from, end as u64 - from).unwrap();
         *good &= image[*offset..end].iter().all(|byte| *byte == 0);
     } else {
-        writer.write(from, &image[*offset..end]).unwrap();
+        writer.write(from, &copied(&image[*offset..end])).unwrap();
     }
     *offset = end;
     let (whole, good) = (end == image.len(), *good);

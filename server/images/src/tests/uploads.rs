@@ -12,9 +12,9 @@ fn bytes_come_at_the_committed_offset_and_nowhere_else() {
     let image = image(1, BYTES);
     let size = BYTES as u64;
     let mut upload = begin(&store, ANN, &image, ID).unwrap();
-    assert_eq!(upload.write(0, &image[..10]).unwrap(), 10);
+    assert_eq!(upload.write(0, &copied(&image[..10])).unwrap(), 10);
     for wrong in [0, 9, 11, u64::MAX] {
-        let refused = upload.write(wrong, &image[..1]).unwrap_err();
+        let refused = upload.write(wrong, &copied(&image[..1])).unwrap_err();
         let StoreError::WrongOffset {
             offset,
             committed: 10,
@@ -24,7 +24,7 @@ fn bytes_come_at_the_committed_offset_and_nowhere_else() {
         };
         assert_eq!(offset, wrong);
     }
-    let past = upload.write(10, &image[9..]).unwrap_err();
+    let past = upload.write(10, &copied(&image[9..])).unwrap_err();
     assert!(matches!(past, StoreError::PastEnd { end, .. } if end == size + 1));
     let past = upload.write_zeros(10, u64::MAX).unwrap_err();
     assert!(matches!(past, StoreError::PastEnd { .. }));
@@ -50,10 +50,10 @@ fn runs_of_zeros_are_holes_and_hashed_as_zeros() {
     image[4097..4 << 20].fill(0);
     image[(5 << 20) - 3..].fill(0);
     let mut upload = begin(&store, ANN, &image, ID).unwrap();
-    upload.write(0, &image[..4097]).unwrap();
+    upload.write(0, &copied(&image[..4097])).unwrap();
     upload.write_zeros(4097, (4 << 20) - 4097).unwrap();
     upload
-        .write(4 << 20, &image[4 << 20..(5 << 20) - 3])
+        .write(4 << 20, &copied(&image[4 << 20..(5 << 20) - 3]))
         .unwrap();
     upload.write_zeros((5 << 20) - 3, 3).unwrap();
     let name = upload.commit().unwrap().digest;
@@ -69,19 +69,19 @@ fn a_newer_writer_of_the_same_upload_fences_the_older_one_off() {
     let store = Store::open(dir.path(), limits()).unwrap();
     let image = image(1, BYTES);
     let mut older = begin(&store, ANN, &image, ID).unwrap();
-    older.write(0, &image[..5000]).unwrap();
+    older.write(0, &copied(&image[..5000])).unwrap();
     let mut newer = begin(&store, ANN, &image, ID).unwrap();
     assert_eq!(newer.committed_offset(), 5000);
     assert!(matches!(
-        older.write(5000, &image[5000..]),
+        older.write(5000, &copied(&image[5000..])),
         Err(StoreError::Fenced)
     ));
     drop(older);
-    newer.write(5000, &image[5000..]).unwrap();
+    newer.write(5000, &copied(&image[5000..])).unwrap();
     let mut late = begin(&store, ANN, &image, ID).unwrap();
     assert!(matches!(newer.commit(), Err(StoreError::Fenced)));
     assert!(matches!(
-        late.write(0, &[]),
+        late.write(0, &copied(&[])),
         Err(StoreError::WrongOffset { .. })
     ));
     late.commit().unwrap();
@@ -96,8 +96,8 @@ fn writers_of_different_bytes_under_one_digest_never_mix() {
     let mut wrong = begin(&store, ANN, &good, "wrong").unwrap();
     let mut right = begin(&store, ANN, &good, "right").unwrap();
     for (from, to) in [(0, 100_000), (100_000, BYTES)] {
-        wrong.write(from as u64, &bad[from..to]).unwrap();
-        right.write(from as u64, &good[from..to]).unwrap();
+        wrong.write(from as u64, &copied(&bad[from..to])).unwrap();
+        right.write(from as u64, &copied(&good[from..to])).unwrap();
     }
     let refused = wrong.commit().unwrap_err();
     let StoreError::DigestMismatch { found, .. } = refused else {
@@ -123,7 +123,7 @@ fn two_uploads_of_one_image_may_both_be_committed() {
         begin(&store, ANN, &image, "b").unwrap(),
     ];
     for upload in &mut uploads {
-        upload.write(0, &image).unwrap();
+        upload.write(0, &copied(&image)).unwrap();
     }
     for upload in uploads {
         upload.commit().unwrap();
@@ -146,7 +146,7 @@ fn an_upload_is_resumed_where_it_was_left_also_after_a_restart() {
             let mut upload = begin(&store, ANN, &image, ID).unwrap();
             assert_eq!(upload.committed_offset(), at as u64);
             let to = BYTES.min(at + 70_001);
-            upload.write(at as u64, &image[at..to]).unwrap();
+            upload.write(at as u64, &copied(&image[at..to])).unwrap();
             at = to;
         }
         let offset = at as u64;
@@ -173,7 +173,10 @@ fn an_idle_upload_gives_its_space_back_also_if_its_writer_stalls() {
     assert_eq!(store.expire(now + Duration::from_secs(601)), 2);
     assert_eq!(store.usage().used_bytes(), 0);
     assert_eq!(files(dir.path()), BTreeMap::new());
-    assert!(matches!(stalled.write(0, &one), Err(StoreError::Dropped)));
+    assert!(matches!(
+        stalled.write(0, &copied(&one)),
+        Err(StoreError::Dropped)
+    ));
     assert!(matches!(stalled.commit(), Err(StoreError::Dropped)));
     put(&store, ANN, &one).unwrap();
 }
@@ -192,14 +195,14 @@ fn an_upload_that_was_changed_behind_the_stores_back_is_no_image() {
             .unwrap()
     };
     let mut upload = begin(&store, ANN, &image, ID).unwrap();
-    upload.write(0, &image).unwrap();
+    upload.write(0, &copied(&image)).unwrap();
     file().set_len(BYTES as u64 + 1).unwrap();
     assert!(
         matches!(upload.commit(), Err(StoreError::Dropped)),
         "longer"
     );
     let mut upload = begin(&store, ANN, &image, ID).unwrap();
-    upload.write(0, &image[..4096]).unwrap();
+    upload.write(0, &copied(&image[..4096])).unwrap();
     drop(upload);
     file().set_len(4095).unwrap();
     assert!(

@@ -1,4 +1,4 @@
-//! Buffers for the contents of calls, used again once a call is answered.
+//! Buffers for what calls carry, used again once it is sent.
 //!
 //! A fresh buffer of 2 MiB is 512 page faults, which cost as much as all that is then done with it.
 //!
@@ -16,17 +16,17 @@ const KEPT: usize = 8;
 
 /// Where buffers come from, and go back to.
 #[derive(Clone, Default)]
-pub(super) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+pub(crate) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
 
 /// A buffer that somebody fills, or reads.
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     bytes: Vec<u8>,
     home: Buffers,
 }
 
 impl Buffers {
     /// A buffer of `length` bytes, which hold anything.
-    pub(super) fn take(&self, length: usize) -> Buffer {
+    pub(crate) fn take(&self, length: usize) -> Buffer {
         let kept = self.kept().pop();
         let bytes = match kept {
             Some(mut bytes) if bytes.capacity() >= length => {
@@ -49,12 +49,12 @@ impl Buffers {
 
 impl Buffer {
     /// To be filled.
-    pub(super) fn as_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn as_mut(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
 
     /// Filled. It goes back when nobody has any of it any more.
-    pub(super) fn freeze(self) -> Bytes {
+    pub(crate) fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
     }
 }
