@@ -84,11 +84,9 @@ impl Reading {
                 };
                 behind_zeros = matches!(content, Content::Zeros(_));
                 let request = self.request(at, Some(content));
-                if requests.blocking_send(request).is_err() {
-                    // The daemon has answered, or the connection is gone: whoever waits for it knows.
-                    return Ok(());
-                }
+                let before = *handed.borrow();
                 at += length;
+                // First, for the answer to the last of them may be there as soon as it is sent.
                 handed.send_modify(|it| {
                     it.offset = at;
                     let counted = if behind_zeros {
@@ -98,6 +96,11 @@ impl Reading {
                     };
                     *counted += length;
                 });
+                if requests.blocking_send(request).is_err() {
+                    // The daemon has answered, or the connection is gone: whoever waits for it knows.
+                    handed.send_replace(before);
+                    return Ok(());
+                }
             }
         }
         Ok(())
