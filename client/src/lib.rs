@@ -12,6 +12,7 @@
 //! | [`error`]    | a refusal with its stable reason, its metadata, and what to do                  |
 //! | [`id_block`] | the signed identity of an SEV-SNP guest: made, and judged as firmware would     |
 //! | [`image`]    | the images that people have, each turned into a plan                            |
+//! | [`images`]   | images that the daemon keeps: names, and pushing what is missing                |
 //! | [`picture`]  | a guest's memory as a picture, for terminals and for tickets                    |
 //! | [`plan`]     | what of an image is staged where and in which order, and the digest it ends in  |
 //! | [`reason`]   | the reasons, what each leaves behind, and the way out of each                   |
@@ -40,6 +41,7 @@
 #![forbid(unsafe_code)]
 
 pub mod addr;
+mod buffers;
 mod client;
 mod connect;
 pub mod console;
@@ -51,6 +53,7 @@ pub mod error;
 pub mod hex;
 pub mod id_block;
 pub mod image;
+pub mod images;
 mod launch_ref;
 pub mod picture;
 mod plain;

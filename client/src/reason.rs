@@ -2,7 +2,7 @@
 //!
 //! Plain `&str` constants and not an enum, because a newer daemon may give a reason that this client does not know.
 //!
-//! **Invariant:** the table at `LaunchService` in `launch.proto` is the authority; this file adds only what to do.
+//! **Invariant:** the tables at `LaunchService` in `launch.proto` and at `ImageService` in `image.proto` are the authority; this file adds only what to do.
 
 /// Declares each reason with its remedy, so that no reason can be without one.
 macro_rules! reasons {
@@ -78,6 +78,24 @@ reasons! {
     NO_CAPACITY => "end launches or guests that hold what is lacking, or ask for less: `stagectl node` shows the limits, and how many confidential guests there is room for";
     /// Too many calls wait for the launch.
     QUEUE_FULL => "try again in a moment; nothing was installed by this call";
+    /// The call's deadline ends before the machine's firmware would get to its last page.
+    DEADLINE_UNREACHABLE => "nothing was installed: call again with a longer --timeout or without one, or create the launch with a higher --priority";
+    /// A quota leaves no room for it.
+    QUOTA_EXCEEDED => "make room with `stagectl image rm`, or raise image_quota_bytes in the daemon's configuration: `stagectl node` shows what is in use";
+    /// No such image, or none that is stored for this caller.
+    IMAGE_NOT_FOUND => "it may have been dropped for another: push it again with `stagectl image push`; `stagectl image list` shows what is stored";
+    /// A stored image does not hold what was committed.
+    IMAGE_CORRUPT => "it was put aside: push it again; if the launch is ABORTED, create a new one, and look at the machine's disk";
+    /// Larger than an image may be.
+    IMAGE_TOO_LARGE => "raise max_image_bytes in the daemon's configuration, or send the contents as bytes: `stagectl stage --no-store`";
+    /// What was written is not what the image's name says.
+    IMAGE_DIGEST_MISMATCH => "the bytes changed while they were read: leave the file alone, and push it again";
+    /// Another offset is the next to be written.
+    IMAGE_OFFSET => "ask QueryWrite for the next offset, and go on from there; `stagectl image push` does";
+    /// A later call writes to the same upload.
+    IMAGE_WRITE_SUPERSEDED => "somebody else pushes the same image: wait for that, or push under another --upload-id";
+    /// Calls stage from the image.
+    IMAGE_IN_USE => "try again when they are answered: `stagectl image list` shows which images are in use";
     /// The daemon is shutting down.
     DRAINING => "try again when the daemon is back";
     /// The launch host did not answer in time.
@@ -117,6 +135,9 @@ pub fn installed_nothing(reason: &str) -> bool {
             | UNSUPPORTED_OPERATION
             | NO_CAPACITY
             | QUEUE_FULL
+            | DEADLINE_UNREACHABLE
+            | QUOTA_EXCEEDED
+            | IMAGE_NOT_FOUND
             | DRAINING
     )
 }
@@ -134,10 +155,14 @@ mod tests {
     /// The proto's table, as served by reflection, lists exactly these reasons.
     #[test]
     fn every_reason_of_the_contract_is_known_here() {
-        let contract = include_str!("../../proto/stagepages/v1/launch.proto");
-        let rows = contract
-            .lines()
-            .filter(|line| line.starts_with("// | ") && line.matches('|').count() == 4);
+        let launches = include_str!("../../proto/stagepages/v1/launch.proto");
+        let images = include_str!("../../proto/stagepages/v1/image.proto");
+        // Reason, code and state of the launch; or reason and code.
+        let table = |contract: &'static str, bars| {
+            (contract.lines())
+                .filter(move |line| line.starts_with("// | ") && line.matches('|').count() == bars)
+        };
+        let rows = table(launches, 4).chain(table(images, 3));
         let cells = rows
             .filter_map(|row| row.split('|').nth(1))
             .flat_map(|cell| cell.split(':').next().unwrap_or("").split(','));
@@ -149,6 +174,7 @@ mod tests {
             .collect();
         let mut known = ALL.to_vec();
         listed.sort_unstable();
+        listed.dedup();
         known.sort_unstable();
         assert_eq!(listed, known);
     }

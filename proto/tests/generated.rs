@@ -4,8 +4,9 @@ use std::{fs, path::Path};
 
 use prost::Message as _;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "stagepages/v1/guest.proto",
+    "stagepages/v1/image.proto",
     "stagepages/v1/launch.proto",
     "stagepages/v1/node.proto",
     "stagepages/v1/vcpu.proto",

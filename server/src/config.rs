@@ -10,6 +10,7 @@ use std::{
     env,
     ffi::OsString,
     fs, io,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -26,7 +27,7 @@ pub mod values;
 
 pub use machine::Machine;
 pub use settings::Settings;
-use values::ValueError;
+use values::{Switch, ValueError};
 
 use crate::{
     logging::LogFormat,
@@ -70,6 +71,14 @@ pub struct Config {
     pub chunk_pages: u32,
     /// What the ledgers of ended launches may take on disk, in bytes.
     pub ended_ledgers_max_bytes: u64,
+    /// How many launches may wait for one firmware; `None` if nobody decides whose pages go when.
+    pub max_queued_launches: Option<NonZeroUsize>,
+    /// Largest stored image, in bytes.
+    pub max_image_bytes: u64,
+    /// What stored images and unfinished writes may take on disk, in bytes.
+    pub image_quota_bytes: u64,
+    /// How long an unfinished write of an image is kept that nobody goes on with.
+    pub image_write_idle: Duration,
     /// Programs that hosts run instead of the built-in one, by the name of their platform. The supervisor alone starts them.
     pub host_programs: BTreeMap<String, PathBuf>,
     /// Environment variables that hosts get from the supervisor, by name; they get no others.
@@ -210,6 +219,18 @@ impl Config {
             ended_ledgers_max_bytes: set
                 .ended_ledgers_max_bytes
                 .map_or(1 << 30, |bytes| bytes.get()),
+            max_queued_launches: match set.scheduler {
+                Some(Switch::Off) => None,
+                Some(Switch::On) | None => {
+                    let most = set.max_queued_launches.map_or(64, |count| count.get());
+                    usize::try_from(most).ok().and_then(NonZeroUsize::new)
+                }
+            },
+            max_image_bytes: set.max_image_bytes.map_or(16 << 30, |bytes| bytes.get()),
+            image_quota_bytes: set.image_quota_bytes.map_or(64 << 30, |bytes| bytes.get()),
+            image_write_idle: set
+                .image_write_idle
+                .map_or(Duration::from_secs(3600), |time| time.get()),
             host_programs: host_programs::by_platform(set.host_program.unwrap_or_default()),
             host_env: host_env::names(set.host_env.unwrap_or_default()),
         };

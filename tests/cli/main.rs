@@ -11,6 +11,7 @@ mod confidential;
 mod diff;
 mod failures;
 mod id_block;
+mod image;
 mod images;
 mod launches;
 mod pictures;

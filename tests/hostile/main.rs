@@ -1,7 +1,7 @@
 //! Hostile and clumsy clients against the real daemon: clients that stall, vanish, flood, lie, crowd, and never read.
 //!
 //! ```text
-//! attacks     stalls  unread  lengths  headers  floods  crowd
+//! attacks     stalls  unread  lengths  headers  floods  crowd  neighbours
 //! with        slowly (keeps the rules of HTTP/2)  wire (keeps none)
 //! judged by   vital (memory and descriptors of the daemon)
 //! ```
@@ -19,6 +19,7 @@ mod crowd;
 mod floods;
 mod headers;
 mod lengths;
+mod neighbours;
 mod slowly;
 mod stalls;
 mod unread;

@@ -220,8 +220,12 @@ fn request(name: &str, number: u64) -> stagepages_proto::v1::StagePagesRequest {
 /// The last program that spoke `version`, built once for each commit that it is of.
 fn old_program(version: u32) -> Option<PathBuf> {
     let line = format!("-Spub const VERSION: u32 = {};", version + 1);
+    // Along the line of what was the product at some time: what was merged into it may never have been whole before.
     let raised = git(&[
         "log",
+        "--first-parent",
+        "--diff-merges=first-parent",
+        "--no-patch",
         "--format=%H",
         &line,
         "--",

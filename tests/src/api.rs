@@ -73,6 +73,7 @@ impl Extent {
             length,
             sequence: None,
             request_id: String::new(),
+            image: None,
         }
     }
 }

@@ -216,7 +216,7 @@ impl Refusal {
     }
 }
 
-/// The code of each reason, by the table in launch.proto.
+/// The code of each reason, by the tables in launch.proto and image.proto.
 #[track_caller]
 fn code_of(reason: &str) -> Code {
     match reason {
@@ -225,15 +225,18 @@ fn code_of(reason: &str) -> Code {
         | "INVALID_EXTENT"
         | "UNSUPPORTED_PAGE_TYPE"
         | "INVALID_LAUNCH"
-        | "INVALID_VCPU_STATE" => Code::InvalidArgument,
+        | "INVALID_VCPU_STATE"
+        | "IMAGE_TOO_LARGE"
+        | "IMAGE_DIGEST_MISMATCH" => Code::InvalidArgument,
         "OUTSIDE_MEMORY" => Code::OutOfRange,
         "ALREADY_INSTALLED" | "LAUNCH_EXISTS" => Code::AlreadyExists,
-        "LAUNCH_NOT_FOUND" | "RESULT_NOT_FOUND" => Code::NotFound,
+        "LAUNCH_NOT_FOUND" | "RESULT_NOT_FOUND" | "IMAGE_NOT_FOUND" => Code::NotFound,
         "WRONG_STATE"
         | "DIGEST_MISMATCH"
         | "PLATFORM_UNAVAILABLE"
         | "LEASE_EXPIRED"
         | "CPUID_REJECTED"
+        | "IMAGE_IN_USE"
         | "FIRMWARE_REFUSED" => Code::FailedPrecondition,
         "UNSUPPORTED_OPERATION" => Code::Unimplemented,
         "KERNEL_REFUSED" | "HOST_DIED" | "INTERNAL_ERROR" => Code::Internal,
@@ -241,8 +244,13 @@ fn code_of(reason: &str) -> Code {
         | "OUT_OF_SEQUENCE"
         | "SEQUENCE_CONFLICT"
         | "REQUEST_ID_REUSED"
-        | "NOT_APPLIED" => Code::Aborted,
-        "NO_CAPACITY" | "QUEUE_FULL" => Code::ResourceExhausted,
+        | "NOT_APPLIED"
+        | "IMAGE_OFFSET"
+        | "IMAGE_WRITE_SUPERSEDED" => Code::Aborted,
+        "IMAGE_CORRUPT" => Code::DataLoss,
+        "NO_CAPACITY" | "QUEUE_FULL" | "QUOTA_EXCEEDED" | "DEADLINE_UNREACHABLE" => {
+            Code::ResourceExhausted
+        }
         "DRAINING" | "HOST_UNREACHABLE" => Code::Unavailable,
         "DEADLINE_EXPIRED" => Code::DeadlineExceeded,
         other => panic!("{other} is not in the table of reasons"),

@@ -1,11 +1,12 @@
-//! What firmware measures of a launch, computed from what is installed: pure functions, no I/O, no platform.
+//! What firmware measures of a launch, computed from what is installed, and what tells parts of an image apart: pure functions, no I/O, no platform.
 //!
-//! | module   | one idea                                                                                  |
-//! |----------|-------------------------------------------------------------------------------------------|
-//! | [`snp`]  | the SEV-SNP launch digest: a chain over pages, and over the save area of each vCPU          |
-//! | [`tdx`]  | MRTD: one hash over the records of all pages                                                |
-//! | [`vcpu`] | what a vCPU's registers may hold when it begins                                            |
-//! | [`vmsa`] | the save area that KVM makes of a vCPU's registers, which the SNP digest ends with           |
+//! | module     | one idea                                                                           |
+//! |------------|------------------------------------------------------------------------------------|
+//! | [`pieces`] | digests of an image's pieces, made from the hashes of its pages                    |
+//! | [`snp`]    | the SEV-SNP launch digest: a chain over pages, and over the save area of each vCPU |
+//! | [`tdx`]    | MRTD: one hash over the records of all pages                                       |
+//! | [`vcpu`]   | what a vCPU's registers may hold when it begins                                    |
+//! | [`vmsa`]   | the save area that KVM makes of a vCPU's registers, which the SNP digest ends with |
 //!
 //! The launch host keeps the digest of what it installed with this crate, and the client foretells with it what an image will end in: one
 //! computation, so that the two cannot differ by themselves. What it is held against is in the tests: `sev-snp-measure`, the crates `sev` and
@@ -14,6 +15,7 @@
 //! **Invariant:** a digest covers exactly what it was fed, in that order, and never goes back.
 #![forbid(unsafe_code)]
 
+pub mod pieces;
 pub mod snp;
 pub mod tdx;
 pub mod vcpu;

@@ -1,4 +1,4 @@
-//! The two lists of LaunchService, read to their ends page by page.
+//! The two lists of LaunchService, and how every list is read to its end, page by page.
 //!
 //! **Invariant:** a daemon that hands out page tokens without end is found out, after a bounded number of calls.
 
@@ -87,7 +87,7 @@ impl Client {
 
 /// The page tokens of one list: the empty one to begin with, then what each answer names, until an answer names none.
 #[derive(Debug)]
-struct Tokens {
+pub(super) struct Tokens {
     next: Option<String>,
     calls: usize,
 }
@@ -103,7 +103,7 @@ impl Default for Tokens {
 
 impl Tokens {
     /// The token to ask with; `None` at the end of the list.
-    fn next(&mut self) -> Result<Option<String>, StagepagesError> {
+    pub(super) fn next(&mut self) -> Result<Option<String>, StagepagesError> {
         if self.next.is_some() && self.calls == MAX_CALLS {
             return Err(StagepagesError::bad_answer(format!(
                 "the list has no end after {MAX_CALLS} calls"
@@ -113,7 +113,7 @@ impl Tokens {
         Ok(self.next.take())
     }
 
-    fn follow(&mut self, token: String) {
+    pub(super) fn follow(&mut self, token: String) {
         self.next = (!token.is_empty()).then_some(token);
     }
 }

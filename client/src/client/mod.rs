@@ -1,19 +1,22 @@
 //! A connection to a daemon, one method per RPC.
 //!
-//! **Invariant:** one method sends one request (the two lists send one per page of their answer, the stream what it is given); nothing
-//! is retried.
+//! **Invariant:** one method sends one request (the lists send one per page of their answer, the stream what it is given), and nothing is retried;
+//! but for `push_image`, which repeats what changes nothing and goes on where it was cut off.
 
 use std::time::Duration;
 
 use stagepages_proto::v1::{
-    self, launch_service_client::LaunchServiceClient, node_service_client::NodeServiceClient,
+    self, image_service_client::ImageServiceClient, launch_service_client::LaunchServiceClient,
+    node_service_client::NodeServiceClient,
 };
 use tonic::{Request, transport::Channel};
 
 use crate::{ConnectError, Endpoint, StagepagesError, connect::connect};
 
+mod data_body;
 mod finish;
 mod guest;
+mod images;
 mod launches;
 mod lists;
 mod results;
@@ -31,7 +34,10 @@ const MAX_ANSWER: usize = 16 << 20;
 #[derive(Clone, Debug)]
 pub struct Client {
     launches: LaunchServiceClient<Channel>,
+    images: ImageServiceClient<Channel>,
     node: NodeServiceClient<Channel>,
+    /// For the calls that are encoded here.
+    channel: Channel,
     timeout: Option<Duration>,
 }
 
@@ -45,7 +51,9 @@ impl Client {
         Ok(Self {
             launches: LaunchServiceClient::new(channel.clone())
                 .max_decoding_message_size(MAX_ANSWER),
-            node: NodeServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER),
+            images: ImageServiceClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER),
+            node: NodeServiceClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER),
+            channel,
             timeout: None,
         })
     }

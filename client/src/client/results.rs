@@ -4,12 +4,13 @@
 
 use stagepages_proto::v1::{
     self, GetStageResultRequest, StagePagesStreamRequest, get_stage_result_response::Answer,
+    launch_service_client::LaunchServiceClient,
 };
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Streaming};
+use tonic::Streaming;
+use tower::ServiceExt as _;
 
-use super::Client;
+use super::{Client, MAX_ANSWER, data_body::carrying};
 use crate::{LaunchRef, StagepagesError};
 
 /// What a staging call is known by.
@@ -64,8 +65,9 @@ impl Client {
         self,
         requests: mpsc::Receiver<StagePagesStreamRequest>,
     ) -> Result<Streaming<v1::StagePagesStreamResponse>, StagepagesError> {
-        let mut launches = self.launches;
-        let requests = Request::new(ReceiverStream::new(requests));
-        Ok(launches.stage_pages_stream(requests).await?.into_inner())
+        let channel = self.channel.map_request(carrying(requests));
+        let mut launches = LaunchServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER);
+        let answers = launches.stage_pages_stream(tokio_stream::empty()).await?;
+        Ok(answers.into_inner())
     }
 }

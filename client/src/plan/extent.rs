@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use crate::{
     addr::{Gpa, PAGE_BYTES},
+    images::ReadAt,
     v1::PageType,
 };
 
@@ -62,6 +63,15 @@ impl FileSlice {
         }
     }
 
+    /// All of a regular file, as long as it is now.
+    ///
+    /// # Errors
+    /// Its length cannot be asked for.
+    pub fn whole(file: File) -> io::Result<Self> {
+        let length = file.metadata()?.len();
+        Ok(Self::new(Arc::new(file), 0, length))
+    }
+
     /// Bytes.
     #[must_use]
     pub fn length(&self) -> u64 {
@@ -86,6 +96,16 @@ impl FileSlice {
     /// The file ends before, or cannot be read.
     pub fn read(&self, at: u64, out: &mut [u8]) -> io::Result<()> {
         self.file.read_exact_at(out, self.offset.saturating_add(at))
+    }
+}
+
+impl ReadAt for FileSlice {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn read_at(&self, at: u64, out: &mut [u8]) -> io::Result<()> {
+        self.read(at, out)
     }
 }
 
@@ -210,7 +230,7 @@ impl Extent {
 
 impl Contents {
     /// Bytes; `None` for zeros, which have no length of their own.
-    fn length(&self) -> Option<u64> {
+    pub(super) fn length(&self) -> Option<u64> {
         match self {
             Self::Bytes(bytes) => Some(bytes.len() as u64),
             Self::File(slice) => Some(slice.length),

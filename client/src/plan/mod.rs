@@ -13,6 +13,7 @@ mod digest;
 mod extent;
 mod finding;
 mod parts;
+mod payload;
 mod registers;
 mod sweep;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use check::Judgement;
 pub use digest::measured;
 pub use extent::{Contents, Extent, FileSlice};
 pub use finding::{Finding, Severity};
+pub use payload::Payload;
 pub use registers::registers;
 pub use sweep::{Swept, sweep};
 pub use time::Estimate;
@@ -82,6 +84,7 @@ impl Plan {
             ordering: v1::OrderingMode::Sequenced.into(),
             vcpus: u32::try_from(self.vcpus.len()).unwrap_or(u32::MAX),
             vcpu_states: self.vcpus.clone(),
+            planned_pages: self.pages(),
             sev_snp: self.sev_snp.clone(),
             tdx: self.tdx.clone(),
             ..v1::LaunchSpec::default()

@@ -11,9 +11,10 @@ use std::{
 use stagepages_digest::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
-use super::{Contents, Extent, FileSlice, Plan};
+use super::{Contents, Extent, FileSlice, Payload, Plan};
 use crate::{
     addr::PAGE_BYTES,
+    images::ImageName,
     session::{Part, SessionName},
     stage::{LengthError, Source},
     v1::PageType,
@@ -30,7 +31,25 @@ impl Plan {
     /// # Errors
     /// An extent is longer than a length can say; none that a check passed is.
     pub fn parts(&self) -> Result<Vec<Part<'static>>, LengthError> {
-        self.extents.iter().map(part).collect()
+        self.extents.iter().map(Extent::part).collect()
+    }
+
+    /// The same, with the pages that `payload`, which is this plan's, has from the stored image of that name.
+    ///
+    /// # Errors
+    /// As at [`Plan::parts`].
+    pub fn parts_from(
+        &self,
+        payload: &Payload,
+        image: ImageName,
+    ) -> Result<Vec<Part<'static>>, LengthError> {
+        let extents = self.extents.iter().enumerate();
+        extents
+            .map(|(nth, extent)| match payload.offset(nth) {
+                Some(offset) => extent.part_from(image, offset),
+                None => extent.part(),
+            })
+            .collect()
     }
 
     /// The name of a session that stages this: a later one with an equal plan takes it up. Of contents it has the digest; where nothing is measured
@@ -49,26 +68,50 @@ impl Plan {
     }
 }
 
-fn part(extent: &Extent) -> Result<Part<'static>, LengthError> {
-    let length = extent.pages().saturating_mul(PAGE_BYTES);
-    let source = match (extent.contents(), extent.page_type()) {
-        (Contents::Bytes(bytes), _) => {
-            Source::padded(io::Cursor::new(bytes.clone()), bytes.len() as u64)
+impl Extent {
+    /// It, with what it holds.
+    ///
+    /// # Errors
+    /// As at [`Plan::parts`].
+    pub fn part(&self) -> Result<Part<'static>, LengthError> {
+        let length = self.pages().saturating_mul(PAGE_BYTES);
+        let source = match (self.contents(), self.page_type()) {
+            (Contents::Bytes(bytes), _) if bytes.len() as u64 == length => {
+                Source::bytes(bytes.clone())
+            }
+            (Contents::Bytes(bytes), _) => {
+                Source::padded(io::Cursor::new(bytes.clone()), bytes.len() as u64)
+            }
+            (Contents::File(slice), _) => {
+                Source::padded(Reader::new(slice.clone()), slice.length())
+            }
+            (Contents::Zeros, PageType::Unmeasured | PageType::Cpuid) => {
+                Source::data(tokio::io::repeat(0).take(length), length)
+            }
+            (
+                Contents::Zeros,
+                PageType::Normal | PageType::Zero | PageType::Secrets | PageType::Unspecified,
+            ) => Source::length_only(length),
+        };
+        Ok(self.with(source?))
+    }
+
+    /// It, from a stored image whose bytes from `offset` on are its pages.
+    ///
+    /// # Errors
+    /// `offset` is no multiple of 4096, or as at [`Plan::parts`].
+    pub fn part_from(&self, image: ImageName, offset: u64) -> Result<Part<'static>, LengthError> {
+        let length = self.pages().saturating_mul(PAGE_BYTES);
+        Source::image(image, offset, length).map(|source| self.with(source))
+    }
+
+    fn with(&self, source: Source<'static>) -> Part<'static> {
+        Part {
+            gpa: self.gpa(),
+            page_type: self.page_type(),
+            source,
         }
-        (Contents::File(slice), _) => Source::padded(Reader::new(slice.clone()), slice.length()),
-        (Contents::Zeros, PageType::Unmeasured | PageType::Cpuid) => {
-            Source::data(tokio::io::repeat(0).take(length), length)
-        }
-        (
-            Contents::Zeros,
-            PageType::Normal | PageType::Zero | PageType::Secrets | PageType::Unspecified,
-        ) => Source::length_only(length),
-    };
-    Ok(Part {
-        gpa: extent.gpa(),
-        page_type: extent.page_type(),
-        source: source?,
-    })
+    }
 }
 
 /// A part of a file, read in place: extents of one file share no position in it.
@@ -106,8 +149,22 @@ impl AsyncRead for Reader {
 mod tests {
     use std::{io::Write as _, sync::Arc};
 
+    use bytes::Bytes;
+
     use super::*;
-    use crate::{addr::Gpa, plan::test::plan, v1::Platform};
+    use crate::{
+        addr::Gpa,
+        plan::test::plan,
+        stage::{content::Content, source::Kind},
+        v1::Platform,
+    };
+
+    async fn taken(source: &mut Source<'_>, pages: u64) -> Bytes {
+        match source.take(pages).await.unwrap() {
+            Content::Data(data) => data,
+            other @ (Content::LengthOnly | Content::Image { .. }) => panic!("{other:?}"),
+        }
+    }
 
     fn of_zeros(page_type: PageType) -> Extent {
         Extent::zeros(Gpa::new(0x1000), page_type, 2, "zeros").unwrap()
@@ -127,16 +184,16 @@ mod tests {
                 .unwrap();
             let source = &mut parts[0].source;
             assert_eq!(
-                (source.pages(), source.has_data()),
+                (source.pages(), source.kind() == Kind::Data),
                 (2, data),
                 "{page_type:?}"
             );
             let taken = source.take(2).await.unwrap();
-            assert_eq!(
-                taken,
-                data.then(|| vec![0; 2 * 4096].into()),
-                "{page_type:?}"
-            );
+            let wanted = match data {
+                true => Content::Data(vec![0; 2 * 4096].into()),
+                false => Content::LengthOnly,
+            };
+            assert_eq!(taken, wanted, "{page_type:?}");
         }
     }
 
@@ -157,13 +214,8 @@ mod tests {
             vec![extent(0, 5, long), extent(0x20_0000, 1, 3)],
         );
         let mut parts = plan.parts().unwrap();
-        let second = parts[1].source.take(1).await.unwrap().unwrap();
-        let first = parts[0]
-            .source
-            .take(long as u64 / 4096)
-            .await
-            .unwrap()
-            .unwrap();
+        let second = taken(&mut parts[1].source, 1).await;
+        let first = taken(&mut parts[0].source, long as u64 / 4096).await;
         assert!(first == bytes[5..5 + long]);
         assert!(second[..3] == bytes[1..4] && second[3..] == [0; 4093]);
     }

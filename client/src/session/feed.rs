@@ -9,33 +9,31 @@ use std::{io, vec};
 use stagepages_proto::v1::PageType;
 
 use super::{Part, SessionName, held::Held, name::CutName, piece::Piece};
-use crate::stage::{Pages, Source, cut::Cuts};
+use crate::stage::{Pages, Source, cut::Cuts, limits::CallLimits};
 
 /// Pages of one call with bytes, whatever the daemon would take: 2 MiB.
 pub(super) const MOST_DATA_PAGES: u64 = 512;
-/// Pages of one call without bytes. Not a limit of the API: it keeps a call to seconds where firmware takes a millisecond a page.
-const LENGTH_ONLY_PAGES: u64 = 4096;
 
 pub(super) struct Feed<'a> {
     session: SessionName,
     held: Held,
-    data_pages: u64,
+    limits: CallLimits,
     parts: vec::IntoIter<Part<'a>>,
     current: Option<(PageType, Cuts, Source<'a>)>,
 }
 
 impl<'a> Feed<'a> {
-    /// Of `parts`, with at most `data_pages` pages in a call with bytes.
+    /// Of `parts`, in calls of what `limits` allow.
     pub(super) fn new(
         session: SessionName,
         held: Held,
-        data_pages: u64,
+        limits: CallLimits,
         parts: Vec<Part<'a>>,
     ) -> Self {
         Self {
             session,
             held,
-            data_pages: data_pages.clamp(1, MOST_DATA_PAGES),
+            limits,
             parts: parts.into_iter(),
             current: None,
         }
@@ -47,26 +45,23 @@ impl<'a> Feed<'a> {
             if let Some((page_type, cuts, source)) = &mut self.current
                 && let Some(cut) = cuts.next()
             {
-                let data = source.take(cut.count).await?;
-                let name = CutName::new(&self.session, cut, *page_type, data.as_ref());
+                let content = source.take(cut.count).await?;
+                let name = CutName::new(&self.session, cut, *page_type, &content);
                 let asked_first = self.session.is_lasting() && self.held.any_of(cut);
-                return Ok(Some(Piece::new(name, *page_type, cut, data, asked_first)));
+                return Ok(Some(Piece::new(
+                    name,
+                    *page_type,
+                    cut,
+                    content,
+                    asked_first,
+                )));
             }
             let Some(part) = self.parts.next() else {
                 return Ok(None);
             };
             let extent = part.pages();
-            let longest = self.longest(&part);
+            let longest = self.limits.longest(part.page_type, &part.source);
             self.current = Some((part.page_type, Cuts::new(extent, longest), part.source));
-        }
-    }
-
-    fn longest(&self, part: &Part<'_>) -> u64 {
-        match (part.page_type, part.source.has_data()) {
-            // Firmware takes CPUID pages one by one, and so does StagePages.
-            (PageType::Cpuid, _) => 1,
-            (_, true) => self.data_pages,
-            (_, false) => LENGTH_ONLY_PAGES,
         }
     }
 }
@@ -83,8 +78,10 @@ impl Part<'_> {
 
 #[cfg(test)]
 mod tests {
+    use stagepages_proto::v1::Limits;
+
     use super::*;
-    use crate::addr::Gpa;
+    use crate::{addr::Gpa, images::ImageName};
 
     fn part(gpa: u64, page_type: PageType, source: Source<'_>) -> Part<'_> {
         Part {
@@ -108,6 +105,11 @@ mod tests {
                 PageType::Cpuid,
                 Source::data(bytes.as_slice(), 2 * 4096).unwrap(),
             ),
+            part(
+                0x20000,
+                PageType::Unmeasured,
+                Source::image(ImageName::of_digest([7; 32]), 0x1000, 4 * 4096).unwrap(),
+            ),
             part(0x8000, PageType::Zero, Source::length_only(0x3000).unwrap()),
         ];
         let held = Held::new(&[stagepages_proto::v1::InstalledRun {
@@ -115,7 +117,13 @@ mod tests {
             pages: 1,
             ..Default::default()
         }]);
-        let mut feed = Feed::new("s".parse().unwrap(), held, 2, parts);
+        let limits = Limits {
+            max_data_bytes: 2 * 4096,
+            max_slice_bytes: 3 * 4096,
+            ..Limits::default()
+        };
+        let limits = CallLimits::new(Some(&limits), MOST_DATA_PAGES).unwrap();
+        let mut feed = Feed::new("s".parse().unwrap(), held, limits, parts);
         let mut seen = Vec::new();
         while let Some(piece) = feed.next().await.unwrap() {
             seen.push((piece.rest.gpa.bytes(), piece.rest.count, piece.ask));
@@ -128,6 +136,8 @@ mod tests {
                 (0x14000, 1, false),
                 (0x0, 1, false),
                 (0x1000, 1, false),
+                (0x20000, 3, false),
+                (0x23000, 1, false),
                 (0x8000, 3, true)
             ]
         );

@@ -78,13 +78,13 @@ pub struct Part<'a> {
 pub struct Options {
     /// Its name.
     pub name: SessionName,
-    /// Calls in flight at most, each of up to 2 MiB; at least one. More than the daemon reads ahead gains nothing.
+    /// Calls in flight at most, each of up to 2 MiB of bytes, or of up to 16 MiB from a stored image; at least one. More than the daemon reads ahead gains nothing.
     pub in_flight: usize,
     /// When to repeat, and when to give up.
     pub retry: RetryPolicy,
 }
 
-/// Enough to keep daemon, launch host and this process busy at once: 16 MiB.
+/// Enough to keep daemon, launch host and this process busy at once: 16 MiB of bytes.
 const IN_FLIGHT: usize = 8;
 
 impl Options {
@@ -119,6 +119,8 @@ pub struct Outcome {
     pub identical: u64,
     /// Calls sent, repeats included.
     pub calls: u64,
+    /// Bytes of contents sent with calls, repeats included; what comes from stored images is not among them.
+    pub data_bytes: u64,
     /// Streams that were lost.
     pub losses: u64,
     /// The address behind the last page up to which all of the plan is known to be as wanted.

@@ -3,18 +3,18 @@
 //! `SESSION:GPA.SLOT.DIGEST`, numbers in hex. SLOT counts the calls of one cut that were applied: a call that stops short is followed by one
 //! for what is left, while one that is refused leaves its name for the next. So a restarted session finds what its predecessor got by
 //! asking for slot 0, 1, …, wherever that one had to step over pages of others. DIGEST covers page type and length, and in a session
-//! with a lasting name the contents too: other contents are another call, never taken for this one.
+//! with a lasting name the contents too: other contents are another call, never taken for this one. Of a stored image that is its name, which
+//! is its contents, and the place in it; the same pages from bytes are other calls, which find them identical.
 //!
 //! **Invariant:** at most 64 bytes; contents of UNMEASURED pages, which are nobody's business, leave no trace in a name.
 
 use std::{fmt, io, str::FromStr};
 
-use bytes::Bytes;
 use stagepages_proto::v1::PageType;
 
 use crate::{
     addr::{Gpa, ParseError},
-    stage::Pages,
+    stage::{Pages, content::Content},
 };
 
 /// Longest name of a session, in bytes. Behind it come a GPA of 13 digits, a slot of 4, a digest of 12, and 3 separators: 64 in all.
@@ -50,6 +50,15 @@ impl SessionName {
         Self {
             name,
             lasting: true,
+        }
+    }
+
+    /// The same name for sessions that take each other up: the first of them has to have it already.
+    #[must_use]
+    pub fn lasting(self) -> Self {
+        Self {
+            lasting: true,
+            ..self
         }
     }
 
@@ -105,15 +114,22 @@ impl CutName {
         session: &SessionName,
         cut: Pages,
         page_type: PageType,
-        data: Option<&Bytes>,
+        content: &Content,
     ) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&i32::from(page_type).to_le_bytes());
         hasher.update(&cut.count.to_le_bytes());
         // A name that ends with its session meets no other contents, and need not pay for hashing them.
         let told = session.lasting && page_type != PageType::Unmeasured;
-        if let Some(data) = data.filter(|_| told) {
-            hasher.update(data);
+        match content {
+            Content::Data(data) if told => {
+                hasher.update(data);
+            }
+            // Fewer than a page of bytes, so no data is taken for it.
+            Content::Image { name, offset } if told => {
+                hasher.update(name.digest()).update(&offset.to_le_bytes());
+            }
+            Content::LengthOnly | Content::Data(_) | Content::Image { .. } => {}
         }
         let mut digest = hasher.finalize().to_hex().to_string();
         digest.truncate(DIGEST_DIGITS);
@@ -131,14 +147,18 @@ impl CutName {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+    use crate::images::ImageName;
 
     fn named(session: &SessionName, page_type: PageType, data: &'static [u8]) -> String {
         let cut = Pages {
             gpa: Gpa::new(0x1000),
             count: 1,
         };
-        CutName::new(session, cut, page_type, Some(&Bytes::from_static(data))).call(0x1f)
+        let content = Content::Data(Bytes::from_static(data));
+        CutName::new(session, cut, page_type, &content).call(0x1f)
     }
 
     #[test]
@@ -148,7 +168,7 @@ mod tests {
             gpa: Gpa::new((1 << 52) - 4096),
             count: 1,
         };
-        let name = CutName::new(&session, cut, PageType::Zero, None).call(0x1000);
+        let name = CutName::new(&session, cut, PageType::Zero, &Content::LengthOnly).call(0x1000);
         assert_eq!(name.len(), 64, "{name}");
     }
 
@@ -174,6 +194,25 @@ mod tests {
         assert_eq!(first, named(&lasting, PageType::Normal, &[1; 4096]));
         assert_ne!(first, named(&lasting, PageType::Normal, &[2; 4096]));
         assert_ne!(first, named(&lasting, PageType::Cpuid, &[1; 4096]));
+    }
+
+    #[test]
+    fn a_slice_is_named_after_its_image_and_its_place_there() {
+        let lasting: SessionName = "s".parse().unwrap();
+        let cut = Pages {
+            gpa: Gpa::new(0x1000),
+            count: 1,
+        };
+        let named = |page_type, digest, offset| {
+            let name = ImageName::of_digest([digest; 32]);
+            CutName::new(&lasting, cut, page_type, &Content::Image { name, offset }).call(0)
+        };
+        let first = named(PageType::Normal, 1, 0x2000);
+        assert_eq!(first, named(PageType::Normal, 1, 0x2000));
+        assert_ne!(first, named(PageType::Normal, 2, 0x2000));
+        assert_ne!(first, named(PageType::Normal, 1, 0x3000));
+        let unmeasured = named(PageType::Unmeasured, 1, 0x2000);
+        assert_eq!(unmeasured, named(PageType::Unmeasured, 2, 0x3000));
     }
 
     #[test]

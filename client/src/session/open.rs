@@ -16,10 +16,11 @@ use super::{
 };
 use crate::{
     Client, LaunchRef, StagepagesError,
-    addr::{Gpa, PAGE_BYTES},
+    addr::Gpa,
     reason,
     stage::{
         Pages, Progress, StageEnd,
+        limits::CallLimits,
         placed::{check, refused},
     },
 };
@@ -32,7 +33,7 @@ pub struct Session {
     state: Launch,
     options: Options,
     held: Held,
-    data_pages: u64,
+    limits: CallLimits,
 }
 
 impl Session {
@@ -46,24 +47,13 @@ impl Session {
         options: Options,
     ) -> Result<Self, StagepagesError> {
         let mut patience = Patience::new(options.retry);
-        let info = patiently(&mut patience, async || client.node_info().await).await?;
-        let limits = info
-            .limits
-            .ok_or_else(|| StagepagesError::bad_answer("the answer lacks its limits"))?;
-        let data_pages = (limits.max_data_bytes / PAGE_BYTES).min(MOST_DATA_PAGES);
-        if data_pages == 0 {
-            return Err(StagepagesError::bad_answer(format!(
-                "the limit of {:#x} data bytes a call is less than one page",
-                limits.max_data_bytes
-            )));
-        }
-        let state = patiently(&mut patience, async || client.get_launch(launch).await).await?;
+        let info = patiently(&mut patience, || client.node_info()).await?;
+        let limits = CallLimits::new(info.limits.as_ref(), MOST_DATA_PAGES)?;
+        let state = patiently(&mut patience, || client.get_launch(launch)).await?;
         let launch = LaunchRef::from(&state);
         let held = if options.name.is_lasting() && state.installed_pages > 0 {
-            let ledger = patiently(&mut patience, async || {
-                client
-                    .list_installed_pages(&launch, LedgerOrder::Gpa, false)
-                    .await
+            let ledger = patiently(&mut patience, || {
+                client.list_installed_pages(&launch, LedgerOrder::Gpa, false)
             })
             .await;
             match ledger {
@@ -81,7 +71,7 @@ impl Session {
             state,
             options,
             held,
-            data_pages,
+            limits,
         })
     }
 
@@ -118,7 +108,7 @@ impl Session {
         } = self.options;
         let mut machine = Machine::new(start, numbers, in_flight, name.is_lasting());
         let mut wire = Wire::new(self.client, self.launch, in_flight);
-        let feed = Feed::new(name, self.held, self.data_pages, plan);
+        let feed = Feed::new(name, self.held, self.limits, plan);
         drive(
             &mut machine,
             &mut wire,
@@ -139,6 +129,9 @@ impl Session {
 
     fn check(&self, plan: &[Part<'_>]) -> Result<(), StagepagesError> {
         let regions = self.state.spec.as_ref().map(|spec| spec.regions.as_slice());
+        for part in plan {
+            self.limits.takes(&part.source)?;
+        }
         let mut extents: Vec<Pages> = plan.iter().map(Part::pages).collect();
         for extent in &extents {
             check(&self.launch, regions.unwrap_or_default(), *extent)?;
@@ -176,9 +169,27 @@ fn outcome(
         mine: tally.installed,
         identical: tally.identical,
         calls: tally.calls,
+        data_bytes: tally.data_bytes,
         losses: tally.losses,
         next_gpa,
         in_doubt,
         end,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A service stages on tasks of a runtime with many threads.
+    #[test]
+    fn a_session_is_opened_and_staged_on_any_thread() {
+        fn sent<T: Send>(_: &T) {}
+        fn both(client: &Client, launch: &LaunchRef, session: Session, options: Options) {
+            sent(&Session::open(client, launch, options));
+            sent(&session.stage(Vec::new(), |_| {}));
+        }
+        // That it compiles is what is asserted.
+        let _: fn(&Client, &LaunchRef, Session, Options) = both;
     }
 }

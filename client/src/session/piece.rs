@@ -4,11 +4,13 @@
 
 use std::fmt;
 
-use bytes::Bytes;
 use stagepages_proto::v1::{PageType, StagePagesRequest};
 
 use super::name::CutName;
-use crate::{LaunchRef, StagepagesError, addr::PAGE_BYTES, stage::Pages, stage::run::tail};
+use crate::{
+    LaunchRef, StagepagesError,
+    stage::{Pages, content::Content},
+};
 
 /// What is left of a cut.
 pub(super) struct Piece {
@@ -16,7 +18,7 @@ pub(super) struct Piece {
     /// The pages that are not settled.
     pub(super) rest: Pages,
     /// Their contents.
-    data: Option<Bytes>,
+    content: Content,
     name: CutName,
     /// Calls of this cut that were applied.
     slot: u32,
@@ -34,13 +36,13 @@ impl Piece {
         name: CutName,
         page_type: PageType,
         cut: Pages,
-        data: Option<Bytes>,
+        content: Content,
         asked_first: bool,
     ) -> Self {
         Self {
             page_type,
             rest: cut,
-            data,
+            content,
             name,
             slot: 0,
             ask: asked_first,
@@ -56,16 +58,17 @@ impl Piece {
 
     /// The call for what is left.
     pub(super) fn request(&self, launch: &LaunchRef, sequence: Option<u64>) -> StagePagesRequest {
-        StagePagesRequest {
+        let mut request = StagePagesRequest {
             name: launch.name().into(),
             uid: launch.uid().into(),
             gpa: self.rest.gpa.bytes(),
             page_type: self.page_type.into(),
-            data: self.data.clone(),
-            length: (self.data.is_none()).then_some(self.rest.count * PAGE_BYTES),
             sequence,
             request_id: self.request_id(),
-        }
+            ..StagePagesRequest::default()
+        };
+        self.content.put(self.rest, &mut request);
+        request
     }
 
     /// Nobody knows whether the call was applied.
@@ -100,7 +103,8 @@ impl Piece {
         let Some(rest) = self.rest.behind(pages) else {
             return false;
         };
-        self.data = self.data.take().map(|data| tail(&data, rest.count));
+        let whole = std::mem::replace(&mut self.content, Content::LengthOnly);
+        self.content = whole.behind(pages);
         self.rest = rest;
         true
     }

@@ -75,9 +75,11 @@ async fn pause(machine: &mut Machine, patience: &mut Patience) {
 }
 
 /// Repeats a question that changes nothing.
-pub(super) async fn patiently<T>(
+///
+/// Not an async closure: futures of those that borrow are not known to be `Send`.
+pub(crate) async fn patiently<T, Q: Future<Output = Result<T, StagepagesError>>>(
     patience: &mut Patience,
-    question: impl AsyncFn() -> Result<T, StagepagesError>,
+    mut question: impl FnMut() -> Q,
 ) -> Result<T, StagepagesError> {
     loop {
         let error = match question().await {

@@ -138,8 +138,10 @@ impl Wire {
     }
 
     /// The answer kept for this name; `None` if there is none.
+    ///
+    /// Alone with the wire, like all that waits here: an opening stream is no `Sync`, so a future that shared the wire would be no `Send`.
     pub(super) async fn ask(
-        &self,
+        &mut self,
         request_id: String,
     ) -> Result<Option<Result<StagePagesResponse, StagepagesError>>, StagepagesError> {
         let name = CallName::RequestId(request_id);
@@ -151,7 +153,7 @@ impl Wire {
     }
 
     /// The launch's next sequence number.
-    pub(super) async fn next_sequence(&self) -> Result<u64, StagepagesError> {
+    pub(super) async fn next_sequence(&mut self) -> Result<u64, StagepagesError> {
         Ok(self.client.get_launch(&self.launch).await?.next_sequence)
     }
 }

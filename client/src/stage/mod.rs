@@ -18,14 +18,16 @@ use std::io;
 
 use stagepages_proto::v1;
 
+pub(crate) mod content;
 pub(crate) mod cut;
 pub(crate) mod judge;
+pub(crate) mod limits;
 pub(crate) mod placed;
 pub(crate) mod run;
-mod source;
+pub(crate) mod source;
 mod stager;
 
-pub use source::{LengthError, Source};
+pub use source::{LengthError, Source, whole_pages};
 pub use stager::Stager;
 
 use crate::{StagepagesError, addr::Gpa};

@@ -2,23 +2,23 @@
 //!
 //! **Invariant:** knows neither connections nor launches; it makes one call at a time, and the next one only behind what is settled.
 
-use bytes::Bytes;
 use stagepages_proto::v1::StagePagesResponse;
 
 use super::{
     Pages, Progress, Source, StageEnd, StageReport,
+    content::Content,
     cut::Cuts,
     judge::{End, Verdict, judge},
 };
-use crate::{StagepagesError, addr::PAGE_BYTES};
+use crate::StagepagesError;
 
 /// Makes one StagePages call. A trait, so that the loop runs against a model in its tests.
 pub(super) trait Call {
-    /// Stages `pages`, with their contents or without.
+    /// Stages `pages`, with these contents.
     fn stage(
         &mut self,
         pages: Pages,
-        data: Option<Bytes>,
+        content: Content,
     ) -> impl Future<Output = Result<StagePagesResponse, StagepagesError>> + Send;
 }
 
@@ -32,16 +32,16 @@ pub(super) async fn run(
 ) -> StageReport {
     let mut report = StageReport::of_nothing_yet(extent);
     for cut in cuts {
-        let data = match source.take(cut.count).await {
-            Ok(data) => data,
+        let content = match source.take(cut.count).await {
+            Ok(content) => content,
             Err(error) => {
                 report.end = StageEnd::Unreadable(error);
                 return report;
             }
         };
-        let mut left = Some((cut, data));
-        while let Some((pages, data)) = left.take() {
-            let verdict = judge(pages, call.stage(pages, data.clone()).await);
+        let mut left = Some((cut, content));
+        while let Some((pages, content)) = left.take() {
+            let verdict = judge(pages, call.stage(pages, content.clone()).await);
             let settled = verdict.installed + verdict.identical;
             let goes_on = report.count(pages, verdict);
             progress(Progress {
@@ -54,7 +54,7 @@ pub(super) async fn run(
             }
             left = pages
                 .behind(settled)
-                .map(|rest| (rest, data.map(|data| tail(&data, rest.count))));
+                .map(|rest| (rest, content.behind(settled)));
         }
     }
     report
@@ -97,12 +97,6 @@ impl StageReport {
     }
 }
 
-/// The last `pages` pages of `data`, without copying.
-pub(crate) fn tail(data: &Bytes, pages: u64) -> Bytes {
-    let bytes = usize::try_from(pages * PAGE_BYTES).unwrap_or(usize::MAX);
-    data.slice(data.len().saturating_sub(bytes)..)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -111,7 +105,7 @@ mod tests {
     use tonic::{Code, Status};
 
     use super::*;
-    use crate::{addr::Gpa, reason};
+    use crate::{addr::Gpa, images::ImageName, reason};
 
     /// A daemon in ten lines: pages by address, each the first byte of what was installed there.
     #[derive(Default)]
@@ -127,12 +121,16 @@ mod tests {
         async fn stage(
             &mut self,
             pages: Pages,
-            data: Option<Bytes>,
+            content: Content,
         ) -> Result<StagePagesResponse, StagepagesError> {
             self.calls += 1;
-            let wanted: Vec<u8> = match &data {
-                Some(data) => data.chunks(4096).map(|page| page[0]).collect(),
-                None => vec![0; usize::try_from(pages.count).unwrap()],
+            let wanted: Vec<u8> = match &content {
+                Content::Data(data) => data.chunks(4096).map(|page| page[0]).collect(),
+                Content::LengthOnly => vec![0; usize::try_from(pages.count).unwrap()],
+                // Page n of the model's image is n + 1.
+                Content::Image { offset, .. } => (0..pages.count)
+                    .map(|nth| u8::try_from(offset / 4096 + nth + 1).unwrap())
+                    .collect(),
             };
             assert_eq!(wanted.len() as u64, pages.count);
             let addresses: Vec<u64> = (0..pages.count)
@@ -320,6 +318,21 @@ mod tests {
         .await;
         assert!(matches!(report.end, StageEnd::Unreadable(_)));
         assert_eq!((counts(&report), model.installed), ((1, 0, 0x1000), 1));
+    }
+
+    #[tokio::test]
+    async fn a_slice_that_met_identical_pages_goes_on_behind_them() {
+        let mut model = holding(&[(0, 1), (2, 3), (3, 4), (6, 7), (9, 10)]);
+        let extent = Pages {
+            gpa: Gpa::new(0x10000),
+            count: 10,
+        };
+        let name = ImageName::of_digest([7; 32]);
+        let source = Source::image(name, 0, 10 * 4096).unwrap();
+        let report = run(extent, Cuts::new(extent, 4), source, &mut model, |_| {}).await;
+        assert!(report.is_complete(), "{report:?}");
+        assert_eq!(counts(&report), (5, 5, 0x1a000));
+        assert!(model.pages.values().copied().eq(1..=10));
     }
 
     #[tokio::test]

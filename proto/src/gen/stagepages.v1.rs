@@ -114,6 +114,942 @@ impl ConsolePort {
         }
     }
 }
+/// A stored image.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Image {
+    /// images/sha256:{64 hex digits}.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Bytes.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// When it was last used: written, asked for or staged from. After a restart up to a minute early.
+    #[prost(message, optional, tag = "3")]
+    pub use_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Whether it is being staged from.
+    #[prost(bool, tag = "4")]
+    pub in_use: bool,
+}
+/// Request of FindMissingImages.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FindMissingImagesRequest {
+    /// images/{digest}, at most 1000.
+    #[prost(string, repeated, tag = "1")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Response of FindMissingImages.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FindMissingImagesResponse {
+    /// Those of the request that are not stored, in its order.
+    #[prost(string, repeated, tag = "1")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Request of WriteImage.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WriteImageRequest {
+    /// images/{digest}. Required in the first request; later ones may leave it out, or MUST repeat it.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Bytes of the whole image. Required in the first request, unless it is 0; later ones are not asked.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// The caller's name for this upload: 1 to 64 characters without control characters. Required in the first request; later ones are not asked.
+    #[prost(string, tag = "3")]
+    pub upload_id: ::prost::alloc::string::String,
+    /// Where these bytes begin in the image. In every request.
+    #[prost(uint64, tag = "4")]
+    pub offset: u64,
+    /// What comes there; unset means nothing.
+    #[prost(oneof = "write_image_request::Content", tags = "5, 6")]
+    pub content: ::core::option::Option<write_image_request::Content>,
+}
+/// Nested message and enum types in `WriteImageRequest`.
+pub mod write_image_request {
+    /// What comes there; unset means nothing.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Content {
+        /// Bytes, at most what GetNodeInfo advertises as `max_data_bytes`.
+        #[prost(bytes, tag = "5")]
+        Data(::prost::bytes::Bytes),
+        /// So many zeros.
+        #[prost(uint64, tag = "6")]
+        Zeros(u64),
+    }
+}
+/// Response of WriteImage.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WriteImageResponse {
+    /// The image, which is stored.
+    #[prost(message, optional, tag = "1")]
+    pub image: ::core::option::Option<Image>,
+}
+/// Request of QueryWrite.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QueryWriteRequest {
+    /// images/{digest}. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The upload's name. Required.
+    #[prost(string, tag = "2")]
+    pub upload_id: ::prost::alloc::string::String,
+}
+/// Response of QueryWrite.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QueryWriteResponse {
+    /// The offset to go on from; the image's size if it is stored.
+    #[prost(uint64, tag = "1")]
+    pub committed_offset: u64,
+    /// Whether it is stored, and nothing is to be written.
+    #[prost(bool, tag = "2")]
+    pub complete: bool,
+}
+/// Request of GetImage.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetImageRequest {
+    /// images/{digest}. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// Response of GetImage.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetImageResponse {
+    /// The image.
+    #[prost(message, optional, tag = "1")]
+    pub image: ::core::option::Option<Image>,
+}
+/// Request of ListImages.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListImagesRequest {
+    /// Images a page, at most 1000; more is taken as 1000. Unset means 100.
+    #[prost(int32, tag = "1")]
+    pub page_size: i32,
+    /// From the previous answer; unset means from the start.
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// Response of ListImages.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListImagesResponse {
+    /// The images, by digest.
+    #[prost(message, repeated, tag = "1")]
+    pub images: ::prost::alloc::vec::Vec<Image>,
+    /// Set if there may be more.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Request of DeleteImage.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteImageRequest {
+    /// images/{digest}. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// Response of DeleteImage.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteImageResponse {}
+/// Generated client implementations.
+pub mod image_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// ImageService keeps images by their content.
+    ///
+    /// An image is a row of bytes, and its name says which: images/sha256:{64 hex digits}, SHA-256 over all of them. Nothing can be changed in it; to the daemon it has no format.
+    /// StagePages takes parts of it (`image`). What a caller has not written here, or was given, does not exist for it, also where another caller has stored the same bytes.
+    ///
+    /// A stored image that is not staged from may be dropped to make room for another, the least recently used first. A client therefore asks what is missing
+    /// (FindMissingImages), writes that (WriteImage), stages, and begins anew where it is told IMAGE_NOT_FOUND.
+    ///
+    /// Errors carry details as those of LaunchService do; metadata `image` is the name.
+    ///
+    /// | reason                                                                                     | code                |
+    /// |--------------------------------------------------------------------------------------------|---------------------|
+    /// | MALFORMED_REQUEST, MESSAGE_TOO_LARGE                                                        | INVALID_ARGUMENT    |
+    /// | IMAGE_TOO_LARGE: larger than the limit of one image                                        | INVALID_ARGUMENT    |
+    /// | IMAGE_DIGEST_MISMATCH: the bytes that were written are not those of the name               | INVALID_ARGUMENT    |
+    /// | IMAGE_NOT_FOUND                                                                            | NOT_FOUND           |
+    /// | IMAGE_OFFSET: another offset is the next to be written; metadata `committed_offset`        | ABORTED             |
+    /// | IMAGE_WRITE_SUPERSEDED: the same upload is written to by a later call                      | ABORTED             |
+    /// | IMAGE_IN_USE                                                                               | FAILED_PRECONDITION |
+    /// | IMAGE_CORRUPT                                                                              | DATA_LOSS           |
+    /// | QUOTA_EXCEEDED: images in use and unfinished writes leave no room; QuotaFailure says how much | RESOURCE_EXHAUSTED |
+    /// | NO_CAPACITY: the disk is full, or too many writes are unfinished                           | RESOURCE_EXHAUSTED  |
+    /// | DRAINING                                                                                   | UNAVAILABLE         |
+    #[derive(Debug, Clone)]
+    pub struct ImageServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> ImageServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ImageServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ImageServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Tells which of these images are not stored for the caller. Those that are can be dropped all the same before they are staged from.
+        ///
+        /// Errors:
+        /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a name that is none, or more than 1000.
+        pub async fn find_missing_images(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FindMissingImagesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FindMissingImagesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stagepages.v1.ImageService/FindMissingImages",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("stagepages.v1.ImageService", "FindMissingImages"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Writes an image, or goes on with writing it.
+        ///
+        /// The first request names the image, its size and the upload; all carry bytes, or zeros that do not travel, in order from `offset` on. The image is there when the answer is:
+        /// all bytes came, their SHA-256 is the name's, and they are on disk. Until then nobody sees anything of it.
+        ///
+        /// If the image is stored for the caller already the answer comes at once, whatever else is sent.
+        ///
+        /// Resumption: what was written is kept when the call breaks off, also over a restart of the daemon, for a bounded time; QueryWrite tells the offset to go on from. A later call for the same
+        /// upload takes it over from an earlier one, which is told IMAGE_WRITE_SUPERSEDED. Writers that are independent use different upload ids, and do not disturb each other.
+        ///
+        /// Cancellation: what came is kept, as above. The quota is claimed by `size` with the first request, and given back when the upload is forgotten.
+        ///
+        /// Errors:
+        /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a name, size or upload id that is none; more bytes than `size`; the stream ended before all bytes came.
+        /// * `INVALID_ARGUMENT` / IMAGE_TOO_LARGE.
+        /// * `INVALID_ARGUMENT` / IMAGE_DIGEST_MISMATCH: the upload is forgotten, its space given back.
+        /// * `ABORTED` / IMAGE_OFFSET: `offset` is not the next byte; nothing of that request is written.
+        /// * `ABORTED` / IMAGE_WRITE_SUPERSEDED.
+        /// * `RESOURCE_EXHAUSTED` / QUOTA_EXCEEDED, NO_CAPACITY: nothing is kept of this upload.
+        /// * `DEADLINE_EXCEEDED` / DEADLINE_EXPIRED: the deadline passed, or the client stalled.
+        pub async fn write_image(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::WriteImageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::WriteImageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stagepages.v1.ImageService/WriteImage",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stagepages.v1.ImageService", "WriteImage"));
+            self.inner.client_streaming(req, path, codec).await
+        }
+        /// Tells how far a write came.
+        ///
+        /// Errors:
+        /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST.
+        /// * `NOT_FOUND` / IMAGE_NOT_FOUND: the image is not stored for the caller, and nothing of this upload is known: begin at 0.
+        pub async fn query_write(
+            &mut self,
+            request: impl tonic::IntoRequest<super::QueryWriteRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::QueryWriteResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stagepages.v1.ImageService/QueryWrite",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stagepages.v1.ImageService", "QueryWrite"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Returns one image's description.
+        ///
+        /// Errors:
+        /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST, `NOT_FOUND` / IMAGE_NOT_FOUND.
+        pub async fn get_image(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetImageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetImageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stagepages.v1.ImageService/GetImage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stagepages.v1.ImageService", "GetImage"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists the caller's images by digest, a page at a time.
+        ///
+        /// Errors:
+        /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a page token that this API did not make.
+        pub async fn list_images(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListImagesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListImagesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stagepages.v1.ImageService/ListImages",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stagepages.v1.ImageService", "ListImages"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives up the caller's hold on an image. Its bytes go when nobody has one any more.
+        ///
+        /// Errors:
+        /// * `NOT_FOUND` / IMAGE_NOT_FOUND: also on a repeat.
+        /// * `FAILED_PRECONDITION` / IMAGE_IN_USE: calls stage from it; try again when they are answered.
+        pub async fn delete_image(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteImageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteImageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stagepages.v1.ImageService/DeleteImage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stagepages.v1.ImageService", "DeleteImage"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod image_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ImageServiceServer.
+    #[async_trait]
+    pub trait ImageService: std::marker::Send + std::marker::Sync + 'static {
+        /// Tells which of these images are not stored for the caller. Those that are can be dropped all the same before they are staged from.
+        ///
+        /// Errors:
+        /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a name that is none, or more than 1000.
+        async fn find_missing_images(
+            &self,
+            request: tonic::Request<super::FindMissingImagesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FindMissingImagesResponse>,
+            tonic::Status,
+        >;
+        /// Writes an image, or goes on with writing it.
+        ///
+        /// The first request names the image, its size and the upload; all carry bytes, or zeros that do not travel, in order from `offset` on. The image is there when the answer is:
+        /// all bytes came, their SHA-256 is the name's, and they are on disk. Until then nobody sees anything of it.
+        ///
+        /// If the image is stored for the caller already the answer comes at once, whatever else is sent.
+        ///
+        /// Resumption: what was written is kept when the call breaks off, also over a restart of the daemon, for a bounded time; QueryWrite tells the offset to go on from. A later call for the same
+        /// upload takes it over from an earlier one, which is told IMAGE_WRITE_SUPERSEDED. Writers that are independent use different upload ids, and do not disturb each other.
+        ///
+        /// Cancellation: what came is kept, as above. The quota is claimed by `size` with the first request, and given back when the upload is forgotten.
+        ///
+        /// Errors:
+        /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a name, size or upload id that is none; more bytes than `size`; the stream ended before all bytes came.
+        /// * `INVALID_ARGUMENT` / IMAGE_TOO_LARGE.
+        /// * `INVALID_ARGUMENT` / IMAGE_DIGEST_MISMATCH: the upload is forgotten, its space given back.
+        /// * `ABORTED` / IMAGE_OFFSET: `offset` is not the next byte; nothing of that request is written.
+        /// * `ABORTED` / IMAGE_WRITE_SUPERSEDED.
+        /// * `RESOURCE_EXHAUSTED` / QUOTA_EXCEEDED, NO_CAPACITY: nothing is kept of this upload.
+        /// * `DEADLINE_EXCEEDED` / DEADLINE_EXPIRED: the deadline passed, or the client stalled.
+        async fn write_image(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::WriteImageRequest>>,
+        ) -> std::result::Result<
+            tonic::Response<super::WriteImageResponse>,
+            tonic::Status,
+        >;
+        /// Tells how far a write came.
+        ///
+        /// Errors:
+        /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST.
+        /// * `NOT_FOUND` / IMAGE_NOT_FOUND: the image is not stored for the caller, and nothing of this upload is known: begin at 0.
+        async fn query_write(
+            &self,
+            request: tonic::Request<super::QueryWriteRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::QueryWriteResponse>,
+            tonic::Status,
+        >;
+        /// Returns one image's description.
+        ///
+        /// Errors:
+        /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST, `NOT_FOUND` / IMAGE_NOT_FOUND.
+        async fn get_image(
+            &self,
+            request: tonic::Request<super::GetImageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetImageResponse>,
+            tonic::Status,
+        >;
+        /// Lists the caller's images by digest, a page at a time.
+        ///
+        /// Errors:
+        /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a page token that this API did not make.
+        async fn list_images(
+            &self,
+            request: tonic::Request<super::ListImagesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListImagesResponse>,
+            tonic::Status,
+        >;
+        /// Gives up the caller's hold on an image. Its bytes go when nobody has one any more.
+        ///
+        /// Errors:
+        /// * `NOT_FOUND` / IMAGE_NOT_FOUND: also on a repeat.
+        /// * `FAILED_PRECONDITION` / IMAGE_IN_USE: calls stage from it; try again when they are answered.
+        async fn delete_image(
+            &self,
+            request: tonic::Request<super::DeleteImageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteImageResponse>,
+            tonic::Status,
+        >;
+    }
+    /// ImageService keeps images by their content.
+    ///
+    /// An image is a row of bytes, and its name says which: images/sha256:{64 hex digits}, SHA-256 over all of them. Nothing can be changed in it; to the daemon it has no format.
+    /// StagePages takes parts of it (`image`). What a caller has not written here, or was given, does not exist for it, also where another caller has stored the same bytes.
+    ///
+    /// A stored image that is not staged from may be dropped to make room for another, the least recently used first. A client therefore asks what is missing
+    /// (FindMissingImages), writes that (WriteImage), stages, and begins anew where it is told IMAGE_NOT_FOUND.
+    ///
+    /// Errors carry details as those of LaunchService do; metadata `image` is the name.
+    ///
+    /// | reason                                                                                     | code                |
+    /// |--------------------------------------------------------------------------------------------|---------------------|
+    /// | MALFORMED_REQUEST, MESSAGE_TOO_LARGE                                                        | INVALID_ARGUMENT    |
+    /// | IMAGE_TOO_LARGE: larger than the limit of one image                                        | INVALID_ARGUMENT    |
+    /// | IMAGE_DIGEST_MISMATCH: the bytes that were written are not those of the name               | INVALID_ARGUMENT    |
+    /// | IMAGE_NOT_FOUND                                                                            | NOT_FOUND           |
+    /// | IMAGE_OFFSET: another offset is the next to be written; metadata `committed_offset`        | ABORTED             |
+    /// | IMAGE_WRITE_SUPERSEDED: the same upload is written to by a later call                      | ABORTED             |
+    /// | IMAGE_IN_USE                                                                               | FAILED_PRECONDITION |
+    /// | IMAGE_CORRUPT                                                                              | DATA_LOSS           |
+    /// | QUOTA_EXCEEDED: images in use and unfinished writes leave no room; QuotaFailure says how much | RESOURCE_EXHAUSTED |
+    /// | NO_CAPACITY: the disk is full, or too many writes are unfinished                           | RESOURCE_EXHAUSTED  |
+    /// | DRAINING                                                                                   | UNAVAILABLE         |
+    #[derive(Debug)]
+    pub struct ImageServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ImageServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ImageServiceServer<T>
+    where
+        T: ImageService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/stagepages.v1.ImageService/FindMissingImages" => {
+                    #[allow(non_camel_case_types)]
+                    struct FindMissingImagesSvc<T: ImageService>(pub Arc<T>);
+                    impl<
+                        T: ImageService,
+                    > tonic::server::UnaryService<super::FindMissingImagesRequest>
+                    for FindMissingImagesSvc<T> {
+                        type Response = super::FindMissingImagesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FindMissingImagesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ImageService>::find_missing_images(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FindMissingImagesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stagepages.v1.ImageService/WriteImage" => {
+                    #[allow(non_camel_case_types)]
+                    struct WriteImageSvc<T: ImageService>(pub Arc<T>);
+                    impl<
+                        T: ImageService,
+                    > tonic::server::ClientStreamingService<super::WriteImageRequest>
+                    for WriteImageSvc<T> {
+                        type Response = super::WriteImageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::WriteImageRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ImageService>::write_image(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WriteImageSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.client_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stagepages.v1.ImageService/QueryWrite" => {
+                    #[allow(non_camel_case_types)]
+                    struct QueryWriteSvc<T: ImageService>(pub Arc<T>);
+                    impl<
+                        T: ImageService,
+                    > tonic::server::UnaryService<super::QueryWriteRequest>
+                    for QueryWriteSvc<T> {
+                        type Response = super::QueryWriteResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::QueryWriteRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ImageService>::query_write(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = QueryWriteSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stagepages.v1.ImageService/GetImage" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetImageSvc<T: ImageService>(pub Arc<T>);
+                    impl<
+                        T: ImageService,
+                    > tonic::server::UnaryService<super::GetImageRequest>
+                    for GetImageSvc<T> {
+                        type Response = super::GetImageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetImageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ImageService>::get_image(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetImageSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stagepages.v1.ImageService/ListImages" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListImagesSvc<T: ImageService>(pub Arc<T>);
+                    impl<
+                        T: ImageService,
+                    > tonic::server::UnaryService<super::ListImagesRequest>
+                    for ListImagesSvc<T> {
+                        type Response = super::ListImagesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListImagesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ImageService>::list_images(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListImagesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stagepages.v1.ImageService/DeleteImage" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteImageSvc<T: ImageService>(pub Arc<T>);
+                    impl<
+                        T: ImageService,
+                    > tonic::server::UnaryService<super::DeleteImageRequest>
+                    for DeleteImageSvc<T> {
+                        type Response = super::DeleteImageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteImageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ImageService>::delete_image(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteImageSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ImageServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "stagepages.v1.ImageService";
+    impl<T> tonic::server::NamedService for ImageServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// What an SEV-SNP launch is made with. Checked against what this machine's KVM takes (GetNodeInfo: `sev_snp`) before anything is created.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SevSnpSettings {
@@ -546,6 +1482,19 @@ pub struct DescriptorTable {
     #[prost(uint32, tag = "2")]
     pub limit: u32,
 }
+/// A launch's place in the queue for the machine's firmware.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QueuePlace {
+    /// Launches that go before it; 0 for the one whose turn it is.
+    #[prost(uint32, tag = "1")]
+    pub position: u32,
+    /// Pages of theirs that are known and not installed.
+    #[prost(uint64, tag = "2")]
+    pub pages_ahead: u64,
+    /// When all of its own pages that are known (`planned_pages`, or what was submitted) are expected to be installed, from now, by the measured time of a page.
+    #[prost(message, optional, tag = "3")]
+    pub expected_time: ::core::option::Option<::prost_types::Duration>,
+}
 /// A range of guest-physical memory that can hold pages.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MemoryRegion {
@@ -583,6 +1532,12 @@ pub struct LaunchSpec {
     /// How vCPUs begin, each index at most once. One that is not named begins as the architecture resets it. SetVcpuState changes it later.
     #[prost(message, repeated, tag = "7")]
     pub vcpu_states: ::prost::alloc::vec::Vec<VcpuState>,
+    /// How much its pages matter on platforms whose firmware is serial. Unset means NORMAL. Without effect elsewhere.
+    #[prost(enumeration = "LaunchPriority", tag = "8")]
+    pub priority: i32,
+    /// How many pages its creator means to stage in all; for the queue's forecast, and nothing else. Unset means that only what was submitted is known.
+    #[prost(uint64, tag = "9")]
+    pub planned_pages: u64,
     /// Settings of PLATFORM_SIM; refused with any other platform. Unset means no latency and no faults.
     #[prost(message, optional, tag = "10")]
     pub sim: ::core::option::Option<SimSettings>,
@@ -725,6 +1680,9 @@ pub struct Launch {
     /// as it had told last. 0 where `launch_digest` is empty.
     #[prost(uint64, tag = "19")]
     pub measured_pages: u64,
+    /// Output only. Set while pages of it wait for firmware that is one for the whole machine (sev-snp, sim).
+    #[prost(message, optional, tag = "20")]
+    pub queue: ::core::option::Option<QueuePlace>,
 }
 /// Request of CreateLaunch.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -798,11 +1756,11 @@ pub struct StagePagesRequest {
     /// The type of every page of the extent. Required.
     #[prost(enumeration = "PageType", tag = "4")]
     pub page_type: i32,
-    /// The contents: a positive multiple of 4096 bytes, at most what GetNodeInfo advertises. Exactly one of `data` and `length` MUST be set.
+    /// The contents: a positive multiple of 4096 bytes, at most what GetNodeInfo advertises. Exactly one of `data`, `length` and `image` MUST be set.
     #[prost(bytes = "bytes", optional, tag = "5")]
     pub data: ::core::option::Option<::prost::bytes::Bytes>,
     /// The length of an extent that carries no contents, in bytes, a positive multiple of 4096: ZERO and SECRETS pages, and runs of
-    /// zeros that are NORMAL. UNMEASURED and CPUID pages need `data`; ZERO and SECRETS pages refuse it.
+    /// zeros that are NORMAL. CPUID pages need `data`, UNMEASURED ones `data` or `image`; ZERO and SECRETS pages refuse both.
     #[prost(uint64, optional, tag = "6")]
     pub length: ::core::option::Option<u64>,
     /// The position of this call in a SEQUENCED launch, from 0 on; required there, refused elsewhere.
@@ -811,6 +1769,23 @@ pub struct StagePagesRequest {
     /// A name for this call, 1 to 64 bytes, unique within the launch: makes it exactly-once on any launch. Unset means none.
     #[prost(string, tag = "8")]
     pub request_id: ::prost::alloc::string::String,
+    /// The contents, as part of a stored image: NORMAL and UNMEASURED pages. A repeat with the same bytes in `data` is the same call.
+    #[prost(message, optional, tag = "9")]
+    pub image: ::core::option::Option<ImageSlice>,
+}
+/// Part of an image of ImageService.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImageSlice {
+    /// images/{digest}. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Where it begins in the image, in bytes, a multiple of 4096.
+    #[prost(uint64, tag = "2")]
+    pub offset: u64,
+    /// Bytes, a positive multiple of 4096, at most what GetNodeInfo advertises (`max_slice_bytes`). `offset + length` MUST NOT exceed the image's size: what
+    /// is behind the last whole page of an image comes as `data`.
+    #[prost(uint64, tag = "3")]
+    pub length: u64,
 }
 /// Response of StagePages: how many pages this call installed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1438,6 +2413,46 @@ impl LedgerOrder {
         }
     }
 }
+/// Whose pages go first where the machine's firmware installs one page at a time: sev-snp, and sim, which models it.
+///
+/// Within a class launches run to completion in the order in which their first pages arrived; a launch that has no page ready gives way. A higher class goes
+/// first, but one turn of eight goes to the highest lower class that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LaunchPriority {
+    /// The same as LAUNCH_PRIORITY_NORMAL.
+    Unspecified = 0,
+    /// Behind all others.
+    Low = 1,
+    /// The default.
+    Normal = 2,
+    /// Before all others.
+    High = 3,
+}
+impl LaunchPriority {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LAUNCH_PRIORITY_UNSPECIFIED",
+            Self::Low => "LAUNCH_PRIORITY_LOW",
+            Self::Normal => "LAUNCH_PRIORITY_NORMAL",
+            Self::High => "LAUNCH_PRIORITY_HIGH",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LAUNCH_PRIORITY_UNSPECIFIED" => Some(Self::Unspecified),
+            "LAUNCH_PRIORITY_LOW" => Some(Self::Low),
+            "LAUNCH_PRIORITY_NORMAL" => Some(Self::Normal),
+            "LAUNCH_PRIORITY_HIGH" => Some(Self::High),
+            _ => None,
+        }
+    }
+}
 /// How a page can differ from the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1501,9 +2516,9 @@ pub mod launch_service_client {
     ///
     /// | type       | source                | sev-snp, sim                            | tdx                       | kvm          |
     /// |------------|-----------------------|-----------------------------------------|---------------------------|--------------|
-    /// | NORMAL     | data, or a zero run   | contents measured                       | contents and GPA measured | copied       |
+    /// | NORMAL     | data, image, zero run | contents measured                       | contents and GPA measured | copied       |
     /// | ZERO       | length only           | measured as ZERO                        | a measured zero page      | exists, zero |
-    /// | UNMEASURED | data                  | GPA and type measured                   | GPA measured              | copied       |
+    /// | UNMEASURED | data or image         | GPA and type measured                   | GPA measured              | copied       |
     /// | SECRETS    | length only           | GPA and type measured; firmware writes  | refused                   | refused      |
     /// | CPUID      | one page of data      | GPA and type measured; firmware checks  | refused                   | refused      |
     ///
@@ -1519,7 +2534,7 @@ pub mod launch_service_client {
     /// | MALFORMED_REQUEST, MESSAGE_TOO_LARGE, INVALID_EXTENT, UNSUPPORTED_PAGE_TYPE, INVALID_LAUNCH, INVALID_VCPU_STATE | INVALID_ARGUMENT | unchanged |
     /// | OUTSIDE_MEMORY                                                                              | OUT_OF_RANGE        | unchanged |
     /// | ALREADY_INSTALLED, LAUNCH_EXISTS                                                            | ALREADY_EXISTS      | unchanged |
-    /// | LAUNCH_NOT_FOUND                                                                            | NOT_FOUND           | -         |
+    /// | LAUNCH_NOT_FOUND, IMAGE_NOT_FOUND                                                           | NOT_FOUND           | unchanged |
     /// | RESULT_NOT_FOUND                                                                            | NOT_FOUND           | unchanged |
     /// | WRONG_STATE, DIGEST_MISMATCH, PLATFORM_UNAVAILABLE                                          | FAILED_PRECONDITION | unchanged |
     /// | LEASE_EXPIRED                                                                               | FAILED_PRECONDITION | ABORTED   |
@@ -1530,6 +2545,8 @@ pub mod launch_service_client {
     /// | KERNEL_REFUSED, HOST_DIED                                                                   | INTERNAL            | ABORTED, unless the submitted bytes could not be read before the kernel was asked for a page of the extent |
     /// | ABORTED_DURING_CALL: AbortLaunch ended this call's extent between two chunks                | ABORTED             | ABORTED   |
     /// | NO_CAPACITY, QUEUE_FULL (also where the daemon has no room to receive the message)           | RESOURCE_EXHAUSTED  | unchanged |
+    /// | DEADLINE_UNREACHABLE: the call's deadline ends before the machine's firmware would have got to its last page | RESOURCE_EXHAUSTED | unchanged |
+    /// | IMAGE_CORRUPT: a stored image does not hold the bytes that were committed                   | DATA_LOSS           | unchanged, or ABORTED where a page of it was installed already |
     /// | DRAINING                                                                                    | UNAVAILABLE         | unchanged |
     /// | HOST_UNREACHABLE: the launch host did not answer in time; the call may still be applied     | UNAVAILABLE         | unknown   |
     /// | DEADLINE_EXPIRED: the caller's deadline passed, and what was handed to the host is completed; or the request's message stalled, and nothing of it was applied | DEADLINE_EXCEEDED | unknown |
@@ -1738,7 +2755,7 @@ pub mod launch_service_client {
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: an unspecified or unknown enum value, a bad name.
-        /// * `INVALID_ARGUMENT` / INVALID_EXTENT: alignment, length, overflow, both or neither of `data` and `length`, or a source that the page type does not take.
+        /// * `INVALID_ARGUMENT` / INVALID_EXTENT: alignment, length, overflow, not exactly one of `data`, `length` and `image`, a slice that leaves its image, or a source that the page type does not take.
         /// * `INVALID_ARGUMENT` / UNSUPPORTED_PAGE_TYPE: this platform has no such page type.
         /// * `INVALID_ARGUMENT` / MESSAGE_TOO_LARGE: over the limit that GetNodeInfo advertises.
         /// * `OUT_OF_RANGE` / OUTSIDE_MEMORY: part of the extent is in no memory region, or it crosses a region's end; `gpa` is the first address outside.
@@ -1747,6 +2764,9 @@ pub mod launch_service_client {
         /// * `ALREADY_EXISTS` / ALREADY_INSTALLED: the first page exists. Nothing was installed by this call. Metadata: `gpa`,
         ///   `page_type` (of the installed page), `identical` ("true" or "false"), `identical_pages`, as in StageStop.
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
+        /// * `NOT_FOUND` / IMAGE_NOT_FOUND: `image` names none that is stored here for this caller.
+        /// * `DATA_LOSS` / IMAGE_CORRUPT: the stored image is not what was committed any more; it is put aside, and has to be written again. Nothing of it is
+        ///   installed, except on kvm, where pages are checked once they are copied: there the launch is now ABORTED.
         /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is neither CREATED nor STAGING.
         /// * `FAILED_PRECONDITION` / LEASE_EXPIRED: the launch's lease ran out and the launch is over.
         /// * `FAILED_PRECONDITION` / FIRMWARE_REFUSED: the platform's firmware refused a page.
@@ -1757,7 +2777,9 @@ pub mod launch_service_client {
         ///   Also that the host could not read the submitted bytes: the launch is unchanged then, unless pages of the extent were installed before.
         /// * `INTERNAL` / HOST_DIED: the launch host died. The launch is now ABORTED and all its pages are gone.
         /// * `ABORTED` / ABORTED_DURING_CALL: AbortLaunch stopped this call.
-        /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many calls wait for this launch; retry after RetryInfo.
+        /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many calls wait for this launch, or (sev-snp, sim) too many launches for the machine's one firmware; retry after RetryInfo, which
+        ///   in the latter case says when a place is expected to be free.
+        /// * `RESOURCE_EXHAUSTED` / DEADLINE_UNREACHABLE: by what is measured, the call's deadline cannot be met (sev-snp, sim). Nothing of it is applied.
         /// * `RESOURCE_EXHAUSTED` / NO_CAPACITY: the launch's first page, and the machine has no room for what computes the launch digest. Nothing changed.
         pub async fn stage_pages(
             &mut self,
@@ -2394,7 +3416,7 @@ pub mod launch_service_server {
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: an unspecified or unknown enum value, a bad name.
-        /// * `INVALID_ARGUMENT` / INVALID_EXTENT: alignment, length, overflow, both or neither of `data` and `length`, or a source that the page type does not take.
+        /// * `INVALID_ARGUMENT` / INVALID_EXTENT: alignment, length, overflow, not exactly one of `data`, `length` and `image`, a slice that leaves its image, or a source that the page type does not take.
         /// * `INVALID_ARGUMENT` / UNSUPPORTED_PAGE_TYPE: this platform has no such page type.
         /// * `INVALID_ARGUMENT` / MESSAGE_TOO_LARGE: over the limit that GetNodeInfo advertises.
         /// * `OUT_OF_RANGE` / OUTSIDE_MEMORY: part of the extent is in no memory region, or it crosses a region's end; `gpa` is the first address outside.
@@ -2403,6 +3425,9 @@ pub mod launch_service_server {
         /// * `ALREADY_EXISTS` / ALREADY_INSTALLED: the first page exists. Nothing was installed by this call. Metadata: `gpa`,
         ///   `page_type` (of the installed page), `identical` ("true" or "false"), `identical_pages`, as in StageStop.
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
+        /// * `NOT_FOUND` / IMAGE_NOT_FOUND: `image` names none that is stored here for this caller.
+        /// * `DATA_LOSS` / IMAGE_CORRUPT: the stored image is not what was committed any more; it is put aside, and has to be written again. Nothing of it is
+        ///   installed, except on kvm, where pages are checked once they are copied: there the launch is now ABORTED.
         /// * `FAILED_PRECONDITION` / WRONG_STATE: the launch is neither CREATED nor STAGING.
         /// * `FAILED_PRECONDITION` / LEASE_EXPIRED: the launch's lease ran out and the launch is over.
         /// * `FAILED_PRECONDITION` / FIRMWARE_REFUSED: the platform's firmware refused a page.
@@ -2413,7 +3438,9 @@ pub mod launch_service_server {
         ///   Also that the host could not read the submitted bytes: the launch is unchanged then, unless pages of the extent were installed before.
         /// * `INTERNAL` / HOST_DIED: the launch host died. The launch is now ABORTED and all its pages are gone.
         /// * `ABORTED` / ABORTED_DURING_CALL: AbortLaunch stopped this call.
-        /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many calls wait for this launch; retry after RetryInfo.
+        /// * `RESOURCE_EXHAUSTED` / QUEUE_FULL: too many calls wait for this launch, or (sev-snp, sim) too many launches for the machine's one firmware; retry after RetryInfo, which
+        ///   in the latter case says when a place is expected to be free.
+        /// * `RESOURCE_EXHAUSTED` / DEADLINE_UNREACHABLE: by what is measured, the call's deadline cannot be met (sev-snp, sim). Nothing of it is applied.
         /// * `RESOURCE_EXHAUSTED` / NO_CAPACITY: the launch's first page, and the machine has no room for what computes the launch digest. Nothing changed.
         async fn stage_pages(
             &self,
@@ -2721,9 +3748,9 @@ pub mod launch_service_server {
     ///
     /// | type       | source                | sev-snp, sim                            | tdx                       | kvm          |
     /// |------------|-----------------------|-----------------------------------------|---------------------------|--------------|
-    /// | NORMAL     | data, or a zero run   | contents measured                       | contents and GPA measured | copied       |
+    /// | NORMAL     | data, image, zero run | contents measured                       | contents and GPA measured | copied       |
     /// | ZERO       | length only           | measured as ZERO                        | a measured zero page      | exists, zero |
-    /// | UNMEASURED | data                  | GPA and type measured                   | GPA measured              | copied       |
+    /// | UNMEASURED | data or image         | GPA and type measured                   | GPA measured              | copied       |
     /// | SECRETS    | length only           | GPA and type measured; firmware writes  | refused                   | refused      |
     /// | CPUID      | one page of data      | GPA and type measured; firmware checks  | refused                   | refused      |
     ///
@@ -2739,7 +3766,7 @@ pub mod launch_service_server {
     /// | MALFORMED_REQUEST, MESSAGE_TOO_LARGE, INVALID_EXTENT, UNSUPPORTED_PAGE_TYPE, INVALID_LAUNCH, INVALID_VCPU_STATE | INVALID_ARGUMENT | unchanged |
     /// | OUTSIDE_MEMORY                                                                              | OUT_OF_RANGE        | unchanged |
     /// | ALREADY_INSTALLED, LAUNCH_EXISTS                                                            | ALREADY_EXISTS      | unchanged |
-    /// | LAUNCH_NOT_FOUND                                                                            | NOT_FOUND           | -         |
+    /// | LAUNCH_NOT_FOUND, IMAGE_NOT_FOUND                                                           | NOT_FOUND           | unchanged |
     /// | RESULT_NOT_FOUND                                                                            | NOT_FOUND           | unchanged |
     /// | WRONG_STATE, DIGEST_MISMATCH, PLATFORM_UNAVAILABLE                                          | FAILED_PRECONDITION | unchanged |
     /// | LEASE_EXPIRED                                                                               | FAILED_PRECONDITION | ABORTED   |
@@ -2750,6 +3777,8 @@ pub mod launch_service_server {
     /// | KERNEL_REFUSED, HOST_DIED                                                                   | INTERNAL            | ABORTED, unless the submitted bytes could not be read before the kernel was asked for a page of the extent |
     /// | ABORTED_DURING_CALL: AbortLaunch ended this call's extent between two chunks                | ABORTED             | ABORTED   |
     /// | NO_CAPACITY, QUEUE_FULL (also where the daemon has no room to receive the message)           | RESOURCE_EXHAUSTED  | unchanged |
+    /// | DEADLINE_UNREACHABLE: the call's deadline ends before the machine's firmware would have got to its last page | RESOURCE_EXHAUSTED | unchanged |
+    /// | IMAGE_CORRUPT: a stored image does not hold the bytes that were committed                   | DATA_LOSS           | unchanged, or ABORTED where a page of it was installed already |
     /// | DRAINING                                                                                    | UNAVAILABLE         | unchanged |
     /// | HOST_UNREACHABLE: the launch host did not answer in time; the call may still be applied     | UNAVAILABLE         | unknown   |
     /// | DEADLINE_EXPIRED: the caller's deadline passed, and what was handed to the host is completed; or the request's message stalled, and nothing of it was applied | DEADLINE_EXCEEDED | unknown |
@@ -3750,6 +4779,25 @@ pub struct PlatformInfo {
     /// How many guests this platform's hardware can hold; unset where that has no limit of its own or the kernel does not say.
     #[prost(message, optional, tag = "12")]
     pub capacity: ::core::option::Option<PlatformCapacity>,
+    /// The queue for its firmware; set on platforms whose firmware installs one page at a time for the whole machine, where the daemon schedules it.
+    #[prost(message, optional, tag = "13")]
+    pub queue: ::core::option::Option<PlatformQueue>,
+}
+/// The launches that wait for one firmware.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlatformQueue {
+    /// Launches with pages that are submitted and not installed, the one whose turn it is included.
+    #[prost(uint32, tag = "1")]
+    pub launches: u32,
+    /// Those pages, or as many as the launches plan to stage.
+    #[prost(uint64, tag = "2")]
+    pub pages: u64,
+    /// How long firmware takes for a page, as it was measured, or as it is believed before it was.
+    #[prost(message, optional, tag = "3")]
+    pub page_time: ::core::option::Option<::prost_types::Duration>,
+    /// When the queue is expected to be empty, from now.
+    #[prost(message, optional, tag = "4")]
+    pub expected_time: ::core::option::Option<::prost_types::Duration>,
 }
 /// ASIDs (sev-snp) or key ids (tdx) of the machine, as the kernel counts them (cgroup misc controller).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3819,6 +4867,18 @@ pub struct Limits {
     /// The newest output of a guest that is kept for whoever attaches to its console later, in bytes.
     #[prost(uint32, tag = "13")]
     pub console_buffer_bytes: u32,
+    /// Largest `image.length` of one StagePages, in bytes.
+    #[prost(uint64, tag = "14")]
+    pub max_slice_bytes: u64,
+    /// Largest image, in bytes.
+    #[prost(uint64, tag = "15")]
+    pub max_image_bytes: u64,
+    /// Sum of the images and unfinished writes that are stored, in bytes; the least recently used are dropped to make room.
+    #[prost(uint64, tag = "16")]
+    pub image_quota_bytes: u64,
+    /// Launches that may wait for one firmware at one time.
+    #[prost(uint32, tag = "17")]
+    pub max_queued_launches: u32,
 }
 /// What is in use.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3832,6 +4892,12 @@ pub struct Usage {
     /// Whether new launches are refused because the daemon is shutting down.
     #[prost(bool, tag = "3")]
     pub draining: bool,
+    /// What images and unfinished writes take, in bytes.
+    #[prost(uint64, tag = "4")]
+    pub image_bytes: u64,
+    /// Images.
+    #[prost(uint32, tag = "5")]
+    pub images: u32,
 }
 /// Generated client implementations.
 pub mod node_service_client {

@@ -144,7 +144,8 @@ fn launch(image: &File, kind: PlatformKind, inline: Option<Inline>) -> Took {
         let extent = Extent {
             range: range(first, EXTENT_PAGES),
             page_type: PageType::Normal,
-            source: Source::File(image, first * PAGE_SIZE),
+            source: Source::File(image.into(), first * PAGE_SIZE),
+            proof: None,
         };
         let answer;
         (launch, answer) = launch.stage(&CallKey::default(), &extent, &mut |_| {});

@@ -32,7 +32,7 @@
 //!    becomes of the [`Mapping`], and every [`RunnableVcpu`] shares the VM. A span is unmapped when its last owner is dropped, and never remapped.
 //!    The span of [`Vm::set_private_region`] belongs to the slot alone: whatever a guest writes there, no reference to it can be made.
 //! 3. **A borrowed page does not change.** Mapped memory is written in four ways, and each is excluded while a slice is lent:
-//!    * by this process through the mapping: needs `&mut Mapping`;
+//!    * by this process through the mapping: needs `&mut Mapping`, or a [`Part`], which borrows it so and shares no page with another;
 //!    * by this process through another mapping or descriptor of the same memory: [`GuestMemfd::map`] consumes the handle,
 //!      and no descriptor of mapped memory is ever lent;
 //!    * by another process: the descriptors are close-on-exec and never sent, and a host neither forks nor execs;
@@ -98,7 +98,7 @@ pub use error::KvmError;
 pub use firmware::FirmwareStatus;
 pub use guest_memfd::GuestMemfd;
 pub use kvm::{DEV_KVM, Kvm};
-pub use mapping::{Anonymous, Guest, Mapping};
+pub use mapping::{Anonymous, Guest, Mapping, Part, Window};
 pub use page::{PAGE_BYTES, PAGE_SIZE, Page, PageType};
 pub use range::{GfnRange, RangeError};
 pub use running::{MemoryWithheld, RunningVm};

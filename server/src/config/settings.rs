@@ -10,7 +10,9 @@ use super::{
     ConfigError,
     host_env::VariableName,
     host_programs::{self, HostProgram},
-    values::{AbsoluteDir, Count, DiskBytes, Grace, LogFilter, MemoryBytes, Timeout, ValueError},
+    values::{
+        AbsoluteDir, Count, DiskBytes, Grace, LogFilter, MemoryBytes, Switch, Timeout, ValueError,
+    },
 };
 use crate::{logging::LogFormat, net::Listen};
 
@@ -70,6 +72,21 @@ pub struct Settings {
     /// What the ledgers of ended launches may take in the state directory, in bytes; the oldest are dropped [default: 1073741824]
     #[arg(long, value_name = "BYTES")]
     pub ended_ledgers_max_bytes: Option<DiskBytes>,
+    /// Whether the daemon decides whose pages go when, on platforms with one firmware for the machine (sev-snp, sim) [default: on]
+    #[arg(long, value_name = "on|off")]
+    pub scheduler: Option<Switch>,
+    /// Launches that may wait for one firmware at one time [default: 64]
+    #[arg(long, value_name = "N")]
+    pub max_queued_launches: Option<Count<1, 100_000>>,
+    /// Largest stored image in bytes [default: 17179869184]
+    #[arg(long, value_name = "BYTES")]
+    pub max_image_bytes: Option<DiskBytes>,
+    /// What stored images and unfinished writes may take in the state directory, in bytes; the least recently used are dropped [default: 68719476736]
+    #[arg(long, value_name = "BYTES")]
+    pub image_quota_bytes: Option<DiskBytes>,
+    /// How long an unfinished write of an image is kept that nobody goes on with [default: 1h]
+    #[arg(long, value_name = "TIME")]
+    pub image_write_idle: Option<Timeout>,
     /// Program that the hosts of a platform run, PLATFORM=/PATH; repeat for several [default: the built-in host for all]
     #[arg(long, value_name = "PROGRAM")]
     #[serde(rename = "host", deserialize_with = "host_programs::from_table")]
@@ -105,6 +122,11 @@ impl Settings {
             ended_ledgers_max_bytes: self
                 .ended_ledgers_max_bytes
                 .or(weaker.ended_ledgers_max_bytes),
+            scheduler: self.scheduler.or(weaker.scheduler),
+            max_queued_launches: self.max_queued_launches.or(weaker.max_queued_launches),
+            max_image_bytes: self.max_image_bytes.or(weaker.max_image_bytes),
+            image_quota_bytes: self.image_quota_bytes.or(weaker.image_quota_bytes),
+            image_write_idle: self.image_write_idle.or(weaker.image_write_idle),
             host_program: self.host_program.or(weaker.host_program),
             host_env: self.host_env.or(weaker.host_env),
         }
@@ -134,6 +156,11 @@ impl Settings {
             max_pending_calls: one(variable, "STAGEPAGES_MAX_PENDING_CALLS")?,
             chunk_pages: one(variable, "STAGEPAGES_CHUNK_PAGES")?,
             ended_ledgers_max_bytes: one(variable, "STAGEPAGES_ENDED_LEDGERS_MAX_BYTES")?,
+            scheduler: one(variable, "STAGEPAGES_SCHEDULER")?,
+            max_queued_launches: one(variable, "STAGEPAGES_MAX_QUEUED_LAUNCHES")?,
+            max_image_bytes: one(variable, "STAGEPAGES_MAX_IMAGE_BYTES")?,
+            image_quota_bytes: one(variable, "STAGEPAGES_IMAGE_QUOTA_BYTES")?,
+            image_write_idle: one(variable, "STAGEPAGES_IMAGE_WRITE_IDLE")?,
             host_program: list(variable, "STAGEPAGES_HOST_PROGRAM")?,
             host_env: list(variable, "STAGEPAGES_HOST_ENV")?,
         })
@@ -161,6 +188,11 @@ impl Settings {
             max_pending_calls,
             chunk_pages,
             ended_ledgers_max_bytes: max_ledgers,
+            scheduler,
+            max_queued_launches: max_queued,
+            max_image_bytes,
+            image_quota_bytes,
+            image_write_idle,
             host_program,
             host_env,
         } = self;
@@ -192,6 +224,11 @@ impl Settings {
             ("max-pending-calls", text(max_pending_calls.as_ref())),
             ("chunk-pages", text(chunk_pages.as_ref())),
             ("ended-ledgers-max-bytes", text(max_ledgers.as_ref())),
+            ("scheduler", text(scheduler.as_ref())),
+            ("max-queued-launches", text(max_queued.as_ref())),
+            ("max-image-bytes", text(max_image_bytes.as_ref())),
+            ("image-quota-bytes", text(image_quota_bytes.as_ref())),
+            ("image-write-idle", text(image_write_idle.as_ref())),
         ];
         for (flag, value) in others {
             args.extend(value.map(|value| OsString::from(format!("--{flag}={value}"))));

@@ -84,6 +84,11 @@ fn every_key_can_be_set_by_each_source() {
         max_pending_calls = 6
         chunk_pages = 7
         ended_ledgers_max_bytes = 0
+        scheduler = "off"
+        max_queued_launches = 3
+        max_image_bytes = 11
+        image_quota_bytes = 12
+        image_write_idle = "5m"
         host_env = ["LD_PRELOAD", "_9"]
         [host.kvm]
         program = "/opt/vmm"
@@ -110,6 +115,11 @@ fn every_key_can_be_set_by_each_source() {
         ("STAGEPAGES_MAX_PENDING_CALLS", "6"),
         ("STAGEPAGES_CHUNK_PAGES", "7"),
         ("STAGEPAGES_ENDED_LEDGERS_MAX_BYTES", "0"),
+        ("STAGEPAGES_SCHEDULER", "off"),
+        ("STAGEPAGES_MAX_QUEUED_LAUNCHES", "3"),
+        ("STAGEPAGES_MAX_IMAGE_BYTES", "11"),
+        ("STAGEPAGES_IMAGE_QUOTA_BYTES", "12"),
+        ("STAGEPAGES_IMAGE_WRITE_IDLE", "300s"),
         ("STAGEPAGES_HOST_PROGRAM", "kvm=/opt/vmm, sev-snp=/opt/b"),
         ("STAGEPAGES_HOST_ENV", "LD_PRELOAD, _9"),
     ]))
@@ -119,7 +129,7 @@ fn every_key_can_be_set_by_each_source() {
         .iter()
         .map(|arg| arg.to_str().expect("is text"))
         .collect();
-    assert_eq!(args.len(), 22);
+    assert_eq!(args.len(), 27);
     assert_eq!(from_env, from_file);
     assert_eq!(flags(&args), from_file);
 }

@@ -67,6 +67,9 @@ pub enum ValueError {
     /// Not a log format.
     #[error("{0:?} is no log format; write text or json")]
     Format(String),
+    /// Neither on nor off.
+    #[error("{0:?} is neither on nor off")]
+    Switch(String),
     /// An address.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -113,6 +116,37 @@ impl<const MIN: u32, const MAX: u32> FromStr for Count<MIN, MAX> {
 impl<const MIN: u32, const MAX: u32> fmt::Display for Count<MIN, MAX> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    /// As it is without anybody's saying so.
+    On,
+    /// Not at all.
+    Off,
+}
+
+impl FromStr for Switch {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "on" => Ok(Self::On),
+            "off" => Ok(Self::Off),
+            _ => Err(ValueError::Switch(printable(text, 64))),
+        }
+    }
+}
+
+impl fmt::Display for Switch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::On => "on",
+            Self::Off => "off",
+        })
     }
 }
 

@@ -110,7 +110,9 @@ impl Nursery {
     ) -> Result<Arc<Launch>, NotAdopted> {
         let mut tries = 0;
         loop {
-            match (self.meet(found.clone(), record.clone()).await, &found) {
+            // Large, and waited for a long time.
+            let met = Box::pin(self.meet(found.clone(), record.clone()));
+            match (met.await, &found) {
                 (Err(NotAdopted::Short(why)), _) if tries < MOST_TRIES => {
                     tries += 1;
                     tracing::warn!(host = %found.id(), why, tries, "a launch host is adopted later");
@@ -259,7 +261,10 @@ impl Nursery {
             status.snapshot.digest.filter(|_| new)
         };
         let digest = record.created_digest().or(untouched);
-        let mut parts = wires.parts(self, hanging.keep(), Some(staging), Some(child));
+        let link = hanging.keep();
+        let seat = self.seat(&identity, &link, &wires.status).await;
+        let mut parts = wires.parts(self, link, Some(staging), Some(child));
+        parts.seat = seat;
         parts.finish = record.finish;
         parts.ledger = record.ledger;
         parts.origin = Origin::Inherited { digest };

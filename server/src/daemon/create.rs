@@ -9,9 +9,13 @@ use stagepages_host::{
     platform::PlatformKind,
     protocol::{self, Command, Hello},
 };
+use stagepages_proto::v1;
+use stagepages_schedule::Class;
+use tokio::sync::watch;
 
 use super::{
-    HostLink, Launch, Ledgers, Record, Records, Staging, Told, Withstands,
+    FirmwareQueues, HostLink, Launch, Ledgers, Record, Records, Seat, Staging, Status, Told,
+    Withstands,
     greeting::{Greeting, dial},
     launch::Identity,
     supervisor_link::{HostChild, SupervisorLink},
@@ -50,6 +54,8 @@ pub struct Nursery {
     pub ledgers: Ledgers,
     /// Calls of one launch that may wait or run.
     pub max_pending_calls: u32,
+    /// For firmware that is one for the whole machine.
+    pub queues: FirmwareQueues,
 }
 
 impl Nursery {
@@ -191,10 +197,30 @@ impl Nursery {
                 ));
             }
         };
-        Ok(Launch::new(
-            blueprint.identity,
-            wires.parts(self, link, Some(staging), Some(child)),
-        ))
+        let seat = self.seat(&blueprint.identity, &link, &wires.status).await;
+        let mut parts = wires.parts(self, link, Some(staging), Some(child));
+        parts.seat = seat;
+        Ok(Launch::new(blueprint.identity, parts))
+    }
+
+    /// A seat in the queue for the platform's firmware, where that has one, and the host can be metered.
+    pub(super) async fn seat(
+        &self,
+        identity: &Identity,
+        link: &HostLink,
+        status: &watch::Sender<Status>,
+    ) -> Option<Arc<Seat>> {
+        let queue = self.queues.of(identity.platform)?;
+        if !versions::is_metered(link.version()) {
+            return None;
+        }
+        let class = match identity.spec.priority() {
+            v1::LaunchPriority::High => Class::High,
+            v1::LaunchPriority::Normal | v1::LaunchPriority::Unspecified => Class::Normal,
+            v1::LaunchPriority::Low => Class::Low,
+        };
+        let planned = Some(identity.spec.planned_pages).filter(|planned| *planned > 0);
+        Some(Seat::take(queue, link, status, class, planned).await)
     }
 }
 

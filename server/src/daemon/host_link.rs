@@ -3,6 +3,9 @@
 //! Whoever asks may stop waiting at any time. What was sent is answered all the same: the answer's snapshot reaches the launch's status,
 //! and the call's slot is given back only then.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashMap,
     fmt, io,
@@ -351,6 +354,11 @@ impl Shared {
                     {
                         if let Some(mut slot) = slot {
                             slot.take_back();
+                            if let Err(refusal) = &answer.outcome
+                                && refusal.reason == Reason::ImageCorrupt
+                            {
+                                slot.held().is_corrupt(&refusal.message);
+                            }
                         }
                         // Nobody may be waiting any more; the snapshot has told the launch.
                         drop(waiting.send(answer));
@@ -391,101 +399,4 @@ fn answer(response: Response, sender: Option<i32>) -> Result<(u64, Answer), BadM
         outcome,
     };
     Ok((response.id, answer))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicU32;
-
-    use stagepages_host::protocol::{Abort, Done, Snapshot as Told};
-
-    use super::*;
-
-    fn reply(id: u64, pages: u64) -> Vec<u8> {
-        let snapshot = Told {
-            state: 2,
-            installed_pages: pages,
-            ..Told::default()
-        };
-        let response = Response {
-            id,
-            snapshot: Some(snapshot),
-            outcome: Some(Outcome::Done(Done {})),
-        };
-        wire::encode(&Reply {
-            message: Some(Message::Response(response)),
-        })
-        .unwrap()
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn what_a_host_is_to_read_outlives_the_link_and_not_the_answer() {
-        use std::os::unix::fs::FileExt as _;
-
-        let (ours, host) = SeqSocket::pair().unwrap();
-        let staging = super::super::Staging::new().unwrap();
-        let read = |offset| {
-            let mut page = [0; 4096];
-            staging.file().read_exact_at(&mut page, offset).unwrap();
-            page[0]
-        };
-        let link = HostLink::start(ours, |_| {}).unwrap();
-        let mut posted = Vec::new();
-        for fill in [1, 2] {
-            let mut slot = staging.slot().await.unwrap();
-            slot.write(&[fill; 4096]).unwrap();
-            let offset = slot.offset();
-            let command = Command::Abort(Abort::default());
-            posted.push((offset, link.post(command, &[], Some(slot)).await.unwrap()));
-        }
-        let (answered, left) = (posted.remove(0), posted.remove(0));
-        host.send(&reply(1, 1), &[]).unwrap();
-        answered.1.answer().await.unwrap();
-        link.close();
-        link.lost().await;
-        // As at the end of the daemon.
-        drop((link, left.1));
-        assert_eq!((read(answered.0), read(left.0)), (0, 2));
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_caller_that_left_loses_no_snapshot_and_the_others_get_their_answers() {
-        let (ours, host) = SeqSocket::pair().unwrap();
-        let seen = Arc::new(AtomicU32::new(0));
-        let counter = Arc::clone(&seen);
-        let link = HostLink::start(ours, move |_| {
-            counter.fetch_add(1, Ordering::SeqCst);
-        })
-        .unwrap();
-
-        let left = tokio::spawn({
-            let link = link.clone();
-            async move { link.call(Command::Abort(Abort::default()), &[], None).await }
-        });
-        let host = tokio::task::block_in_place(|| {
-            let frame = host.recv().unwrap().unwrap();
-            assert_eq!(wire::decode::<Request>(&frame.bytes).unwrap().id, 1);
-            host
-        });
-        left.abort();
-        let stayed = tokio::spawn({
-            let link = link.clone();
-            async move { link.call(Command::Abort(Abort::default()), &[], None).await }
-        });
-        tokio::task::block_in_place(|| host.recv().unwrap().unwrap());
-        host.send(&reply(1, 1), &[]).unwrap();
-        host.send(&reply(2, 2), &[]).unwrap();
-        let answer = stayed.await.unwrap().unwrap();
-        assert_eq!(answer.snapshot.unwrap().installed_pages, 2);
-        assert_eq!(seen.load(Ordering::SeqCst), 2);
-
-        drop(host);
-        link.lost().await;
-        assert_eq!(
-            link.call(Command::Abort(Abort::default()), &[], None)
-                .await
-                .unwrap_err(),
-            LinkLost
-        );
-    }
 }

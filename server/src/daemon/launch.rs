@@ -16,7 +16,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Console, Fate, HostLink, Lease, Ledgers, Page, Record, Records, Staging, Status, Withstands,
+    Console, Fate, HostLink, Lease, Ledgers, Page, Record, Records, Seat, Staging, Status,
+    Withstands,
     ended_ledger::Place,
     record::{End, Finish},
     status::abort_cause,
@@ -65,6 +66,8 @@ pub struct Launch {
     pub(super) told_all: CancellationToken,
     /// How long it may stay untouched.
     pub lease: Lease,
+    /// Its seat in the queue for the machine's firmware, where there is one.
+    pub seat: Option<Arc<Seat>>,
     max_pending_calls: usize,
     /// The first answer of CreateLaunch.
     created_answer: OnceLock<v1::Launch>,
@@ -136,6 +139,8 @@ pub struct Parts {
     pub records: Records,
     /// Where its ledger is kept when it is over.
     pub ledgers: Ledgers,
+    /// Its seat in the queue for the machine's firmware.
+    pub seat: Option<Arc<Seat>>,
 }
 
 impl Launch {
@@ -173,6 +178,7 @@ impl Launch {
             remembered: parts.remembered,
             told_all: parts.told_all,
             lease: Lease::new(identity.lease),
+            seat: parts.seat,
             max_pending_calls,
             created_answer: OnceLock::new(),
             finished: Mutex::new(finished),
@@ -396,6 +402,10 @@ impl Launch {
             stop: snapshot.stop.as_ref().map(crate::rpc::convert::guest_stop),
             start_time: status.start_time(snapshot.state).map(Timestamp::from),
             stop_time: status.stop_time(snapshot.state).map(Timestamp::from),
+            queue: (status.ending.is_none())
+                .then(|| self.seat.as_ref()?.place())
+                .flatten()
+                .map(|place| crate::rpc::convert::place(&place)),
         }
     }
 }

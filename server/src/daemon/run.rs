@@ -6,8 +6,8 @@ use anyhow::{Context as _, bail};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use stagepages_host::wire::{SeqSocket, take_stdin};
 use stagepages_proto::v1::{
-    FILE_DESCRIPTOR_SET, launch_service_server::LaunchServiceServer,
-    node_service_server::NodeServiceServer,
+    FILE_DESCRIPTOR_SET, image_service_server::ImageServiceServer,
+    launch_service_server::LaunchServiceServer, node_service_server::NodeServiceServer,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -15,13 +15,13 @@ use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
 use super::{
-    Ledgers, Node, Nursery, Records, Registry, RegistryLimits, StateDir, Writing, evict::evict,
-    inherit::inherit, supervisor_link::SupervisorLink,
+    FirmwareQueues, Ledgers, Node, Nursery, Records, Registry, RegistryLimits, StateDir, Writing,
+    evict::evict, images, inherit::inherit, supervisor_link::SupervisorLink,
 };
 use crate::{
     config::Config,
     net::{self, MAX_MESSAGE_BYTES},
-    rpc::{LaunchApi, NodeApi},
+    rpc::{ImageApi, LaunchApi, NodeApi},
 };
 
 /// How long peers may take to go away once no call is in progress.
@@ -90,6 +90,7 @@ async fn serve(
     let (ledgers, ledger_files) =
         Ledgers::open(&state.ledgers(), config.ended_ledgers_max_bytes, &recorded)
             .context("the threads for ledgers")?;
+    let images = images::open(&state.images(), &config)?;
     let writing = std::iter::once(writing).chain(ledger_files).collect();
     *open = Some((state, writing));
     let server = net::Server::bind(&config.listen)?;
@@ -101,6 +102,7 @@ async fn serve(
         records,
         ledgers,
         max_pending_calls: config.max_pending_calls,
+        queues: FirmwareQueues::new(config.max_queued_launches, config.chunk_pages)?,
     };
     let registry = Arc::new(Registry::new(RegistryLimits {
         max_launches: config.max_launches,
@@ -108,10 +110,18 @@ async fn serve(
     inherit(&nursery, &registry, kept, welcome).await;
     tokio::spawn(evict(Arc::clone(&registry)));
     let node = Arc::new(Node::probe(nursery.clone(), config.host_programs.clone()).await);
-    let launches = LaunchApi::new(Arc::clone(&registry), Arc::clone(&node), nursery, &config);
+    let queues = nursery.queues.clone();
+    let launches = LaunchApi::new(
+        Arc::clone(&registry),
+        Arc::clone(&node),
+        nursery,
+        images.clone(),
+        &config,
+    );
     let calls = launches.calls().clone();
-    let (health, routes) =
-        routes(launches, NodeApi::new(node, Arc::clone(&registry), &config)).await?;
+    let node = NodeApi::new(node, Arc::clone(&registry), queues, images.clone(), &config);
+    let images = ImageApi::new(images, config.stall_timeout, calls.clone());
+    let (health, routes) = routes(launches, node, images).await?;
 
     let addresses = server.local_addrs().to_vec();
     let close = CancellationToken::new();
@@ -163,10 +173,15 @@ async fn serve(
     Ok(())
 }
 
-async fn routes(launches: LaunchApi, node: NodeApi) -> anyhow::Result<(HealthReporter, Routes)> {
+async fn routes(
+    launches: LaunchApi,
+    node: NodeApi,
+    images: ImageApi,
+) -> anyhow::Result<(HealthReporter, Routes)> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<LaunchServiceServer<LaunchApi>>().await;
     health.set_serving::<NodeServiceServer<NodeApi>>().await;
+    health.set_serving::<ImageServiceServer<ImageApi>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -180,6 +195,7 @@ async fn routes(launches: LaunchApi, node: NodeApi) -> anyhow::Result<(HealthRep
             LaunchServiceServer::new(launches).max_decoding_message_size(MAX_MESSAGE_BYTES),
         )
         .add_service(NodeServiceServer::new(node).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(ImageServiceServer::new(images).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
@@ -191,6 +207,9 @@ async fn not_serving(health: &HealthReporter) {
         .set_not_serving::<LaunchServiceServer<LaunchApi>>()
         .await;
     health.set_not_serving::<NodeServiceServer<NodeApi>>().await;
+    health
+        .set_not_serving::<ImageServiceServer<ImageApi>>()
+        .await;
     health
         .set_service_status("", tonic_health::ServingStatus::NotServing)
         .await;

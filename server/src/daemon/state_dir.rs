@@ -80,6 +80,12 @@ impl StateDir {
         self.path.join("ledgers")
     }
 
+    /// Where images are stored.
+    #[must_use]
+    pub fn images(&self) -> PathBuf {
+        self.path.join("images")
+    }
+
     /// The number of this daemon: above that of every daemon before, and at least `least`.
     ///
     /// # Errors

@@ -23,6 +23,14 @@ pub(super) const EXPECTED_SINCE: u32 = 5;
 /// The first version whose hosts tell the ledger of an ABORTED launch. That of a STOPPED one they all tell that run guests.
 const ENDED_LEDGERS_SINCE: u32 = 5;
 
+/// The first version whose hosts take contents from stored images, and can be metered.
+const IMAGES_SINCE: u32 = 6;
+
+/// Whether a host that speaks `version` of the private protocol goes as far as it is told, and no further.
+pub(super) fn is_metered(version: u32) -> bool {
+    version >= IMAGES_SINCE
+}
+
 /// Checks that a host that speaks `version` of the private protocol tells the ledger of a launch that ended in `state`.
 ///
 /// # Errors
@@ -155,6 +163,23 @@ impl Launch {
         } else {
             Err(too_old(doing, version).launch(&self.id))
         }
+    }
+
+    /// Checks that the host takes contents from stored images.
+    ///
+    /// # Errors
+    /// UNSUPPORTED_OPERATION.
+    pub fn takes_images(&self) -> Result<(), ApiError> {
+        let version = self.link.version();
+        if version >= IMAGES_SINCE {
+            return Ok(());
+        }
+        let way_out = "send the contents as data, or create the launch with a newer host program";
+        let text = format!(
+            "cannot stage from an image: the launch host speaks version {version} of the private protocol, and version {IMAGES_SINCE} takes images: {way_out}"
+        );
+        let error = ApiError::new(Reason::UnsupportedOperation, text);
+        Err(error.launch(&self.id).field("image", way_out))
     }
 
     /// Checks that the host knows what `command`, which is for `doing`, has of settings of confidential platforms.

@@ -85,6 +85,7 @@ impl Wires {
             supervisor: nursery.supervisor.clone(),
             records: nursery.records.clone(),
             ledgers: nursery.ledgers.clone(),
+            seat: None,
         }
     }
 }

@@ -94,7 +94,10 @@ impl Default for Limits {
 }
 
 impl Default for Windows {
-    /// Measured with 1 MiB messages (kernel.md section 12): 2.5 GB/s over a Unix socket, 1.1 with the defaults of tonic.
+    /// What the daemon and the client's connection together take of the processor for each GiB of a StagePagesStream into `kvm`, by the largest frame: 16 KiB 1.62 s,
+    /// 64 KiB 1.36 s, 256 KiB 1.25 s, 1 MiB 1.05 s. A frame is a read, a buffer, and a turn of h2's bookkeeping on either side. 2 MiB for a call and
+    /// 4 MiB for the connection, instead of these windows, cost 1.44 s: a message of a call then waits for window updates halfway, and two tasks wake
+    /// for each other.
     fn default() -> Self {
         Self {
             stream: 8 << 20,

@@ -46,7 +46,7 @@ mod unix;
 
 pub use limits::{Limits, MAX_HEADER_LIST_BYTES, MAX_MESSAGE_BYTES, RECEIVE_BUDGET_BYTES, Windows};
 pub use listen::{Listen, ListenError, MAX_SOCKET_PATH_BYTES};
-pub use ongoing::message_consumed;
+pub use ongoing::{deadline, message_consumed};
 pub use peer::PeerInfo;
 pub use server::{BindError, Server};
 pub use shares::{Shares, TooSmall};

@@ -74,6 +74,11 @@ pub fn message_consumed() {
     }
 }
 
+/// When the current call has to have ended, if it has a deadline. Outside of a call's own task there is none.
+pub fn deadline() -> Option<Instant> {
+    Ongoing::current().and_then(|call| call.deadline.get().copied())
+}
+
 /// The task of a call.
 pub(super) struct Watched<F> {
     inner: Pin<Box<F>>,

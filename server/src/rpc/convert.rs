@@ -13,6 +13,15 @@ use stagepages_proto::v1;
 
 use super::{reason::Reason, status::ApiError};
 
+/// A place in the queue for firmware.
+pub(crate) fn place(place: &stagepages_schedule::Place) -> v1::QueuePlace {
+    v1::QueuePlace {
+        position: u32::try_from(place.position).unwrap_or(u32::MAX),
+        pages_ahead: place.pages_ahead,
+        expected_time: prost_types::Duration::try_from(place.eta).ok(),
+    }
+}
+
 /// Keys of the metadata that name entries of a refused CPUID page.
 const CPUID_DIFFERENCES: [&str; MAX_CPUID_WORDS] = [
     "cpuid_difference_1",
@@ -145,6 +154,7 @@ pub fn refusal(refusal: &Refusal) -> ApiError {
         Told::NotApplied => Reason::NotApplied,
         Told::InvalidVcpuState => Reason::InvalidVcpuState,
         Told::UnsupportedOperation => Reason::UnsupportedOperation,
+        Told::ImageCorrupt => Reason::ImageCorrupt,
     };
     let mut error = ApiError::new(reason, refusal.message.as_str());
     if let Some(gpa) = refusal.gpa {

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use stagepages_host::launch::{CallKey, MAX_REQUEST_ID, RequestId};
+use stagepages_images::ImageDigest;
 use stagepages_kvm::{GfnRange, Gpa, PAGE_SIZE, PageType, RangeError};
 use stagepages_proto::v1;
 
-use super::{reason::Reason, status::ApiError};
-use crate::daemon::MAX_DATA_BYTES;
+use super::{image_service, reason::Reason, status::ApiError};
+use crate::daemon::{MAX_DATA_BYTES, MAX_SLICE_BYTES};
 
 /// Longest id of a launch, in bytes.
 pub(super) const MAX_ID: usize = 63;
@@ -68,7 +69,18 @@ pub(super) fn call_key(sequence: Option<u64>, request_id: &str) -> Result<CallKe
 pub(super) struct Submitted {
     pub(super) range: GfnRange,
     pub(super) page_type: PageType,
-    pub(super) data: Option<Bytes>,
+    pub(super) source: Source,
+}
+
+/// Where an extent's contents are.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Source {
+    /// In the request.
+    Data(Bytes),
+    /// In a stored image, from this byte on.
+    Image(ImageDigest, u64),
+    /// Nowhere: it has none.
+    Blank,
 }
 
 /// The extent of a request, its shape checked. Where it lies and what it may hold is the launch's to say.
@@ -77,6 +89,7 @@ pub(super) fn extent(
     page_type_number: i32,
     data: Option<Bytes>,
     length: Option<u64>,
+    image: Option<&v1::ImageSlice>,
 ) -> Result<Submitted, ApiError> {
     let page_type = page_type(page_type_number)?;
     let gpa = Gpa::new(gpa);
@@ -86,29 +99,55 @@ pub(super) fn extent(
             .meta("page_type", page_type);
         error.meta("installed_pages", 0).field(field, &text)
     };
-    let (field, length) = match (&data, length) {
-        (Some(data), None) => ("data", data.len() as u64),
-        (None, Some(length)) => ("length", length),
-        (Some(_), Some(_)) => {
-            return Err(invalid(
-                "length",
-                "data and length are both set; set data for contents, or length for pages without"
-                    .to_owned(),
-            ));
+    let (field, length, source) = match (data, length, image) {
+        (Some(data), None, None) => ("data", data.len() as u64, Source::Data(data)),
+        (None, Some(length), None) => ("length", length, Source::Blank),
+        (None, None, Some(slice)) => {
+            let digest = image_service::digest("image.name", &slice.name)?;
+            if !slice.offset.is_multiple_of(PAGE_SIZE) {
+                let text = format!("{:#x} is no multiple of {PAGE_SIZE:#x} bytes", slice.offset);
+                return Err(invalid("image.offset", text));
+            }
+            if slice.length > MAX_SLICE_BYTES {
+                let text = format!(
+                    "{:#x} bytes of an image; take at most {MAX_SLICE_BYTES:#x} in one call",
+                    slice.length
+                );
+                return Err(invalid("image.length", text));
+            }
+            (
+                "image.length",
+                slice.length,
+                Source::Image(digest, slice.offset),
+            )
         }
-        (None, None) => return Err(invalid(
-            "data",
-            "neither data nor length is set; set data for contents, or length for pages without"
-                .to_owned(),
-        )),
+        (None, None, None) => {
+            let text = "none of data, length and image is set; set data or image for contents, or length for pages without";
+            return Err(invalid("data", text.to_owned()));
+        }
+        (data, length, _) => {
+            let field = if data.is_some() && length.is_some() {
+                "length"
+            } else {
+                "image"
+            };
+            let text = "more than one of data, length and image is set; set data or image for contents, or length for pages without";
+            return Err(invalid(field, text.to_owned()));
+        }
     };
-    let mistake = match (page_type, &data) {
-        (PageType::Zero | PageType::Secrets, Some(_)) => Some("takes no data; set length instead"),
-        (PageType::Unmeasured | PageType::Cpuid, None) => Some("needs data, not length"),
-        (PageType::Cpuid, Some(_)) if length > PAGE_SIZE => Some("takes exactly one page of data"),
+    let mistake = match (page_type, &source) {
+        (PageType::Zero | PageType::Secrets, Source::Data(_) | Source::Image(..)) => {
+            Some("takes no data; set length instead")
+        }
+        (PageType::Unmeasured | PageType::Cpuid, Source::Blank) => Some("needs data, not length"),
+        (PageType::Cpuid, Source::Image(..)) => Some("needs data, not an image"),
+        (PageType::Cpuid, Source::Data(_)) if length > PAGE_SIZE => {
+            Some("takes exactly one page of data")
+        }
         (PageType::Normal, _)
-        | (PageType::Zero | PageType::Secrets, None)
-        | (PageType::Unmeasured | PageType::Cpuid, Some(_)) => None,
+        | (PageType::Zero | PageType::Secrets, Source::Blank)
+        | (PageType::Unmeasured, Source::Data(_) | Source::Image(..))
+        | (PageType::Cpuid, Source::Data(_)) => None,
     };
     if let Some(mistake) = mistake {
         return Err(invalid(
@@ -116,7 +155,7 @@ pub(super) fn extent(
             format!("an extent of page_type {page_type} {mistake}"),
         ));
     }
-    if data.is_some() && length > MAX_DATA_BYTES {
+    if matches!(source, Source::Data(_)) && length > MAX_DATA_BYTES {
         let text = format!("data has {length} bytes; send at most {MAX_DATA_BYTES} in one call");
         return Err(ApiError::new(Reason::MessageTooLarge, text.clone())
             .gpa(gpa)
@@ -132,7 +171,7 @@ pub(super) fn extent(
     Ok(Submitted {
         range,
         page_type,
-        data,
+        source,
     })
 }
 
@@ -166,35 +205,38 @@ mod tests {
     fn an_extent_has_a_type_a_source_and_a_shape() {
         let normal = v1::PageType::Normal.into();
         let page = Bytes::from_static(&[0; 4096]);
-        extent(0, normal, Some(page.clone()), None).unwrap();
+        extent(0, normal, Some(page.clone()), None, None).unwrap();
         let reason = |result: Result<Submitted, ApiError>| result.unwrap_err().reason();
         assert_eq!(
-            reason(extent(0, 0, Some(page.clone()), None)),
+            reason(extent(0, 0, Some(page.clone()), None, None)),
             Reason::MalformedRequest
         );
         assert_eq!(
-            reason(extent(0, 77, Some(page.clone()), None)),
+            reason(extent(0, 77, Some(page.clone()), None, None)),
             Reason::MalformedRequest
         );
         assert_eq!(
-            reason(extent(0, normal, Some(page.clone()), Some(4096))),
-            Reason::InvalidExtent
-        );
-        assert_eq!(reason(extent(0, normal, None, None)), Reason::InvalidExtent);
-        assert_eq!(
-            reason(extent(1, normal, Some(page.clone()), None)),
+            reason(extent(0, normal, Some(page.clone()), Some(4096), None)),
             Reason::InvalidExtent
         );
         assert_eq!(
-            reason(extent(0, normal, Some(page.slice(1..)), None)),
+            reason(extent(0, normal, None, None, None)),
             Reason::InvalidExtent
         );
         assert_eq!(
-            reason(extent(0, normal, Some(Bytes::new()), None)),
+            reason(extent(1, normal, Some(page.clone()), None, None)),
             Reason::InvalidExtent
         );
         assert_eq!(
-            reason(extent(u64::MAX - 4095, normal, Some(page), None)),
+            reason(extent(0, normal, Some(page.slice(1..)), None, None)),
+            Reason::InvalidExtent
+        );
+        assert_eq!(
+            reason(extent(0, normal, Some(Bytes::new()), None, None)),
+            Reason::InvalidExtent
+        );
+        assert_eq!(
+            reason(extent(u64::MAX - 4095, normal, Some(page), None, None)),
             Reason::InvalidExtent
         );
         assert_eq!(
@@ -202,6 +244,7 @@ mod tests {
                 0,
                 normal,
                 Some(Bytes::from(vec![0; (2 << 20) + 4096])),
+                None,
                 None
             )),
             Reason::MessageTooLarge

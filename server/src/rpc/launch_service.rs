@@ -5,6 +5,7 @@
 use std::{sync::Arc, time::SystemTime};
 
 use stagepages_host::{launch::State, platform::PlatformKind, protocol};
+use stagepages_images::Store;
 use stagepages_proto::v1::{self, launch_service_server::LaunchService};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::TaskTracker;
@@ -32,6 +33,7 @@ pub struct LaunchApi {
     nursery: Nursery,
     limits: SpecLimits,
     pub(super) max_pending_calls: u32,
+    pub(super) images: Store,
     /// Counts calls in progress, for those who wait until there is none.
     calls: TaskTracker,
 }
@@ -43,6 +45,7 @@ impl LaunchApi {
         registry: Arc<Registry>,
         node: Arc<Node>,
         nursery: Nursery,
+        images: Store,
         config: &Config,
     ) -> Self {
         let limits = SpecLimits {
@@ -55,6 +58,7 @@ impl LaunchApi {
             nursery,
             limits,
             max_pending_calls: config.max_pending_calls,
+            images,
             calls: TaskTracker::new(),
         }
     }

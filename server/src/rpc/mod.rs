@@ -9,6 +9,9 @@ mod create;
 mod decode;
 mod finish;
 mod guest;
+mod image_error;
+mod image_service;
+mod image_write;
 mod launch_service;
 mod ledger;
 mod list;
@@ -22,5 +25,6 @@ mod stream;
 mod vcpu;
 mod watch;
 
+pub use image_service::ImageApi;
 pub use launch_service::LaunchApi;
 pub use node_service::NodeApi;

@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use stagepages_host::{
     launch::REPLAY_WINDOW,
-    platform::{Check, Report},
+    platform::{Check, PlatformKind, Report},
     protocol::{CONSOLE_BUFFER, MAX_VCPUS},
 };
+use stagepages_images::Store;
 use stagepages_kvm::PageType;
 use stagepages_proto::v1::{self, node_service_server::NodeService};
 use tonic::{Request, Response, Status};
@@ -14,7 +15,9 @@ use tonic::{Request, Response, Status};
 use super::{convert, settings};
 use crate::{
     config::Config,
-    daemon::{DEFAULT_LEASE, MAX_DATA_BYTES, MAX_LEASE, Node, Registry},
+    daemon::{
+        DEFAULT_LEASE, FirmwareQueues, MAX_DATA_BYTES, MAX_LEASE, MAX_SLICE_BYTES, Node, Registry,
+    },
     net::MAX_MESSAGE_BYTES,
 };
 
@@ -24,6 +27,9 @@ pub struct NodeApi {
     node: Arc<Node>,
     registry: Arc<Registry>,
     limits: v1::Limits,
+    /// For firmware that is one for the whole machine.
+    queues: FirmwareQueues,
+    images: Store,
     /// Programs that host the launches of a platform, where they are not the built-in one.
     programs: BTreeMap<String, PathBuf>,
 }
@@ -31,7 +37,13 @@ pub struct NodeApi {
 impl NodeApi {
     /// The service over this machine.
     #[must_use]
-    pub fn new(node: Arc<Node>, registry: Arc<Registry>, config: &Config) -> Self {
+    pub fn new(
+        node: Arc<Node>,
+        registry: Arc<Registry>,
+        queues: FirmwareQueues,
+        images: Store,
+        config: &Config,
+    ) -> Self {
         let limits = v1::Limits {
             max_message_bytes: MAX_MESSAGE_BYTES as u64,
             max_data_bytes: MAX_DATA_BYTES,
@@ -46,13 +58,33 @@ impl NodeApi {
             receive_budget_bytes: config.receive_budget_bytes,
             max_vcpus: MAX_VCPUS,
             console_buffer_bytes: u32::try_from(CONSOLE_BUFFER).unwrap_or(u32::MAX),
+            max_slice_bytes: MAX_SLICE_BYTES,
+            max_image_bytes: config.max_image_bytes,
+            image_quota_bytes: config.image_quota_bytes,
+            max_queued_launches: config
+                .max_queued_launches
+                .map_or(0, |most| u32::try_from(most.get()).unwrap_or(u32::MAX)),
         };
         Self {
             node,
             registry,
             limits,
+            queues,
+            images,
             programs: config.host_programs.clone(),
         }
+    }
+}
+
+impl NodeApi {
+    fn queue(&self, platform: PlatformKind) -> Option<v1::PlatformQueue> {
+        let view = self.queues.of(platform)?.view();
+        Some(v1::PlatformQueue {
+            launches: u32::try_from(view.launches).unwrap_or(u32::MAX),
+            pages: view.pages,
+            page_time: prost_types::Duration::try_from(view.page_time).ok(),
+            expected_time: prost_types::Duration::try_from(view.expected).ok(),
+        })
     }
 }
 
@@ -84,6 +116,7 @@ fn platform(report: &Report, programs: &BTreeMap<String, PathBuf>) -> v1::Platfo
         sev_snp: None,
         tdx: None,
         capacity: None,
+        queue: None,
     };
     settings::put_facts(&report.facts, &mut info);
     info
@@ -101,17 +134,23 @@ impl NodeService for NodeApi {
             .iter()
             .filter(|launch| !launch.status().released)
             .count();
+        let images = self.images.usage();
         let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let usage = v1::Usage {
             launches: narrow(launches.len()),
             live_launches: narrow(live),
             draining: self.registry.draining(),
+            image_bytes: images.used_bytes(),
+            images: narrow(images.images),
         };
         Ok(Response::new(v1::GetNodeInfoResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             platforms: reports
                 .iter()
-                .map(|report| platform(report, &self.programs))
+                .map(|report| v1::PlatformInfo {
+                    queue: self.queue(report.platform),
+                    ..platform(report, &self.programs)
+                })
                 .collect(),
             limits: Some(self.limits),
             usage: Some(usage),

@@ -69,6 +69,24 @@ pub enum Reason {
     ResultNotFound,
     /// Behind a stop on its stream.
     NotApplied,
+    /// No such image, or none that is stored for the caller.
+    ImageNotFound,
+    /// A stored image does not hold what was committed.
+    ImageCorrupt,
+    /// Larger than an image may be.
+    ImageTooLarge,
+    /// What was written is not what the image's name says.
+    ImageDigestMismatch,
+    /// Another offset is the next to be written.
+    ImageOffset,
+    /// A later call writes the same upload.
+    ImageWriteSuperseded,
+    /// Calls stage from the image.
+    ImageInUse,
+    /// More than a quota allows.
+    QuotaExceeded,
+    /// The call's deadline cannot be met.
+    DeadlineUnreachable,
     /// Nobody touched the launch for as long as its lease.
     LeaseExpired,
 }
@@ -118,6 +136,15 @@ impl Reason {
             Self::RequestIdReused => ("REQUEST_ID_REUSED", Code::Aborted),
             Self::ResultNotFound => ("RESULT_NOT_FOUND", Code::NotFound),
             Self::NotApplied => ("NOT_APPLIED", Code::Aborted),
+            Self::ImageNotFound => ("IMAGE_NOT_FOUND", Code::NotFound),
+            Self::ImageCorrupt => ("IMAGE_CORRUPT", Code::DataLoss),
+            Self::ImageTooLarge => ("IMAGE_TOO_LARGE", Code::InvalidArgument),
+            Self::ImageDigestMismatch => ("IMAGE_DIGEST_MISMATCH", Code::InvalidArgument),
+            Self::ImageOffset => ("IMAGE_OFFSET", Code::Aborted),
+            Self::ImageWriteSuperseded => ("IMAGE_WRITE_SUPERSEDED", Code::Aborted),
+            Self::ImageInUse => ("IMAGE_IN_USE", Code::FailedPrecondition),
+            Self::QuotaExceeded => ("QUOTA_EXCEEDED", Code::ResourceExhausted),
+            Self::DeadlineUnreachable => ("DEADLINE_UNREACHABLE", Code::ResourceExhausted),
             Self::LeaseExpired => ("LEASE_EXPIRED", Code::FailedPrecondition),
         }
     }
@@ -133,9 +160,12 @@ impl fmt::Display for Reason {
 mod tests {
     use super::*;
 
-    const PROTO: &str = include_str!("../../../proto/stagepages/v1/launch.proto");
+    const PROTO: &str = concat!(
+        include_str!("../../../proto/stagepages/v1/launch.proto"),
+        include_str!("../../../proto/stagepages/v1/image.proto")
+    );
 
-    const ALL: [Reason; 31] = [
+    const ALL: [Reason; 40] = [
         Reason::MalformedRequest,
         Reason::MessageTooLarge,
         Reason::InvalidExtent,
@@ -166,6 +196,15 @@ mod tests {
         Reason::RequestIdReused,
         Reason::ResultNotFound,
         Reason::NotApplied,
+        Reason::ImageNotFound,
+        Reason::ImageCorrupt,
+        Reason::ImageTooLarge,
+        Reason::ImageDigestMismatch,
+        Reason::ImageOffset,
+        Reason::ImageWriteSuperseded,
+        Reason::ImageInUse,
+        Reason::QuotaExceeded,
+        Reason::DeadlineUnreachable,
         Reason::LeaseExpired,
     ];
 

@@ -1,21 +1,26 @@
 //! StagePages: one call from its request to its answer, alone or on a stream.
 
-use std::{sync::Arc, time::Duration};
+use std::{os::fd::AsFd as _, sync::Arc, time::Duration};
 
+use stagepages_digest::pieces::{PIECE_BYTES, PieceDigest};
 use stagepages_host::{
     launch::{Answered, CallKey, Installation},
     protocol::{self, Command, Outcome},
 };
+use stagepages_images::ImageDigest;
+use stagepages_kvm::GfnRange;
 use stagepages_proto::v1;
-use tokio::sync::OwnedSemaphorePermit;
+use stagepages_schedule::Refused;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
     LaunchApi, ask, convert,
-    decode::{self, Submitted},
+    decode::{self, Source, Submitted},
+    image_service::{OWNER, blocking},
     reason::Reason,
     status::ApiError,
 };
-use crate::daemon::{Launch, Posted};
+use crate::daemon::{Launch, Posted, StoredImage};
 
 /// What a caller is told to wait when too many calls wait already. A full queue of full slots takes about this long on `kvm`.
 pub(super) const QUEUE_RETRY: Duration = Duration::from_millis(100);
@@ -27,6 +32,8 @@ pub(super) struct Call {
     submitted: Submitted,
     /// Which stream it came on; 0 for none.
     stream: u64,
+    /// When its caller, or its stream's, gives up.
+    deadline: Option<Instant>,
 }
 
 /// A call that the launch host has.
@@ -46,19 +53,49 @@ enum Sent {
 
 impl Call {
     /// Checks everything about a request that can be checked without its launch.
-    pub(super) fn decode(request: &v1::StagePagesRequest, stream: u64) -> Result<Self, ApiError> {
+    pub(super) fn decode(
+        request: &v1::StagePagesRequest,
+        stream: u64,
+        deadline: Option<Instant>,
+    ) -> Result<Self, ApiError> {
         let submitted = decode::extent(
             request.gpa,
             request.page_type,
             request.data.clone(),
             request.length,
+            request.image.as_ref(),
         )?;
         let key = decode::call_key(request.sequence, &request.request_id)?;
         Ok(Self {
             key,
             submitted,
             stream,
+            deadline,
         })
+    }
+
+    /// Whether its number was applied before: then it needs no turn to be answered.
+    fn is_applied(&self, launch: &Launch) -> bool {
+        let next = launch.status().snapshot.next_sequence;
+        self.key.sequence.is_some_and(|sequence| sequence < next)
+    }
+}
+
+/// The error of a call that the queue for firmware did not take.
+fn no_turn(refused: &Refused) -> ApiError {
+    match refused {
+        Refused::QueueFull { retry_after, .. } => {
+            ApiError::new(Reason::QueueFull, refused.to_string())
+                .retry_after(*retry_after)
+                .quota(
+                    "queued_launches",
+                    "max_queued_launches of the daemon's configuration",
+                )
+        }
+        Refused::DeadlineUnreachable { expected, left } => {
+            ApiError::new(Reason::DeadlineUnreachable, refused.to_string())
+                .retry_after(expected.saturating_sub(*left))
+        }
     }
 }
 
@@ -68,7 +105,8 @@ impl LaunchApi {
         mut request: v1::StagePagesRequest,
     ) -> Result<v1::StagePagesResponse, ApiError> {
         let launch = self.find(&request.name, &request.uid)?;
-        let call = Call::decode(&request, 0).map_err(|error| untouched(&launch, error))?;
+        let call = Call::decode(&request, 0, crate::net::deadline())
+            .map_err(|error| untouched(&launch, error))?;
         let turn = launch.calls.clone().try_acquire_owned().map_err(|_full| {
             let text = format!(
                 "{} calls wait for launch {} already; send fewer at a time",
@@ -110,15 +148,36 @@ impl LaunchApi {
             untouched(launch, ApiError::new(Reason::NoCapacity, text))
         };
         let mut slot = staging.slot().await.map_err(broken)?;
-        slot.keep(turn);
+        slot.held().turn = Some(turn);
         let mut staging_offset = None;
-        // The request's own copy is not needed while the host works.
-        if let Some(data) = call.submitted.data.take() {
-            slot.write(&data).map_err(broken)?;
-            drop(data);
-            // The message is gone from here, so another may be received.
-            crate::net::message_consumed();
-            staging_offset = Some(slot.offset());
+        let mut staged = None;
+        match std::mem::replace(&mut call.submitted.source, Source::Blank) {
+            // The request's own copy is not needed while the host works.
+            Source::Data(data) => {
+                slot.write(&data).map_err(broken)?;
+                drop(data);
+                // The message is gone from here, so another may be received.
+                crate::net::message_consumed();
+                staging_offset = Some(slot.offset());
+            }
+            Source::Image(digest, offset) => {
+                let image = self
+                    .slice(launch, digest, offset, call.submitted.range)
+                    .await;
+                let image = image.map_err(|error| untouched(launch, error))?;
+                slot.held().image = Some(Arc::clone(&image.stored));
+                staged = Some(image);
+            }
+            Source::Blank => {}
+        }
+        if let Some(seat) = &launch.seat
+            && !call.is_applied(launch)
+        {
+            let asked = seat
+                .ask(call.submitted.range.pages(), call.deadline)
+                .map_err(|refused| untouched(launch, no_turn(&refused)))?;
+            slot.held().asked = Some(asked);
+            seat.turn().await;
         }
         let stage = protocol::Stage {
             gpa: call.submitted.range.start().gpa().get(),
@@ -133,16 +192,69 @@ impl LaunchApi {
                 .map(|id| id.as_bytes().to_vec())
                 .unwrap_or_default(),
             stream: call.stream,
+            image: staged.as_ref().map(|staged| staged.slice.clone()),
         };
+        let image = staged
+            .as_ref()
+            .map(|staged| staged.stored.pinned.file().as_fd());
         let sent = match launch
             .link
-            .post(Command::Stage(stage), &[], Some(slot))
+            .post(Command::Stage(stage), image.as_slice(), Some(slot))
             .await
         {
             Ok(posted) => Sent::Posted(posted),
             Err(_lost) => Sent::TooLate,
         };
         Ok(Begun { call, sent })
+    }
+}
+
+/// A slice of an image, for a launch host.
+struct Staged {
+    slice: protocol::Image,
+    stored: Arc<StoredImage>,
+}
+
+impl LaunchApi {
+    /// Opens the image of a call, and takes the part of it that the call stages.
+    async fn slice(
+        &self,
+        launch: &Launch,
+        digest: ImageDigest,
+        offset: u64,
+        range: GfnRange,
+    ) -> Result<Staged, ApiError> {
+        launch.takes_images()?;
+        let pinned = blocking(&self.images, move |store| store.open_image(OWNER, digest)).await?;
+        let (size, length) = (pinned.size(), range.bytes());
+        if offset.checked_add(length).is_none_or(|end| end > size) {
+            let text = format!(
+                "{length:#x} bytes from {offset:#x} on are not in an image of {size:#x} bytes"
+            );
+            return Err(
+                ApiError::new(Reason::InvalidExtent, format!("image: {text}"))
+                    .gpa(range.start().gpa())
+                    .field("image.length", &text),
+            );
+        }
+        let piece = PIECE_BYTES as u64;
+        let index = |byte: u64| usize::try_from(byte / piece).unwrap_or(usize::MAX);
+        let pieces = pinned
+            .pieces()
+            .get(index(offset)..=index(offset + length - 1))
+            .unwrap_or_default();
+        let pieces = pieces.iter().flat_map(|PieceDigest(digest)| *digest);
+        Ok(Staged {
+            slice: protocol::Image {
+                offset,
+                size,
+                pieces: pieces.collect(),
+            },
+            stored: Arc::new(StoredImage {
+                pinned,
+                store: self.images.clone(),
+            }),
+        })
     }
 }
 

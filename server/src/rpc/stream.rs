@@ -19,7 +19,7 @@ use std::sync::{
 
 use stagepages_host::protocol::{Command, EndStream};
 use stagepages_proto::v1::{self, stage_pages_stream_response::Answer};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
@@ -46,6 +46,8 @@ type Read = Result<Begun, ApiError>;
 /// Serves one stream, on tasks of its own.
 pub(super) fn serve(api: LaunchApi, requests: Streaming<v1::StagePagesStreamRequest>) -> Answers {
     let (answers, received) = mpsc::channel(DEPTH);
+    // Known on the call's own task only.
+    let deadline = crate::net::deadline();
     tokio::spawn(async move {
         let _call = api.calls().token();
         Stream {
@@ -53,6 +55,7 @@ pub(super) fn serve(api: LaunchApi, requests: Streaming<v1::StagePagesStreamRequ
             answers,
             stop: CancellationToken::new(),
             number: STREAMS.fetch_add(1, Ordering::Relaxed),
+            deadline,
         }
         .run(requests)
         .await;
@@ -65,6 +68,7 @@ struct Stream {
     answers: mpsc::Sender<Result<v1::StagePagesStreamResponse, Status>>,
     stop: CancellationToken,
     number: u64,
+    deadline: Option<Instant>,
 }
 
 impl Stream {
@@ -108,7 +112,7 @@ impl Stream {
             if let Err(error) = same_launch(&request.name, &request.uid, launch) {
                 return Some(error.into());
             }
-            let call = Call::decode(&request, self.number)
+            let call = Call::decode(&request, self.number, self.deadline)
                 .map_err(|error| stage::untouched(launch, error));
             drop(request);
             let read = match call {

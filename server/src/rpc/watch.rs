@@ -3,7 +3,7 @@
 //! A watcher is told every state from the launch's history, and between states only the newest counts. It holds back nobody: what it does
 //! not read is replaced, not queued.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use stagepages_host::launch::State;
 use stagepages_proto::v1;
@@ -14,6 +14,25 @@ use crate::daemon::Launch;
 
 /// What a watcher is sent.
 pub(super) type Changes = mpsc::Receiver<Result<v1::WatchLaunchResponse, Status>>;
+
+/// How often a launch that waits for firmware is told where it is in the queue.
+const PLACES_EVERY: Duration = Duration::from_secs(1);
+
+/// Waits until there is another place in the queue to tell; for ever of a launch that does not wait.
+async fn moved(launch: &Launch) {
+    match &launch.seat {
+        Some(seat) => {
+            let before = seat.place();
+            loop {
+                tokio::time::sleep(PLACES_EVERY).await;
+                if seat.place() != before {
+                    return;
+                }
+            }
+        }
+        None => std::future::pending().await,
+    }
+}
 
 /// Watches `launch` on a task of its own, which ends with the launch or with the watcher.
 pub(super) fn serve(launch: Arc<Launch>) -> Changes {
@@ -50,6 +69,7 @@ pub(super) fn serve(launch: Arc<Launch>) -> Changes {
             }
             tokio::select! {
                 changed = status.changed() => if changed.is_err() { return },
+                () = moved(&launch) => {}
                 () = changes.closed() => return,
             }
         }

@@ -59,6 +59,9 @@ pub(crate) enum Command {
     Stage(Box<cmd::stage::Stage>),
     /// Compare a launch with the image that it should hold, or two images: where is the first page that differs?
     Diff(Box<cmd::diff::Diff>),
+    /// Store, list and remove images, so that launches stage them without their travelling again.
+    #[command(subcommand)]
+    Image(cmd::image::ImageCommand),
     /// Make and check the signed identity of an SEV-SNP guest.
     #[command(subcommand)]
     IdBlock(cmd::id_block::IdBlockCommand),
@@ -150,6 +153,12 @@ mod tests {
             "stagectl diff --images a.elf b.elf --platform sim",
             "stagectl id-block check --block id.block --auth id.auth --policy smt --author-key",
             "stagectl completions bash",
+            "stagectl image push OVMF.fd --upload-id ci-7 --retry-for 30s",
+            "stagectl image list --output json",
+            "stagectl image get sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+            "stagectl image rm images/sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+            "stagectl stage guest.toml --no-store",
+            "stagectl launch stage vm-1 OVMF.fd --gpa 0xffc00000 --type normal --no-store",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
@@ -194,6 +203,10 @@ mod tests {
             "stagectl diff --images a b --uid 0123",
             "stagectl diff --images a b --prefix",
             "stagectl --timeout 5 node",
+            "stagectl image push",
+            "stagectl image rm",
+            "stagectl image rm images/sha256:00",
+            "stagectl launch stage vm-1 --gpa 0x1000 --type zero --length 4K --no-store",
             "stagectl --endpoint /run/x.sock node",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).unwrap_err();

@@ -10,6 +10,7 @@ use std::{
 
 use clap::ValueEnum;
 use serde::Serialize;
+use stagepages_client::plain;
 
 /// The form of a command's document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -49,6 +50,12 @@ impl Output {
         let mut bytes = serde_json::to_vec_pretty(document).map_err(io::Error::other)?;
         bytes.push(b'\n');
         raw(&bytes)
+    }
+
+    /// Tells people, on standard error, what goes otherwise than they may expect, and goes well all the same.
+    pub(crate) fn notice(self, text: &str) {
+        // If it cannot be shown, nothing is lost: the document tells it too.
+        drop(writeln!(io::stderr().lock(), "note: {}", plain(text)));
     }
 
     /// Whether somebody watches: progress is for people at a terminal.

@@ -60,12 +60,13 @@ pub(super) enum Numbers {
     Next(u64),
 }
 
-/// What was counted. Pages, but for the calls and losses.
+/// What was counted. Pages, but for the calls, the bytes and the losses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) installed: u64,
     pub(super) identical: u64,
     pub(super) calls: u64,
+    pub(super) data_bytes: u64,
     pub(super) losses: u64,
 }
 
@@ -181,6 +182,7 @@ impl Machine {
         let request = self.queue.get(self.sent)?.request(launch, number);
         self.sent += 1;
         self.tally.calls += 1;
+        self.tally.data_bytes += request.data.as_ref().map_or(0, |data| data.len() as u64);
         Some(request)
     }
 

@@ -5,8 +5,8 @@ use proptest::{collection::vec, prelude::*};
 use super::world::{PLAN, World};
 use crate::stage::StageEnd;
 
-fn check(numbered: bool, script: Vec<u8>, in_flight: usize) {
-    let mut world = World::new(numbered, script);
+fn check(numbered: bool, by_reference: bool, script: Vec<u8>, in_flight: usize) {
+    let mut world = World::new(numbered, by_reference, script);
     let machine = world.run(in_flight);
     let tally = machine.tally();
     let in_doubt: u64 = machine.in_doubt().iter().map(|pages| pages.count).sum();
@@ -42,12 +42,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_page_is_lost_or_counted_twice_on_an_unordered_launch(script in vec(any::<u8>(), 0..600), in_flight in 1..8_usize) {
-        check(false, script, in_flight);
+    fn no_page_is_lost_or_counted_twice_on_an_unordered_launch(by_reference: bool, script in vec(any::<u8>(), 0..600), in_flight in 1..8_usize) {
+        check(false, by_reference, script, in_flight);
     }
 
     #[test]
-    fn no_page_is_lost_counted_twice_or_out_of_order_on_a_sequenced_launch(script in vec(any::<u8>(), 0..600), in_flight in 1..8_usize) {
-        check(true, script, in_flight);
+    fn no_page_is_lost_counted_twice_or_out_of_order_on_a_sequenced_launch(by_reference: bool, script in vec(any::<u8>(), 0..600), in_flight in 1..8_usize) {
+        check(true, by_reference, script, in_flight);
     }
 }

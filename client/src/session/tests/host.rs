@@ -23,7 +23,8 @@ impl Host {
     /// Applies a call, or repeats its answer.
     pub(super) fn apply(&mut self, call: &StagePagesRequest) -> Answer {
         if let Some((first, answer)) = self.answers.get(&call.request_id) {
-            let same = (first.gpa, &first.data) == (call.gpa, &call.data);
+            let same =
+                (first.gpa, &first.data, &first.image) == (call.gpa, &call.data, &call.image);
             return if same {
                 Ok(*answer)
             } else {
@@ -33,12 +34,10 @@ impl Host {
         if call.sequence.is_some_and(|number| number != self.next) {
             return Err(refusal(reason::OUT_OF_SEQUENCE, &[]));
         }
-        let wanted: Vec<(u64, u8)> = call
-            .data
-            .iter()
-            .flat_map(|data| data.chunks(4096))
+        let wanted: Vec<(u64, u8)> = contents(call)
+            .into_iter()
             .zip(0..)
-            .map(|(page, nth)| (call.gpa + nth * 4096, page[0]))
+            .map(|(byte, nth)| (call.gpa + nth * 4096, byte))
             .collect();
         let fresh = wanted
             .iter()
@@ -86,6 +85,25 @@ impl Host {
     /// Pages that it counted for named calls, each answer once.
     pub(super) fn attributed(&self) -> u64 {
         self.order.len() as u64
+    }
+}
+
+/// What page `n` of the host's one image holds.
+pub(super) fn image_byte(n: u64) -> u8 {
+    u8::try_from(n + 1).unwrap()
+}
+
+/// The first byte of each page of a call.
+fn contents(call: &StagePagesRequest) -> Vec<u8> {
+    match (&call.data, &call.image) {
+        (Some(data), None) => data.chunks(4096).map(|page| page[0]).collect(),
+        (None, Some(slice)) => {
+            let first = slice.offset / 4096;
+            (first..first + slice.length / 4096)
+                .map(image_byte)
+                .collect()
+        }
+        both => panic!("not one source: {both:?}"),
     }
 }
 

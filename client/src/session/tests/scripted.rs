@@ -1,6 +1,5 @@
 //! Single stories, told step by step.
 
-use bytes::Bytes;
 use stagepages_proto::v1::{PageType, StagePagesResponse, StageStop};
 use tonic::Status;
 
@@ -15,7 +14,7 @@ use crate::{
         name::CutName,
         piece::Piece,
     },
-    stage::{Pages, StageEnd},
+    stage::{Pages, StageEnd, content::Content},
 };
 
 /// Pieces of 4 pages each, from 0 on.
@@ -27,9 +26,9 @@ fn machine(numbers: Numbers, pieces: u64) -> Machine {
             gpa: Gpa::new(nth * 0x4000),
             count: 4,
         };
-        let data = Bytes::from(vec![7; 0x4000]);
-        let cut_name = CutName::new(&name, cut, PageType::Normal, Some(&data));
-        let piece = Piece::new(cut_name, PageType::Normal, cut, Some(data), false);
+        let data = Content::Data(vec![7; 0x4000].into());
+        let cut_name = CutName::new(&name, cut, PageType::Normal, &data);
+        let piece = Piece::new(cut_name, PageType::Normal, cut, data, false);
         machine.push(piece);
     }
     machine.exhausted();

@@ -2,14 +2,14 @@
 
 use std::mem;
 
-use bytes::Bytes;
 use stagepages_proto::v1::{InstalledRun, PageType, StagePagesRequest};
 use tonic::Status;
 
-use super::host::{Host, refusal};
+use super::host::{Host, image_byte as byte, refusal};
 use crate::{
     LaunchRef, StagepagesError,
     addr::Gpa,
+    images::ImageName,
     reason,
     session::{
         SessionName,
@@ -18,7 +18,7 @@ use crate::{
         name::CutName,
         piece::Piece,
     },
-    stage::{Pages, cut::Cuts},
+    stage::{Pages, content::Content, cut::Cuts},
 };
 
 /// Pages of the plan, which begins at 0.
@@ -56,6 +56,8 @@ impl Stream {
 pub(super) struct World {
     pub(super) host: Host,
     numbered: bool,
+    /// Whether the contents come from the host's image.
+    by_reference: bool,
     script: Vec<u8>,
     live: Stream,
     /// Streams whose client is gone, and whose requests may still be read.
@@ -64,17 +66,13 @@ pub(super) struct World {
     pub(super) spoiled: bool,
 }
 
-/// What the byte for page `n` is.
-fn byte(n: u64) -> u8 {
-    u8::try_from(n + 1).unwrap()
-}
-
 impl World {
-    pub(super) fn new(numbered: bool, mut script: Vec<u8>) -> Self {
+    pub(super) fn new(numbered: bool, by_reference: bool, mut script: Vec<u8>) -> Self {
         script.reverse();
         Self {
             host: Host::default(),
             numbered,
+            by_reference,
             script,
             live: Stream::default(),
             orphans: Vec::new(),
@@ -138,7 +136,7 @@ impl World {
             match action {
                 Action::Over => return Some(machine),
                 Action::Read => match cuts.next() {
-                    Some(cut) => machine.push(piece(&name, &held, cut)),
+                    Some(cut) => machine.push(piece(&name, &held, cut, self.by_reference)),
                     None => machine.exhausted(),
                 },
                 Action::Send => {
@@ -231,12 +229,18 @@ impl World {
     }
 }
 
-fn piece(name: &SessionName, held: &Held, cut: Pages) -> Piece {
+fn piece(name: &SessionName, held: &Held, cut: Pages, by_reference: bool) -> Piece {
     let first = cut.gpa.bytes() / 4096;
     let data: Vec<u8> = (first..first + cut.count)
         .flat_map(|n| [byte(n); 4096])
         .collect();
-    let data = Some(Bytes::from(data));
-    let cut_name = CutName::new(name, cut, PageType::Normal, data.as_ref());
+    let data = match by_reference {
+        true => Content::Image {
+            name: ImageName::of_digest([7; 32]),
+            offset: cut.gpa.bytes(),
+        },
+        false => Content::Data(data.into()),
+    };
+    let cut_name = CutName::new(name, cut, PageType::Normal, &data);
     Piece::new(cut_name, PageType::Normal, cut, data, held.any_of(cut))
 }

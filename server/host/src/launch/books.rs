@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     ledger::{Ledger, LedgerError, PageHash, PageHasher},
-    platform::{Contents, Memory, PlatformKind},
+    platform::{Contents, Hashing, Memory, PlatformKind},
     vcpu::VcpuState,
 };
 
@@ -95,6 +95,23 @@ impl Books {
         &self.hasher
     }
 
+    /// What hashes the pages of a wide installation, of `pages` pages.
+    pub(super) fn hashing(&mut self, page_type: PageType, pages: u64) -> Hashing<'_> {
+        let known = |pages| usize::try_from(pages).unwrap_or(usize::MAX);
+        self.hashes.resize(known(pages), PageHash([0; 32]));
+        Hashing {
+            hasher: &self.hasher,
+            page_type,
+            hashes: &mut self.hashes,
+            step: known(self.chunk_pages),
+        }
+    }
+
+    /// The hashes of the chunk that was entered last, if its contents are known.
+    pub(super) fn hashes(&self) -> &[PageHash] {
+        &self.hashes
+    }
+
     /// Everything that recording a chunk needs.
     pub(super) fn recorder(&mut self) -> Recorder<'_> {
         Recorder {
@@ -128,7 +145,7 @@ pub(super) struct Recorder<'a> {
 impl Recorder<'_> {
     /// Enters pages that the platform confirmed into the ledger, and hands them to be measured.
     ///
-    /// `contents` are those of exactly `range`; `blank` says that all of them ought to be alike.
+    /// `contents` are those of exactly `range`; `blank` says that all of them ought to be alike, `hashed` that [`Books::hashing`] has hashed them.
     ///
     /// # Errors
     /// The ledger holds one of them already, which no caller lets happen; or it holds them now, and they are not measured.
@@ -138,6 +155,7 @@ impl Recorder<'_> {
         page_type: PageType,
         contents: Contents<'_>,
         blank: bool,
+        hashed: bool,
     ) -> Result<(), NotEntered> {
         let Self {
             ledger,
@@ -153,8 +171,12 @@ impl Recorder<'_> {
             return Ok(());
         };
         let (pages, _) = bytes.as_chunks::<{ stagepages_kvm::PAGE_BYTES }>();
-        hashes.clear();
-        hashes.extend(pages.iter().map(|page| hasher.hash(page_type, page)));
+        if hashed {
+            hashes.truncate(pages.len());
+        } else {
+            hashes.clear();
+            hashes.extend(pages.iter().map(|page| hasher.hash(page_type, page)));
+        }
         match hashes.first() {
             Some(first) if blank && hashes.iter().all(|hash| hash == first) => {
                 ledger.append_uniform(range, page_type, *first)?;

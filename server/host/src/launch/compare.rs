@@ -30,6 +30,7 @@ impl Books {
             range,
             page_type,
             source,
+            proof,
         } = extent;
         let gpa = range.start().gpa();
         let kind = self.kind;
@@ -46,7 +47,7 @@ impl Books {
             (PageType::Unmeasured | PageType::Cpuid, Source::Blank) => {
                 Some("needs data, not length")
             }
-            (PageType::Cpuid, Source::File(..)) if range.pages() != 1 => {
+            (PageType::Cpuid, Source::File(..)) if range.pages() != 1 || proof.is_some() => {
                 Some("takes exactly one page of data")
             }
             (PageType::Normal, _)

@@ -83,7 +83,8 @@ fn an_abort_stops_an_extent_between_chunks_and_tells_the_count() {
     let extent = Extent {
         range: range(0, 10),
         page_type: PageType::Normal,
-        source: Source::File(&file, 0),
+        source: Source::File((&file).into(), 0),
+        proof: None,
     };
     let (launch, answer) = launch.stage(&CallKey::default(), &extent, &mut |_| {
         stop.set(AbortReason::Requested);
@@ -102,7 +103,8 @@ fn a_source_that_ends_early_ends_the_launch() {
     let extent = Extent {
         range: range(0, 3),
         page_type: PageType::Normal,
-        source: Source::File(&file, 0),
+        source: Source::File((&file).into(), 0),
+        proof: None,
     };
     let (launch, answer) = sim(&[]).stage(&CallKey::default(), &extent, &mut |_| {});
     assert_eq!(answer.unwrap_err().reason, Reason::KernelRefused);

@@ -3,8 +3,9 @@
 use stagepages_kvm::{GfnRange, PageType};
 
 use super::{
-    AbortCause, AbortReason, Aborted, InTheWay, Open, Reason, Refusal, RejectedCpuid, Snapshot,
+    AbortCause, AbortReason, Aborted, Between, InTheWay, Open, Reason, Refusal, RejectedCpuid,
     books::NotEntered,
+    image::{Afterwards, Check, Proof},
     judge::{Verdict, contradicted, cpuid_rejected, in_doubt, judge},
     measure::Measure,
     pages_at,
@@ -21,6 +22,8 @@ pub struct Extent<'a> {
     pub page_type: PageType,
     /// Their contents.
     pub source: Source<'a>,
+    /// What the contents have to be, where they are part of a stored image.
+    pub proof: Option<Proof<'a>>,
 }
 
 /// An extent that was applied: all of it, or all before a page that the ledger holds.
@@ -54,12 +57,8 @@ struct Step {
 impl Open {
     /// Installs `extent` in ascending order, up to the first page that the ledger holds.
     ///
-    /// `progress` is called after every chunk but the last, with the launch as it is then.
-    pub fn install(
-        mut self,
-        extent: &Extent<'_>,
-        progress: &mut dyn FnMut(Snapshot),
-    ) -> AfterInstall {
+    /// `between` is told after every chunk but the last, and asked before each.
+    pub fn install(mut self, extent: &Extent<'_>, between: &mut dyn Between) -> AfterInstall {
         if let Err(refusal) = self.books.check(extent) {
             return AfterInstall::Refused(self, refusal);
         }
@@ -76,6 +75,10 @@ impl Open {
         if let Some(Err(refusal)) = self.books.measure.as_mut().map(Measure::begin) {
             return AfterInstall::Refused(self, refusal);
         }
+        let mut check = match Check::new(extent, self.books.kind) {
+            Ok(check) => check,
+            Err(unproven) => return AfterInstall::Refused(self, unproven.refusal(extent, 0)),
+        };
         let mut done = 0;
         let mut retry = Retry::default();
         // What the kernel said to the attempt before at the same page.
@@ -84,13 +87,25 @@ impl Open {
             if self.books.stop.is_set() {
                 return self.stopped(rest, extent, done);
             }
-            let Step { pages, verdict } = self.install_chunk(rest, extent, done);
+            let installed = self.books.ledger.len();
+            let most = between.leave(installed, &|| self.snapshot());
+            let Some(rest) = rest.take(most.min(rest.pages())) else {
+                continue;
+            };
+            let (part, checks) = match check.next(extent, done, rest) {
+                Ok(next) => next,
+                Err(unproven) if done == 0 => {
+                    return AfterInstall::Refused(self, unproven.refusal(extent, 0));
+                }
+                Err(unproven) => return self.over(unproven.refusal(extent, done)),
+            };
+            let Step { pages, verdict } = self.install_chunk(part, extent, checks);
             done += pages;
             if pages > 0 {
                 retry = Retry::default();
                 before = None;
                 if done < free.pages() {
-                    progress(self.snapshot());
+                    between.progress(self.snapshot());
                 }
             }
             match verdict {
@@ -115,6 +130,9 @@ impl Open {
                 }
             }
         }
+        if let Err(unproven) = check.end() {
+            return self.over(unproven.refusal(extent, done));
+        }
         let in_the_way = free.pages() < extent.range.pages();
         let in_the_way = if in_the_way {
             self.books.in_the_way(extent, done)
@@ -131,19 +149,32 @@ impl Open {
     }
 
     /// Hands the platform the next chunk, and enters what it confirmed. Without a verdict there is progress.
-    fn install_chunk(&mut self, rest: GfnRange, extent: &Extent<'_>, done: u64) -> Step {
-        let range = rest.take(self.books.chunk_pages).unwrap_or(rest);
-        let source = extent.source.skip(done * stagepages_kvm::PAGE_SIZE);
-        let chunk = Chunk {
-            range,
-            page_type: extent.page_type,
-            source,
+    fn install_chunk(
+        &mut self,
+        part: Chunk<'_>,
+        extent: &Extent<'_>,
+        after: Option<&mut Afterwards<'_>>,
+    ) -> Step {
+        let wide_pages = self.platform.wide_pages();
+        // As many are worth a second thread; more of them go in turns.
+        let wide = wide_pages > self.books.chunk_pages && part.range.pages() >= wide_pages / 2;
+        let most = if wide {
+            wide_pages
+        } else {
+            self.books.chunk_pages
         };
+        let range = part.range.take(most).unwrap_or(part.range);
+        let chunk = Chunk { range, ..part };
         let Installed {
             pages,
             contents,
             stop,
-        } = self.platform.install(&chunk);
+        } = if wide {
+            let hashing = self.books.hashing(chunk.page_type, range.pages());
+            self.platform.install_wide(&chunk, hashing)
+        } else {
+            self.platform.install(&chunk)
+        };
         let over = |pages, what: &str| Step {
             pages,
             verdict: Some(Verdict::InDoubt(in_doubt(range, extent.page_type, what))),
@@ -154,10 +185,18 @@ impl Open {
         if let Some(confirmed) = range.take(pages) {
             let blank = matches!(extent.source, Source::Blank);
             let books = self.books.recorder();
-            match books.enter(confirmed, extent.page_type, contents, blank) {
+            match books.enter(confirmed, extent.page_type, contents, blank, wide) {
                 Ok(()) => {}
                 Err(error @ NotEntered::Ledger(_)) => return over(0, &error.to_string()),
                 Err(error @ NotEntered::Measure(_)) => return over(pages, &error.to_string()),
+            }
+            let known =
+                after.map(|after| after.installed(chunk.page_type, contents, self.books.hashes()));
+            if let Some(Err(unproven)) = known {
+                return Step {
+                    pages,
+                    verdict: Some(Verdict::InDoubt(unproven.refusal(extent, 0))),
+                };
             }
         }
         // An error that came with progress is an error all the same: its page must not be submitted again to see it once more.
@@ -186,7 +225,15 @@ impl Open {
                 self.books.rejected_cpuid = Some((rejected, Box::new(refusal.clone())));
                 Some(Verdict::Clean(refusal))
             }
-            (Some(left), stop) => Some(judge(stop, left, extent.page_type)),
+            (Some(left), stop) => {
+                let unread = matches!(stop, Some(Stop::Source(_) | Stop::Unread(_)));
+                let verdict = judge(stop, left, extent.page_type);
+                Some(match extent.proof {
+                    // An image that cannot be read to its end is not what was committed.
+                    Some(_) if unread => verdict.because(Reason::ImageCorrupt),
+                    Some(_) | None => verdict,
+                })
+            }
         };
         Step { pages, verdict }
     }

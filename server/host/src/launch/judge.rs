@@ -30,6 +30,19 @@ pub(super) enum Verdict {
     InDoubt(Refusal),
 }
 
+impl Verdict {
+    /// The same, for another reason.
+    pub(super) fn because(self, reason: Reason) -> Self {
+        let because = |refusal| Refusal { reason, ..refusal };
+        match self {
+            Self::Again(refusal) => Self::Again(because(refusal)),
+            Self::Clean(refusal) => Self::Clean(because(refusal)),
+            Self::Unasked(refusal) => Self::Unasked(because(refusal)),
+            Self::InDoubt(refusal) => Self::InDoubt(because(refusal)),
+        }
+    }
+}
+
 /// The refusal of the first page of `range`, of which it is not known what it holds.
 pub(super) fn in_doubt(range: GfnRange, page_type: PageType, what: &str) -> Refusal {
     let message = format!("{what}, at {}; {OVER}", pages_at(range));

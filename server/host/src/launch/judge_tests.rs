@@ -249,7 +249,8 @@ fn a_corrected_cpuid_page_is_kept_to_be_looked_at() {
         let extent = Extent {
             range: range(2, 1),
             page_type: PageType::Cpuid,
-            source: Source::File(file, 0),
+            source: Source::File(file.into(), 0),
+            proof: None,
         };
         launch.stage(&CallKey::default(), &extent, &mut |_| {})
     };

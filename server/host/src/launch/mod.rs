@@ -22,6 +22,7 @@
 //! **Invariant:** no page is handed to the platform that the ledger holds, and no page enters the ledger that the platform did not confirm.
 
 mod answers;
+mod between;
 mod books;
 mod compare;
 #[cfg(test)]
@@ -32,6 +33,9 @@ mod finish;
 mod guard;
 #[cfg(test)]
 mod guard_tests;
+mod image;
+#[cfg(test)]
+mod image_tests;
 mod install;
 mod judge;
 #[cfg(test)]
@@ -50,6 +54,8 @@ mod stop_flag;
 #[cfg(test)]
 mod tests;
 mod verify;
+#[cfg(test)]
+mod wide_tests;
 
 use stagepages_kvm::GfnRange;
 
@@ -59,7 +65,9 @@ pub(crate) use judge::by_firmware;
 pub(crate) use measure::MEASURING_PAGES;
 
 pub use answers::{Answered, Answers, Applied, CallKey, MAX_REQUEST_ID, REPLAY_WINDOW, RequestId};
+pub use between::Between;
 pub use compare::InTheWay;
+pub use image::Proof;
 pub use install::{AfterInstall, Extent, Installation};
 pub use open::Open;
 pub use refusal::{CpuidWords, MAX_CPUID_WORDS, PlatformWords, Reason, Refusal};

@@ -3,8 +3,8 @@
 use stagepages_kvm::PageType;
 
 use super::{
-    Aborted, AfterInstall, Answered, CallKey, Extent, Finished, Installation, Launch, Open,
-    Ordering, Reason, Refusal, Running, Snapshot, Stopped, books::Books,
+    Aborted, AfterInstall, Answered, Between, CallKey, Extent, Finished, Installation, Launch,
+    Open, Ordering, Reason, Refusal, Running, Stopped, books::Books,
 };
 use crate::platform::Source;
 
@@ -27,7 +27,7 @@ impl Launch {
         self,
         key: &CallKey,
         extent: &Extent<'_>,
-        progress: &mut dyn FnMut(Snapshot),
+        between: &mut dyn Between,
     ) -> (Self, Result<Installation, Refusal>) {
         match self.standing(key, extent) {
             Standing::Repeat(first) => {
@@ -40,7 +40,7 @@ impl Launch {
                 (self, answer)
             }
             Standing::OutOfPlace(refusal) => (self, Err(refusal)),
-            Standing::New => self.apply(key, extent, progress),
+            Standing::New => self.apply(key, extent, between),
         }
     }
 
@@ -112,7 +112,7 @@ impl Launch {
         self,
         key: &CallKey,
         extent: &Extent<'_>,
-        progress: &mut dyn FnMut(Snapshot),
+        between: &mut dyn Between,
     ) -> (Self, Result<Installation, Refusal>) {
         let open = match self {
             Self::Open(open) => open,
@@ -137,7 +137,7 @@ impl Launch {
             rest,
             applied,
         };
-        match open.install(extent, progress) {
+        match open.install(extent, between) {
             AfterInstall::Applied(mut open, installation) => {
                 let rest = installation
                     .in_the_way

@@ -74,7 +74,8 @@ fn stage(
     let extent = Extent {
         range: range(first, tags.len() as u64),
         page_type,
-        source: Source::File(&file, 0),
+        source: Source::File((&file).into(), 0),
+        proof: None,
     };
     launch.stage(key, &extent, &mut |_| {})
 }

@@ -51,6 +51,8 @@ pub enum Reason {
     InvalidVcpuState,
     /// This host cannot do that.
     UnsupportedOperation,
+    /// A stored image does not hold what was committed.
+    ImageCorrupt,
 }
 
 /// What a platform said to a refused call, beyond errno and status.

@@ -86,13 +86,14 @@ pub(super) fn stage(
     let file = tag.map(|tag| pages(tag, count));
     let source = file
         .as_ref()
-        .map_or(Source::Blank, |file| Source::File(file, 0));
+        .map_or(Source::Blank, |file| Source::File(file.into(), 0));
     launch.stage(
         &CallKey::default(),
         &Extent {
             range: range(first, count),
             page_type,
             source,
+            proof: None,
         },
         &mut |_| {},
     )

@@ -2,31 +2,30 @@
 
 use std::{io, os::fd::AsFd as _};
 
-use stagepages_kvm::{KvmError, Mapping, PAGE_SIZE};
+use stagepages_kvm::{KvmError, Mapping, PAGE_BYTES, Part};
 
 use super::{Contents, Source, Stop};
 
-/// Makes `pages` pages from index `first` exist, zero, and copies the source into them.
+/// Makes the pages of `part` exist, zero, and copies the source into them.
 ///
 /// The pages are made before they are written (`MADV_POPULATE_WRITE`), so that a lack of memory or a poisoned page is an errno here and
 /// never a signal in the copy; it is also more than twice as fast as a fault for each page (kernel.md, section 12).
 ///
 /// # Errors
 /// [`Stop::Kernel`] or [`Stop::Source`]; the pages may then exist and hold anything.
-pub(super) fn fill<K>(
-    mapping: &mut Mapping<K>,
-    first: u64,
-    pages: u64,
-    source: Source<'_>,
-) -> Result<(), Stop> {
-    mapping.populate(first, pages)?;
+pub(super) fn fill(part: &mut Part<'_>, source: Source<'_>) -> Result<(), Stop> {
+    part.populate()?;
     let Source::File(file, offset) = source else {
         return Ok(());
     };
-    let want = pages * PAGE_SIZE;
+    if let Some(window) = file.window() {
+        let copied = part.copy_from(window, offset);
+        return copied.map_err(|error| Stop::Source(io::Error::other(error)));
+    }
+    let want = part.pages() * PAGE_BYTES;
     // A regular file gives all it has at once: less is its end, and no reason to ask again.
-    match mapping.read_from(first, pages, file.as_fd(), offset) {
-        Ok(got) if got as u64 == want => Ok(()),
+    match part.read_from(file.as_fd(), offset) {
+        Ok(got) if got == want => Ok(()),
         Ok(got) => Err(Stop::Source(io::Error::new(
             io::ErrorKind::UnexpectedEof,
             format!("the source ends after {got:#x} of {want:#x} bytes at offset {offset:#x}"),

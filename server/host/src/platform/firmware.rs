@@ -25,6 +25,11 @@ pub struct Firmware {
     line: Option<File>,
 }
 
+/// A command that firmware has taken up: when it will be done, if it takes time at all.
+#[derive(Debug)]
+#[must_use = "it is not done before it was waited for"]
+pub struct Command(Option<Duration>);
+
 impl Firmware {
     /// The firmware whose time line is in `path`; made if it is not there.
     ///
@@ -47,25 +52,14 @@ impl Firmware {
         Self { line: None }
     }
 
-    /// Runs one command that takes `span`, behind those already reserved.
+    /// Begins one command that takes `span`, behind those already reserved. What the simulator itself needs for it is done meanwhile, as if it took no time.
     ///
     /// # Errors
     /// What the file or the clock said.
-    pub fn run(&self, span: Duration) -> io::Result<()> {
-        let Some(line) = self.line.as_ref().filter(|_| !span.is_zero()) else {
-            return Ok(());
-        };
-        let end = Self::reserve(line.try_clone()?, span)?;
-        loop {
-            match clock_nanosleep(
-                ClockId::CLOCK_MONOTONIC,
-                ClockNanosleepFlags::TIMER_ABSTIME,
-                &end.into(),
-            ) {
-                Err(nix::errno::Errno::EINTR) => {}
-                done => return done.map(drop).map_err(io::Error::from),
-            }
-        }
+    pub fn begin(&self, span: Duration) -> io::Result<Command> {
+        let line = self.line.as_ref().filter(|_| !span.is_zero());
+        let end = line.map(|line| Self::reserve(line.try_clone()?, span));
+        end.transpose().map(Command)
     }
 
     fn reserve(line: File, span: Duration) -> io::Result<Duration> {
@@ -85,5 +79,27 @@ impl Firmware {
             0,
         )?;
         Ok(end)
+    }
+}
+
+impl Command {
+    /// Waits until it is done.
+    ///
+    /// # Errors
+    /// What the clock said.
+    pub fn wait(self) -> io::Result<()> {
+        let Some(end) = self.0 else {
+            return Ok(());
+        };
+        loop {
+            match clock_nanosleep(
+                ClockId::CLOCK_MONOTONIC,
+                ClockNanosleepFlags::TIMER_ABSTIME,
+                &end.into(),
+            ) {
+                Err(nix::errno::Errno::EINTR) => {}
+                done => return done.map(drop).map_err(io::Error::from),
+            }
+        }
     }
 }

@@ -19,13 +19,14 @@ mod stop;
 mod tdx;
 mod vcpus;
 
-use std::{fmt, fs::File, io};
+use std::{fmt, fs::File, io, ops::Deref};
 
-use stagepages_kvm::{Gfn, GfnRange, KvmError, PageType};
+use stagepages_kvm::{Gfn, GfnRange, KvmError, PageType, Window};
 
 use crate::{
     guest::{Guest, GuestIo},
     launch::Refusal,
+    ledger::{PageHash, PageHasher},
     settings::SnpFinish,
     vcpu::{CpuModel, VcpuState},
 };
@@ -40,12 +41,49 @@ pub use sim::{Effect, Fault, SimPlatform, SimScript};
 pub use stop::Stop;
 pub use tdx::TdxPlatform;
 
+/// A file with contents. Read with `pread` or copied through a window of it, so that whoever else holds the file cannot change what is hashed after it was
+/// read, nor raise a signal by truncating it.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceFile<'a> {
+    file: &'a File,
+    window: Option<&'a Window>,
+}
+
+impl<'a> SourceFile<'a> {
+    /// A file that is mapped from its beginning on, too.
+    #[must_use]
+    pub fn mapped(file: &'a File, window: &'a Window) -> Self {
+        let window = Some(window);
+        Self { file, window }
+    }
+
+    /// The file's bytes, where copying them is enough.
+    #[must_use]
+    pub fn window(&self) -> Option<&'a Window> {
+        self.window
+    }
+}
+
+impl<'a> From<&'a File> for SourceFile<'a> {
+    fn from(file: &'a File) -> Self {
+        let window = None;
+        Self { file, window }
+    }
+}
+
+impl Deref for SourceFile<'_> {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        self.file
+    }
+}
+
 /// Where the bytes of a chunk come from.
 #[derive(Debug, Clone, Copy)]
 pub enum Source<'a> {
-    /// A file with the bytes, and where the chunk's begin. Read with `pread`, so that whoever else holds the file cannot change what
-    /// is hashed after it was read, nor raise a signal by truncating it.
-    File(&'a File, u64),
+    /// A file with the bytes, and where the chunk's begin.
+    File(SourceFile<'a>, u64),
     /// No bytes: zeros, or what firmware writes.
     Blank,
 }
@@ -70,6 +108,19 @@ pub struct Chunk<'a> {
     pub page_type: PageType,
     /// Their contents.
     pub source: Source<'a>,
+}
+
+/// How the pages of a wide installation are hashed.
+#[derive(Debug)]
+pub struct Hashing<'a> {
+    /// The launch's.
+    pub hasher: &'a PageHasher,
+    /// Which type they are.
+    pub page_type: PageType,
+    /// Where their hashes go: one for each page of the chunk.
+    pub hashes: &'a mut [PageHash],
+    /// How many pages are best filled and hashed at once, so that they are hashed out of the processor's cache.
+    pub step: usize,
 }
 
 /// What the pages of an installation hold, as far as the host can know.
@@ -124,6 +175,24 @@ pub trait Platform: fmt::Debug + Send {
     /// The caller has checked that the chunk lies in one memory region, that the ledger holds none of its pages, and that its type and
     /// source go together on this platform.
     fn install(&mut self, chunk: &Chunk<'_>) -> Installed<'_>;
+
+    /// How many pages [`install_wide`](Self::install_wide) takes at once; 0 where it takes none.
+    fn wide_pages(&self) -> u64 {
+        0
+    }
+
+    /// As [`install`](Self::install), for memory that several threads can fill; and hashes each page that it installs where it was installed, as soon as it was.
+    /// An extent that is long enough comes this way. Those pages behind a stop that were touched are in doubt, so the stop MUST be one that ends the launch.
+    fn install_wide(&mut self, _chunk: &Chunk<'_>, _hashing: Hashing<'_>) -> Installed<'_> {
+        Installed {
+            pages: 0,
+            contents: Contents::Unknown,
+            stop: Some(Stop::Source(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "this platform installs on one thread",
+            ))),
+        }
+    }
 
     /// What its vCPUs may hold. Every state is checked against it before the platform sees it.
     fn cpu(&self) -> CpuModel;

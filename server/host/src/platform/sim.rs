@@ -155,8 +155,9 @@ impl SimPlatform {
             .script
             .page_latency
             .saturating_mul(u32::try_from(pages).unwrap_or(u32::MAX));
-        self.firmware.run(span).map_err(Stop::Source)?;
-        fill(mapping, index, pages, chunk.source)?;
+        let command = self.firmware.begin(span).map_err(Stop::Source)?;
+        fill(&mut mapping.part(index, pages)?, chunk.source)?;
+        command.wait().map_err(Stop::Source)?;
         Ok(pages)
     }
 }

@@ -13,7 +13,7 @@ pub struct Request {
     /// What to do.
     #[prost(
         oneof = "Command",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21"
     )]
     pub command: Option<Command>,
 }
@@ -79,6 +79,9 @@ pub enum Command {
     /// Asks for the CPUID page that firmware refused last. From version 4 on.
     #[prost(message, tag = "20")]
     GetRejectedCpuid(GetRejectedCpuid),
+    /// Says how far the launch may go, for as long as this connection lasts; without it, it goes on by itself. Not answered. From version 6 on.
+    #[prost(message, tag = "21")]
+    Meter(Meter),
 }
 
 /// Opens a connection.
@@ -134,6 +137,14 @@ pub struct Create {
 /// Brings a staging memory.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub struct Staging {}
+
+/// Says how far the launch may go.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Meter {
+    /// Pages that the ledger may reach, from all calls. A host that has to wait tells its snapshot. Never less than before on the same connection.
+    #[prost(uint64, tag = "1")]
+    pub up_to_pages: u64,
+}
 
 /// Asks for a sign of life.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -244,6 +255,23 @@ pub struct Stage {
     /// The stream that it came on, not 0 and of this connection's choosing; 0 if it came alone.
     #[prost(uint64, tag = "7")]
     pub stream: u64,
+    /// The contents are part of a stored image, whose descriptor comes with the request. From version 6 on.
+    #[prost(message, optional, tag = "8")]
+    pub image: Option<Image>,
+}
+
+/// Part of a stored image.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Image {
+    /// Where the contents begin, in bytes.
+    #[prost(uint64, tag = "1")]
+    pub offset: u64,
+    /// Bytes of the whole image.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// Digests of its pieces that the contents are in, 32 bytes each (`stagepages_digest::pieces`).
+    #[prost(bytes = "vec", tag = "3")]
+    pub pieces: Vec<u8>,
 }
 
 /// Asks for a remembered answer, by one of the two.

@@ -149,6 +149,7 @@ numbered!(
         Reason::NotApplied,
         Reason::InvalidVcpuState,
         Reason::UnsupportedOperation,
+        Reason::ImageCorrupt,
     ]
 );
 
@@ -312,6 +313,7 @@ impl From<&Answered> for m::Remembered {
                 .map(|id| id.as_bytes().to_vec())
                 .unwrap_or_default(),
             stream: 0,
+            image: None,
         };
         let (staged, refused) = match &answered.applied {
             Ok(installation) => (Some(installation.into()), None),

@@ -36,6 +36,9 @@
 //! From version 5 on, too, a host of an ABORTED launch still answers [`ListRuns`], until it is told `Bye`; one of an older version does so of a STOPPED
 //! launch only.
 //!
+//! From version 6 on, the daemon may meter the host (`Meter`): where firmware is one for the whole machine, it decides who goes when. And contents may come from a stored
+//! image, whose descriptor comes with the [`Stage`]: the host checks its pieces against the digests that come with it.
+//!
 //! A daemon that comes back greets the host; `Welcome` gives it the record that the launch was created with, and how the launch is. It
 //! then brings a staging memory of its own (`Staging`), for its own requests: those of its predecessor that still wait keep theirs.
 //! A host that no daemon speaks to for as long as its lease ends itself.
@@ -60,7 +63,7 @@ pub use replies::*;
 pub use settings::*;
 
 /// The version that this build speaks.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// The oldest version that this build still accepts. A host of version 1 could not be adopted: it kept no record of its daemon's.
 pub const OLDEST_VERSION: u32 = 2;

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use super::intake::Job;
+use super::{intake::Job, staging::Staging};
 use crate::{
     launch::{AbortReason, Reason, Refusal},
     protocol::{
@@ -46,7 +46,7 @@ struct Inner {
     /// Streams of which nothing more is applied. Their numbers are this connection's.
     stopped: Mutex<HashSet<u64>>,
     /// Whence the contents of its requests are read. The launch thread's alone.
-    staging: Mutex<Option<Arc<File>>>,
+    staging: Mutex<Option<Arc<Staging>>>,
     /// It knows how the launch ended.
     told_end: AtomicBool,
     /// It listens to the console.
@@ -184,11 +184,11 @@ impl Connection {
             .0
             .staging
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = staging.map(Arc::new);
+            .unwrap_or_else(PoisonError::into_inner) = staging.map(Staging::new).map(Arc::new);
     }
 
     /// Whence contents are read.
-    pub(super) fn staging(&self) -> Option<Arc<File>> {
+    pub(super) fn staging(&self) -> Option<Arc<Staging>> {
         self.0
             .staging
             .lock()

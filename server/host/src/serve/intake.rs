@@ -17,6 +17,7 @@ use nix::unistd::Uid;
 
 use super::{
     QUEUE,
+    allowance::Allowance,
     connection::{Connection, STACK, abort_reason, not_applied},
     presence::Presence,
     pulse::Pulse,
@@ -26,7 +27,7 @@ use crate::{
     guest::GuestStop,
     launch::{Reason, Refusal, StopFlag},
     protocol::{
-        self, Command, ConsoleInput, EndStream, Hello, Outcome, Ping, Pong, Request, Stage,
+        self, Command, ConsoleInput, EndStream, Hello, Meter, Outcome, Ping, Pong, Request, Stage,
     },
     wire::{self, SeqSocket},
 };
@@ -71,6 +72,7 @@ pub(super) struct Common {
     pub(super) fence: Arc<Fence>,
     pub(super) presence: Arc<Presence>,
     pub(super) pulse: Arc<Pulse>,
+    pub(super) allowance: Arc<Allowance>,
     pub(super) console: Arc<Console>,
     /// Names for connections.
     pub(super) names: Arc<AtomicU64>,
@@ -87,6 +89,7 @@ impl Connection {
                 tracing::warn!(%error, "closing a daemon's connection");
             }
             connection.close();
+            common.allowance.release(connection.name());
             common.console.forget(connection.name());
             if admitted.is_some() {
                 common.presence.gone();
@@ -112,6 +115,7 @@ impl Connection {
             fence,
             presence,
             pulse,
+            allowance,
             console,
             names: _,
         } = common;
@@ -131,6 +135,8 @@ impl Connection {
                     }
                     *admitted = Some(hello.epoch);
                     self.set_epoch(hello.epoch);
+                    // Its predecessor's, if that is still there, is obeyed no more.
+                    allowance.reset();
                     presence.came();
                 }
                 (Some(Command::Hello(_)) | None, _) | (Some(_), None) => {
@@ -151,7 +157,15 @@ impl Connection {
                     }
                     continue;
                 }
-                (Some(Command::Abort(abort)), Some(_)) => stop.set(abort_reason(abort)),
+                (Some(Command::Meter(Meter { up_to_pages })), Some(_)) => {
+                    // The launch thread may be waiting for it.
+                    allowance.give(self.name(), *up_to_pages);
+                    continue;
+                }
+                (Some(Command::Abort(abort)), Some(_)) => {
+                    stop.set(abort_reason(abort));
+                    allowance.wake();
+                }
                 (Some(Command::EndStream(EndStream { stream })), Some(_)) => {
                     // All its requests are answered; needs no turn of the launch thread.
                     skipped.remove(stream);

@@ -1,4 +1,4 @@
-//! The launch host's process: one socket to the daemon, one thread for the launch, one for each vCPU.
+//! The launch host's process: one socket to the daemon, one thread for the launch, one for each vCPU; and one that helps with long extents, while they last.
 //!
 //! ```text
 //!  acceptor thread ──▶ connection thread (one per daemon) ──commands──▶ launch thread (main) ──starts──▶ guest thread, vCPU threads
@@ -18,6 +18,7 @@
 //!
 //! **Invariant:** a `Stage` command that is in the queue before a newer daemon's greeting is carried out, whoever lives to read the answer.
 
+mod allowance;
 mod args;
 mod connection;
 mod create;
@@ -29,6 +30,7 @@ mod platforms;
 mod presence;
 mod pulse;
 mod requests;
+mod staging;
 mod worker;
 
 pub use args::{BadArgs, HostConfig};
@@ -80,6 +82,7 @@ pub fn run(
         fence: Arc::new(Fence::default()),
         presence: Arc::new(Presence::new()),
         pulse: Arc::new(Pulse::new()),
+        allowance: Arc::default(),
         console: Arc::default(),
         names: Arc::new(AtomicU64::new(1)),
     };

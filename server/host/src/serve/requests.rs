@@ -1,20 +1,24 @@
 //! Requests about pages: staging them, and reading what is known of them.
 
 use std::{
+    fs::File,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use stagepages_kvm::{GfnRange, Gpa, PageType};
+use stagepages_digest::pieces::{HASH_BYTES, PieceDigest};
+use stagepages_kvm::{GfnRange, Gpa, PAGE_SIZE, PageType};
 
 use super::{
+    allowance::Allowance,
     connection::{Connection, not_applied},
+    pulse::Pulse,
     worker::{Worker, no_launch},
 };
 use crate::{
-    launch::{CallKey, Extent, Reason, Refusal},
+    launch::{Between, CallKey, Extent, Proof, Reason, Refusal, Snapshot, StopFlag},
     platform::Source,
-    protocol::{self, Done, Finish, GetResult, ListRuns, Outcome, Stage, Staged},
+    protocol::{self, Done, Finish, GetResult, Image, ListRuns, Outcome, Stage, Staged},
     settings::FinishArgs,
 };
 
@@ -26,12 +30,13 @@ impl Worker {
     pub(super) fn stage_in_stream(
         &mut self,
         stage: &Stage,
+        files: &[File],
         connection: &Connection,
     ) -> Result<Outcome, Refusal> {
         if connection.has_stopped(stage.stream) {
             return Err(not_applied());
         }
-        let outcome = self.stage(stage, connection);
+        let outcome = self.stage(stage, files, connection);
         let complete = matches!(&outcome, Ok(Outcome::Staged(Staged { stop: None, .. })));
         if !complete && stage.stream != 0 {
             connection.stop(stage.stream);
@@ -47,7 +52,12 @@ impl Worker {
         Ok(Outcome::Remembered(self.launch()?.result(&key)?.into()))
     }
 
-    fn stage(&mut self, stage: &Stage, connection: &Connection) -> Result<Outcome, Refusal> {
+    fn stage(
+        &mut self,
+        stage: &Stage,
+        files: &[File],
+        connection: &Connection,
+    ) -> Result<Outcome, Refusal> {
         let key = CallKey {
             sequence: stage.sequence,
             request_id: protocol::request_id(&stage.request_id)?,
@@ -58,32 +68,44 @@ impl Worker {
                 .at(Gpa::new(stage.gpa), page_type)
         })?;
         let staging = connection.staging();
-        let source = match (stage.staging_offset, &staging) {
-            (None, _) => Source::Blank,
-            (Some(offset), Some(staging)) => Source::File(staging, offset),
-            (Some(_), None) => {
-                return Err(Refusal::new(
-                    Reason::MalformedRequest,
-                    "contents without a staging memory",
-                ));
+        let malformed = |text: &str| Err(Refusal::new(Reason::MalformedRequest, text));
+        let pieces = stage.image.as_ref().map(pieces).transpose()?;
+        let (source, proof) = match (stage.staging_offset, &staging, &stage.image, files) {
+            (None, _, None, _) => (Source::Blank, None),
+            (Some(offset), Some(staging), None, _) => {
+                (Source::File(staging.source(), offset), None)
             }
+            (Some(_), None, None, _) => return malformed("contents without a staging memory"),
+            (None, _, Some(image), [file, ..]) => {
+                let end = image.offset.checked_add(stage.length);
+                let inside = end.is_some_and(|end| end <= image.size);
+                if !inside || image.offset % PAGE_SIZE != 0 {
+                    return malformed("contents that are not whole pages of their image");
+                }
+                let proof = Proof {
+                    size: image.size,
+                    pieces: pieces.as_deref().unwrap_or_default(),
+                };
+                (Source::File(file.into(), image.offset), Some(proof))
+            }
+            (None, _, Some(_), []) => return malformed("an image without its descriptor"),
+            (Some(_), _, Some(_), _) => return malformed("contents from two places"),
         };
-        let mut told = Instant::now();
-        let pulse = Arc::clone(&self.pulse);
-        let mut progress = |snapshot: crate::launch::Snapshot| {
-            pulse.beat();
-            if told.elapsed() >= PROGRESS_EVERY {
-                told = Instant::now();
-                connection.progress((&snapshot).into());
-            }
+        let mut between = Telling {
+            connection,
+            pulse: Arc::clone(&self.pulse),
+            allowance: Arc::clone(&self.allowance),
+            stop: self.stop.clone(),
+            told: Instant::now(),
         };
         let extent = Extent {
             range,
             page_type,
             source,
+            proof,
         };
         let launch = self.launch.take().ok_or_else(no_launch)?;
-        let (launch, result) = launch.stage(&key, &extent, &mut progress);
+        let (launch, result) = launch.stage(&key, &extent, &mut between);
         self.launch = Some(launch);
         log_extent(range, page_type, &result);
         Ok(Outcome::Staged((&result?).into()))
@@ -101,6 +123,49 @@ impl Worker {
             .launch()?
             .runs(list.order(), list.from, list.hashes, list.most_runs());
         Ok(Outcome::Runs((&page).into()))
+    }
+}
+
+/// Tells a daemon how far its extent is, and waits until it may go on.
+struct Telling<'a> {
+    connection: &'a Connection,
+    pulse: Arc<Pulse>,
+    allowance: Arc<Allowance>,
+    stop: StopFlag,
+    told: Instant,
+}
+
+impl Between for Telling<'_> {
+    fn progress(&mut self, launch: Snapshot) {
+        self.pulse.beat();
+        if self.told.elapsed() >= PROGRESS_EVERY {
+            self.told = Instant::now();
+            self.connection.progress((&launch).into());
+        }
+    }
+
+    fn leave(&mut self, installed: u64, launch: &dyn Fn() -> Snapshot) -> u64 {
+        if let Some(room) = self.allowance.room(installed) {
+            return room;
+        }
+        // Not lost, as progress may be: it is what the daemon goes by.
+        self.connection.tell((&launch()).into());
+        self.told = Instant::now();
+        self.pulse.rest();
+        let room = self.allowance.wait(installed, &self.stop);
+        self.pulse.beat();
+        room
+    }
+}
+
+/// The digests that come with an image.
+fn pieces(image: &Image) -> Result<Vec<PieceDigest>, Refusal> {
+    match image.pieces.as_chunks::<HASH_BYTES>() {
+        (digests, []) => Ok(digests.iter().copied().map(PieceDigest).collect()),
+        _ => Err(Refusal::new(
+            Reason::MalformedRequest,
+            "digests of pieces that are cut short",
+        )),
     }
 }
 

@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     Ended, HostConfig, Platforms,
+    allowance::Allowance,
     connection::{Connection, WeakConnection, welcome},
     create::create,
     intake::{Common, Job},
@@ -33,9 +34,10 @@ pub(super) struct Worker {
     config: HostConfig,
     platforms: Box<dyn Platforms>,
     pub(super) console: Arc<Console>,
-    stop: StopFlag,
+    pub(super) stop: StopFlag,
     presence: Arc<Presence>,
     pub(super) pulse: Arc<Pulse>,
+    pub(super) allowance: Arc<Allowance>,
     pub(super) launch: Option<Launch>,
     record: Vec<u8>,
     /// How long the launch outlasts its daemon.
@@ -74,6 +76,7 @@ impl Worker {
             queued: Arc::clone(&common.waiting),
             presence: Arc::clone(&common.presence),
             pulse: Arc::clone(&common.pulse),
+            allowance: Arc::clone(&common.allowance),
             launch: None,
             record: Vec::new(),
             lease: None,
@@ -254,7 +257,7 @@ impl Worker {
                 reports: self.platforms.probe().iter().map(Into::into).collect(),
             }),
             Some(Command::Create(create)) => self.create(create, files, connection)?,
-            Some(Command::Stage(stage)) => self.stage_in_stream(&stage, connection)?,
+            Some(Command::Stage(stage)) => self.stage_in_stream(&stage, &files, connection)?,
             Some(Command::GetResult(get)) => self.result(&get)?,
             Some(Command::ListRuns(list)) => self.list(&list)?,
             Some(Command::Verify(_)) => {
@@ -275,7 +278,13 @@ impl Worker {
             Some(Command::Stop(_)) => return self.stop_guest(),
             Some(Command::Abort(abort)) => return self.abort(&abort),
             Some(Command::ListenConsole(listen)) => self.listen(listen.offset, connection)?,
-            Some(Command::EndStream(_) | Command::Ping(_) | Command::ConsoleInput(_)) | None => {
+            Some(
+                Command::EndStream(_)
+                | Command::Ping(_)
+                | Command::ConsoleInput(_)
+                | Command::Meter(_),
+            )
+            | None => {
                 return Err(Refusal::new(Reason::MalformedRequest, "an empty request"));
             }
         };

@@ -1,19 +1,23 @@
 //! Mapped memory of a guest, addressed by the index of its pages.
 //!
 //! Installing a page is three calls here: [`exists`](Mapping::exists) (is it free?), [`populate`](Mapping::populate) (make it exist,
-//! as zeros), then [`read_from`](Mapping::read_from) or [`copy_in`](Mapping::copy_in).
+//! as zeros), then [`read_from`](Mapping::read_from) or [`copy_in`](Mapping::copy_in). Two threads do it to a [`Part`] each.
 //!
 //! **Invariant:** no method reaches beyond the mapping, and while a slice of it is borrowed its bytes do not change.
 
 mod anonymous;
+mod part;
+mod window;
 
 use std::fmt;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
 
 pub use self::anonymous::Anonymous;
+pub use self::part::Part;
+pub use self::window::Window;
 
 use crate::guest_memfd::GuestMemfd;
 use crate::span::Span;
@@ -64,16 +68,8 @@ impl<K> Mapping<K> {
     /// `ENOMEM` without memory, `EHWPOISON` for a broken page, `EFAULT` where a plain access would raise SIGBUS, `EINTR` if a fatal
     /// signal is pending (`madvise_populate()`, `mm/madvise.c`). Pages before the one that failed may then exist.
     pub fn populate(&mut self, first: u64, pages: u64) -> Result<(), KvmError> {
-        const OP: &str = "madvise MADV_POPULATE_WRITE";
-        let (addr, length) = self.locate(OP, first, pages)?;
-        // SAFETY: the kernel faults in `length` bytes at `addr`, as if writing, and changes none that exists. They lie inside the
-        // span, which is mapped as long as `self` lives.
-        let ret = unsafe { libc::madvise(addr.as_ptr().cast(), length, libc::MADV_POPULATE_WRITE) };
-        if ret == 0 {
-            Ok(())
-        } else {
-            Err(KvmError::last(OP))
-        }
+        self.part_for("madvise MADV_POPULATE_WRITE", first, pages)?
+            .populate()
     }
 
     /// Reads a file, from byte `offset` on, into pages from `first` on. Returns the number of bytes, which is short at the end of
@@ -90,14 +86,8 @@ impl<K> Mapping<K> {
         file: BorrowedFd<'_>,
         offset: u64,
     ) -> Result<usize, KvmError> {
-        const OP: &str = "pread";
-        let (addr, length) = self.locate(OP, first, pages)?;
-        // Beyond 2^63 it turns negative, which the kernel answers with EINVAL.
-        let offset = offset.cast_signed();
-        // SAFETY: the kernel writes at most `length` bytes at `addr`. They lie inside the span, which is mapped writable, and
-        // `&mut self` makes this the only access. `file` is not what is mapped here: that descriptor is never lent.
-        let ret = unsafe { libc::pread(file.as_raw_fd(), addr.as_ptr().cast(), length, offset) };
-        usize::try_from(ret).or(Err(KvmError::last(OP)))
+        self.part_for("pread", first, pages)?
+            .read_from(file, offset)
     }
 
     /// Copies `bytes` to the pages from `first` on. A last page that is not filled keeps the rest of its contents.

@@ -53,6 +53,7 @@ fn launch(records: Records, ledgers: Ledgers) -> Arc<Launch> {
         supervisor: SupervisorLink::to_nobody().unwrap(),
         records,
         ledgers,
+        seat: None,
     };
     Launch::new(identity, parts)
 }

@@ -94,6 +94,27 @@ impl From<Ordering> for v1::OrderingMode {
     }
 }
 
+/// Whose pages go first where the machine's firmware installs one page at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Priority {
+    /// Behind all others, but never not at all
+    Low,
+    /// As launches are unless somebody says otherwise
+    Normal,
+    /// Before all others
+    High,
+}
+
+impl From<Priority> for v1::LaunchPriority {
+    fn from(priority: Priority) -> Self {
+        match priority {
+            Priority::Low => Self::Low,
+            Priority::Normal => Self::Normal,
+            Priority::High => Self::High,
+        }
+    }
+}
+
 /// An order of the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Order {

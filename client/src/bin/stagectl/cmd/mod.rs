@@ -11,6 +11,8 @@ pub(crate) mod completions;
 pub(crate) mod diff;
 pub(crate) mod digest;
 pub(crate) mod id_block;
+pub(crate) mod image;
+pub(crate) mod install;
 pub(crate) mod launch;
 mod node;
 pub(crate) mod plan;
@@ -25,6 +27,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Digest(command) => command.run(context),
         Command::Stage(command) => command.run(context).await,
         Command::Diff(command) => command.run(context).await,
+        Command::Image(command) => command.run(context).await,
         Command::IdBlock(command) => command.run(context),
         Command::Completions(command) => command.run(),
     }

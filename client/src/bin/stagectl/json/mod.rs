@@ -13,6 +13,7 @@
 //! | `launch list`                              | `{"launches": [LaunchDocument]}`|
 //! | `launch pages`, `result`, `verify`, `delete`, `rejected-cpuid` | in the command's file |
 //! | `id-block create`, `check`                 | in `cmd/id_block/document.rs`   |
+//! | `image push`, `list`, `get`, `rm`          | in `cmd/image`                  |
 //! | `node`                                     | in the command's file           |
 //! | `diff`                                     | in `cmd/diff/document.rs`       |
 //! | `launch stage`                             | in `cmd/launch/stage/report.rs` |
@@ -21,7 +22,7 @@
 //!
 //! **Invariant:** never derives from the proto's messages, whose JSON form is another one (numbers as strings, base64).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 use stagepages_client::{
@@ -138,6 +139,15 @@ pub(crate) struct LaunchDocument {
     host_unresponsive_since: Option<String>,
     resources_released: bool,
     host_pid: Option<u32>,
+    /// While pages of it wait for the machine's firmware.
+    queue: Option<QueueDocument>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct QueueDocument {
+    position: u32,
+    pages_ahead: u64,
+    expected_seconds: f64,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -212,8 +222,26 @@ impl From<&v1::Launch> for LaunchDocument {
                 .map(ToString::to_string),
             resources_released: launch.resources_released,
             host_pid: (launch.host_pid != 0).then_some(launch.host_pid),
+            queue: launch.queue.as_ref().map(QueueDocument::from),
         }
     }
+}
+
+impl From<&v1::QueuePlace> for QueueDocument {
+    fn from(place: &v1::QueuePlace) -> Self {
+        Self {
+            position: place.position,
+            pages_ahead: place.pages_ahead,
+            expected_seconds: expected(place).as_secs_f64(),
+        }
+    }
+}
+
+/// When a launch that waits is expected to have its pages.
+pub(crate) fn expected(place: &v1::QueuePlace) -> Duration {
+    let time = place.expected_time;
+    time.and_then(|time| Duration::try_from(time).ok())
+        .unwrap_or_default()
 }
 
 impl From<Region> for RegionDocument {

@@ -40,7 +40,7 @@ impl Buffer {
             return Err(Stop::Unread(io::Error::from(io::ErrorKind::InvalidInput)));
         };
         match source {
-            Source::File(file, offset) => read(file, room, offset).map_err(Stop::Unread),
+            Source::File(file, offset) => read(&file, room, offset).map_err(Stop::Unread),
             Source::Blank => {
                 room.fill(0);
                 Ok(())
@@ -87,7 +87,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[7; 3 * PAGE_BYTES]).unwrap();
         let mut buffer = Buffer::new().unwrap();
-        buffer.load(2, Source::File(&file, 4096)).unwrap();
+        buffer.load(2, Source::File((&file).into(), 4096)).unwrap();
         assert_eq!(buffer.bytes(2), [7; 2 * PAGE_BYTES]);
         assert!(
             buffer.bytes(3)[2 * PAGE_BYTES..]
@@ -103,7 +103,7 @@ mod tests {
     fn a_short_source_and_too_many_pages_are_refused() {
         let file = tempfile::tempfile().unwrap();
         let mut buffer = Buffer::new().unwrap();
-        let short = buffer.load(1, Source::File(&file, 0)).unwrap_err();
+        let short = buffer.load(1, Source::File((&file).into(), 0)).unwrap_err();
         let Stop::Unread(error) = short else {
             panic!("{short:?}");
         };

@@ -9,15 +9,16 @@
 
 #[cfg(test)]
 mod tests;
+mod two_threads;
 
 use std::{io, sync::Arc};
 
 use stagepages_kvm::{
-    CpuidTable, Gfn, GfnRange, GuestMemfdFlags, Kvm, KvmError, Mapping, Vm, VmType,
+    CpuidTable, Gfn, GfnRange, GuestMemfdFlags, Kvm, KvmError, Mapping, Part, Vm, VmType,
 };
 
 use super::{
-    Chunk, Contents, Finish, Installed, Memory, Platform, PlatformKind, Stop,
+    Chunk, Contents, Finish, Hashing, Installed, Memory, Platform, PlatformKind, Source, Stop,
     fill::{absent_prefix, contents, fill},
     vcpus::{Prepared, Vcpus, vcpu_stop},
 };
@@ -62,12 +63,13 @@ impl KvmPlatform {
     }
 }
 
-impl Platform for KvmPlatform {
-    fn kind(&self) -> PlatformKind {
-        PlatformKind::Kvm
-    }
-
-    fn install(&mut self, chunk: &Chunk<'_>) -> Installed<'_> {
+impl KvmPlatform {
+    /// Has `fill` install those first pages of `chunk` that do not exist. It says how many of them it did, and why it stopped.
+    fn install_with(
+        &mut self,
+        chunk: &Chunk<'_>,
+        fill: impl FnOnce(Part<'_>, Source<'_>) -> (u64, Option<Stop>),
+    ) -> Installed<'_> {
         let start = chunk.range.start();
         let refused = |stop| Installed {
             pages: 0,
@@ -82,15 +84,42 @@ impl Platform for KvmPlatform {
             Ok(pages) => pages,
             Err(error) => return refused(error.into()),
         };
-        match fill(mapping, index, pages, chunk.source) {
-            // Hashed from here, the guest's own memory, so that the ledger tells what was installed and not what was sent.
-            Ok(()) => Installed {
-                pages,
-                contents: contents(mapping, index, pages),
-                stop: None,
-            },
-            Err(stop) => refused(stop),
+        let (pages, stop) = match mapping.part(index, pages) {
+            Ok(part) => fill(part, chunk.source),
+            Err(error) => return refused(error.into()),
+        };
+        Installed {
+            pages,
+            // Looked at here, in the guest's own memory, so that the ledger tells what was installed and not what was sent.
+            contents: contents(mapping, index, pages),
+            stop,
         }
+    }
+}
+
+impl Platform for KvmPlatform {
+    fn kind(&self) -> PlatformKind {
+        PlatformKind::Kvm
+    }
+
+    fn install(&mut self, chunk: &Chunk<'_>) -> Installed<'_> {
+        self.install_with(chunk, |mut part, source| {
+            let pages = part.pages() as u64;
+            match fill(&mut part, source) {
+                Ok(()) => (pages, None),
+                Err(stop) => (0, Some(stop)),
+            }
+        })
+    }
+
+    fn wide_pages(&self) -> u64 {
+        two_threads::PAGES
+    }
+
+    fn install_wide(&mut self, chunk: &Chunk<'_>, hashing: Hashing<'_>) -> Installed<'_> {
+        self.install_with(chunk, |part, source| {
+            two_threads::fill_and_hash(part, source, hashing)
+        })
     }
 
     fn cpu(&self) -> CpuModel {

@@ -30,6 +30,12 @@ pub(crate) struct Create {
     /// How long the launch may stay untouched before it is aborted, for example 1h; the daemon's default if not given.
     #[arg(long, value_name = "TIME", value_parser = args::duration)]
     lease: Option<Duration>,
+    /// Whose pages go first where the machine's firmware installs one page at a time (sev-snp, sim); normal if not given.
+    #[arg(long, value_enum, value_name = "CLASS")]
+    priority: Option<args::Priority>,
+    /// How many pages will be staged in all, for the queue's forecast.
+    #[arg(long, value_name = "N")]
+    planned_pages: Option<u64>,
     /// How many vCPUs the guest has; 1 if not given.
     #[arg(long, value_name = "N")]
     vcpus: Option<u32>,
@@ -94,6 +100,11 @@ impl Create {
                 .map_or(v1::OrderingMode::Unspecified, v1::OrderingMode::from)
                 .into(),
             lease,
+            priority: self
+                .priority
+                .map_or(v1::LaunchPriority::Unspecified, v1::LaunchPriority::from)
+                .into(),
+            planned_pages: self.planned_pages.unwrap_or_default(),
             vcpus: self.vcpus.unwrap_or_default(),
             vcpu_states: self
                 .vcpu_states

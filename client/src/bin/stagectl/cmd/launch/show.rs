@@ -14,7 +14,7 @@ use stagepages_client::{
 };
 
 use crate::{
-    json::{LaunchDocument, hex},
+    json::{self, LaunchDocument, hex},
     settings,
     table::Table,
 };
@@ -99,6 +99,16 @@ impl fmt::Display for Shown<'_> {
         }
         if let Some(time) = &launch.lease_expire_time {
             fact("lease until", time.to_string());
+        }
+        if let Some(place) = &launch.queue {
+            let (before, pages) = (place.position, place.pages_ahead);
+            let expected = json::expected(place).as_secs_f64();
+            fact(
+                "firmware's queue",
+                format!(
+                    "{before} launches with {pages} pages before it; staged in about {expected:.1} s"
+                ),
+            );
         }
         if let Some(time) = &launch.host_unresponsive_since {
             fact("host silent since", time.to_string());

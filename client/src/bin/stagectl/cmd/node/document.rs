@@ -32,6 +32,10 @@ pub(super) struct LimitsDocument {
     pub(super) receive_budget_bytes: u64,
     pub(super) max_vcpus: u32,
     pub(super) console_buffer_bytes: u32,
+    pub(super) max_slice_bytes: u64,
+    pub(super) max_image_bytes: u64,
+    pub(super) image_quota_bytes: u64,
+    pub(super) max_queued_launches: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -39,6 +43,8 @@ pub(super) struct UsageDocument {
     pub(super) launches: u32,
     pub(super) live_launches: u32,
     pub(super) draining: bool,
+    pub(super) images: u32,
+    pub(super) image_bytes: u64,
 }
 
 impl From<&v1::GetNodeInfoResponse> for NodeDocument {
@@ -62,11 +68,17 @@ impl From<&v1::GetNodeInfoResponse> for NodeDocument {
                 receive_budget_bytes: limits.receive_budget_bytes,
                 max_vcpus: limits.max_vcpus,
                 console_buffer_bytes: limits.console_buffer_bytes,
+                max_slice_bytes: limits.max_slice_bytes,
+                max_image_bytes: limits.max_image_bytes,
+                image_quota_bytes: limits.image_quota_bytes,
+                max_queued_launches: limits.max_queued_launches,
             },
             usage: UsageDocument {
                 launches: usage.launches,
                 live_launches: usage.live_launches,
                 draining: usage.draining,
+                images: usage.images,
+                image_bytes: usage.image_bytes,
             },
         }
     }

@@ -1,9 +1,12 @@
 //! One platform as JSON.
 //!
 //! Masks are strings in hex, flags their names, CPUID leaves as they are typed (`"0x7.0x0:…"`), with the bits that can be configured. What does not apply or is not known
-//! is null: `sev_snp` and `tdx` where KVM could not be asked, `policy_bits` where the kernel does not say, `capacity` where it does not count.
+//! is null: `sev_snp` and `tdx` where KVM could not be asked, `policy_bits` where the kernel does not say, `capacity` where it does not count,
+//! `queue` where no firmware is scheduled.
 //!
 //! **Invariant:** checks keep the daemon's order, and none is left out.
+
+use std::time::Duration;
 
 use serde::Serialize;
 use stagepages_client::{sev_snp::flag_names, tdx::CpuidLeaf, v1, words};
@@ -23,6 +26,7 @@ pub(super) struct PlatformDocument {
     pub(super) sev_snp: Option<SevSnpDocument>,
     pub(super) tdx: Option<TdxDocument>,
     pub(super) capacity: Option<CapacityDocument>,
+    pub(super) queue: Option<QueueDocument>,
 }
 
 /// One thing that it needs.
@@ -58,6 +62,32 @@ pub(super) struct CapacityDocument {
     pub(super) in_use: u64,
 }
 
+/// The launches that wait for the platform's firmware.
+#[derive(Debug, Serialize)]
+pub(super) struct QueueDocument {
+    pub(super) launches: u32,
+    pub(super) pages: u64,
+    pub(super) page_seconds: f64,
+    pub(super) expected_seconds: f64,
+}
+
+impl From<&v1::PlatformQueue> for QueueDocument {
+    fn from(queue: &v1::PlatformQueue) -> Self {
+        Self {
+            launches: queue.launches,
+            pages: queue.pages,
+            page_seconds: seconds(queue.page_time),
+            expected_seconds: seconds(queue.expected_time),
+        }
+    }
+}
+
+/// Nothing for a time that is none.
+fn seconds(time: Option<prost_types::Duration>) -> f64 {
+    let time = time.and_then(|time| Duration::try_from(time).ok());
+    time.unwrap_or_default().as_secs_f64()
+}
+
 impl From<&v1::PlatformInfo> for PlatformDocument {
     fn from(info: &v1::PlatformInfo) -> Self {
         let check = |check: &v1::Check| CheckDocument {
@@ -86,6 +116,7 @@ impl From<&v1::PlatformInfo> for PlatformDocument {
                 total: capacity.total,
                 in_use: capacity.in_use,
             }),
+            queue: info.queue.as_ref().map(QueueDocument::from),
         }
     }
 }

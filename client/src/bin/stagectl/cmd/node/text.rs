@@ -61,6 +61,34 @@ fn facts(node: &NodeDocument) -> Table<2> {
             Size(limits.console_buffer_bytes.into())
         ),
     ]);
+    // All 0 at a daemon that keeps none.
+    if limits.image_quota_bytes > 0 {
+        facts.row([
+            "images".into(),
+            format!(
+                "{}, {} of {}, one of {} at most",
+                usage.images,
+                Size(usage.image_bytes),
+                Size(limits.image_quota_bytes),
+                Size(limits.max_image_bytes)
+            ),
+        ]);
+    }
+    for it in &node.platforms {
+        if let Some(queue) = &it.queue {
+            facts.row([
+                format!("queue of {}", it.platform),
+                format!(
+                    "{} of {} launches with {} pages, empty in {:.1} s at {:.3} ms a page",
+                    queue.launches,
+                    limits.max_queued_launches,
+                    queue.pages,
+                    queue.expected_seconds,
+                    queue.page_seconds * 1e3
+                ),
+            ]);
+        }
+    }
     for it in &node.platforms {
         if let Some(program) = &it.host_program {
             facts.row([format!("host program of {}", it.platform), program.clone()]);

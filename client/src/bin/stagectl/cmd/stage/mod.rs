@@ -1,7 +1,8 @@
 //! `stagectl stage`: an image into a launch of its own, in the order of its plan, finished under the plan's digest.
 //!
 //! ```text
-//! image ──plan──▶ no errors? ──▶ CreateLaunch (SEQUENCED) ──▶ the plan's extents, by a session ──▶ FinishLaunch (digest, ID block) ──▶ StartLaunch
+//! image ──plan──▶ no errors? ──▶ CreateLaunch (SEQUENCED) ──▶ what the daemon lacks of the contents ──▶ the plan's extents, by a session
+//!       ──▶ FinishLaunch (digest, ID block) ──▶ StartLaunch
 //! ```
 //!
 //! Every step gives its first answer again: the same command with the same `--launch` goes on after it was killed, and does nothing more once all is done.
@@ -14,14 +15,15 @@ use bytes::Bytes;
 use stagepages_client::{
     Client, FinishArgs, LaunchRef,
     diff::{self, Sequence},
-    plan::Plan,
-    session::{Options, Outcome, Session},
-    v1::{Launch, LaunchState, LedgerOrder},
+    plan::{Payload, Plan},
+    session::Options,
+    v1::{Launch, LaunchPriority, LaunchSpec, LaunchState, LedgerOrder},
     words,
 };
 
 use super::{
-    launch::stage::{progress::Bar, retry},
+    install::Job,
+    launch::stage::retry,
     plan::{digest, refuse_errors},
 };
 use crate::{
@@ -49,9 +51,15 @@ pub(crate) struct Stage {
     /// Run the guest.
     #[arg(long, conflicts_with = "no_finish")]
     start: bool,
+    /// Whose pages go first where the machine's firmware installs one page at a time (sev-snp, sim); normal if not given.
+    #[arg(long, value_enum, value_name = "CLASS")]
+    priority: Option<args::Priority>,
     /// How long to try again without a page of progress, for example 30s; 0s gives up at the first failure.
     #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "2m")]
     retry_for: Duration,
+    /// Send the contents with the calls, and not as an image that the daemon keeps for the next launch.
+    #[arg(long)]
+    no_store: bool,
 }
 
 impl Stage {
@@ -62,7 +70,9 @@ impl Stage {
             launch: id,
             no_finish,
             start,
+            priority,
             retry_for,
+            no_store,
         } = self;
         let given = image.read()?;
         let plan = given.image.plan(&given.options)?;
@@ -75,19 +85,41 @@ impl Stage {
         let session_name = options.name.to_string();
 
         let client = context.client().await?;
-        let created = client.create_launch(id.as_deref(), plan.spec()).await?;
+        let priority = priority.map_or(LaunchPriority::Unspecified, LaunchPriority::from);
+        let spec = LaunchSpec {
+            priority: priority.into(),
+            ..plan.spec()
+        };
+        let created = client.create_launch(id.as_deref(), spec).await?;
         // A repeat gets the first answer, of a launch that was new then.
         let launch = client.get_launch(&LaunchRef::from(&created)).await?;
-        let (launch, outcome) = match launch.state() {
+        let (launch, installed) = match launch.state() {
             LaunchState::Created | LaunchState::Staging => {
                 let reference = LaunchRef::from(&launch);
-                let outcome = install(context, &client, &reference, &plan, options).await?;
-                (client.get_launch(&reference).await?, Some(outcome))
+                let payload = match no_store {
+                    false => Payload::of(&plan),
+                    true => None,
+                };
+                let of_plan = payload.clone();
+                let job = Job {
+                    context,
+                    client: &client,
+                    launch: &reference,
+                    options,
+                    pages: plan.pages(),
+                    payload,
+                    parts: |image| match (image, &of_plan) {
+                        (Some(image), Some(payload)) => plan.parts_from(payload, image),
+                        _ => plan.parts(),
+                    },
+                };
+                let installed = job.run().await?;
+                (client.get_launch(&reference).await?, Some(installed))
             }
             LaunchState::Finished | LaunchState::Running | LaunchState::Stopped => (launch, None),
             LaunchState::Aborted | LaunchState::Unspecified => return Err(over(&launch)),
         };
-        let mut report = Report::new(session_name, &plan, planned, &launch, outcome);
+        let mut report = Report::new(session_name, &plan, planned, &launch, installed);
         if let Some(failure) = report.failure() {
             context.output.document(&report)?;
             return Err(failure.documented());
@@ -105,26 +137,6 @@ impl Stage {
             }
         }
     }
-}
-
-async fn install(
-    context: &Context,
-    client: &Client,
-    launch: &LaunchRef,
-    plan: &Plan,
-    options: Options,
-) -> Result<Outcome, Failure> {
-    let parts = plan.parts().map_err(|error| {
-        Failure::new(
-            format!("an extent of the plan cannot be sent: {error}"),
-            "see `stagectl plan`",
-        )
-    })?;
-    let session = Session::open(client, launch, options).await?;
-    let bar = Bar::new(context.output, plan.pages());
-    let outcome = session.stage(parts, |progress| bar.show(progress)).await;
-    bar.close();
-    Ok(outcome)
 }
 
 /// Finishes and starts the launch, as far as that is wanted and has not been done.

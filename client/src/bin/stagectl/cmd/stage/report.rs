@@ -1,8 +1,9 @@
 //! What staging an image came to, as a document and as a failure.
 //!
-//! JSON: `{"launch", "uid", "state", "session", "total_pages", "installed_pages", "identical_pages", "calls", "losses", "outcome", "conflict": {"gpa",
-//! "page_type"}, "in_doubt": {"gpa", "pages"}, "digest", "error": {…}}`. `outcome` is that of the pages: `complete`, `conflict`, `failed`, or `finished` if the launch
-//! was finished before this command; `digest` is what was planned, null where nothing is measured; `error` is as in a failure's document, also of
+//! JSON: `{"launch", "uid", "state", "session", "total_pages", "installed_pages", "identical_pages", "calls", "losses", "image", "sent_bytes", "outcome",
+//! "conflict": {"gpa", "page_type"}, "in_doubt": {"gpa", "pages"}, "digest", "error": {…}}`. `outcome` is that of the pages: `complete`, `conflict`, `failed`, or `finished` if the launch
+//! was finished before this command; `image` is what it was staged from, null where contents travelled with the calls or there are none; `sent_bytes` are those of contents
+//! that travelled, to be stored or with calls; `digest` is what was planned, null where nothing is measured; `error` is as in a failure's document, also of
 //! finishing and starting.
 //!
 //! **Invariant:** the counts are shown whatever the outcome, and pages in doubt are never among them.
@@ -11,15 +12,18 @@ use std::fmt;
 
 use serde::Serialize;
 use stagepages_client::{
+    addr::Size,
     plan::{Extent, Plan},
-    session::Outcome,
     stage::StageEnd,
     v1::{Launch, PageType},
     words,
 };
 
 use crate::{
-    cmd::launch::stage::report::{ConflictDocument, InDoubtDocument, ended},
+    cmd::{
+        install::Installed,
+        launch::stage::report::{ConflictDocument, InDoubtDocument, ended},
+    },
     failure::Failure,
     json::{ErrorDetails, ErrorDocument, hex},
 };
@@ -36,6 +40,8 @@ pub(super) struct Report {
     identical_pages: u64,
     calls: u64,
     losses: u64,
+    image: Option<String>,
+    sent_bytes: u64,
     outcome: &'static str,
     conflict: Option<ConflictDocument>,
     in_doubt: Option<InDoubtDocument>,
@@ -44,13 +50,13 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Of a launch as it is now; `outcome` is none if nothing had to be staged.
+    /// Of a launch as it is now; `installed` is none if nothing had to be staged.
     pub(super) fn new(
         session: String,
         plan: &Plan,
         planned: Option<[u8; 48]>,
         launch: &Launch,
-        outcome: Option<Outcome>,
+        installed: Option<Installed>,
     ) -> Self {
         let mut report = Self {
             launch: launch.name.clone(),
@@ -62,13 +68,18 @@ impl Report {
             identical_pages: 0,
             calls: 0,
             losses: 0,
+            image: None,
+            sent_bytes: 0,
             outcome: "finished",
             conflict: None,
             in_doubt: None,
             digest: planned.map(|digest| hex(&digest)),
             error: None,
         };
-        if let Some(outcome) = outcome {
+        if let Some(installed) = installed {
+            let outcome = installed.outcome;
+            report.image = installed.image.map(|image| image.to_string());
+            report.sent_bytes = installed.sent_bytes;
             let (word, conflict, error) = ended(&outcome.end, wanted(plan, &outcome.end));
             report.installed_pages = outcome.mine;
             report.identical_pages = outcome.identical;
@@ -128,6 +139,12 @@ impl fmt::Display for Report {
                 f,
                 "\n{doubt}; the same command again, with the same --launch, tells"
             )?;
+        }
+        if let Some(image) = &self.image {
+            write!(f, "\nfrom           {image}")?;
+        }
+        if self.outcome != "finished" {
+            write!(f, "\ntravelled      {}", Size(self.sent_bytes))?;
         }
         write!(f, "\nstate          {}", self.state)?;
         match &self.digest {

@@ -7,30 +7,32 @@
 //! it ends.
 
 use std::{
-    fs::Metadata,
+    fs::{File, Metadata},
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use stagepages_client::{
+    LaunchRef,
     addr::{Gpa, parse_size},
-    session::{Options, Part, RetryPolicy, Session, SessionName},
-    stage::{LengthError, Source},
+    plan::{Contents, Extent, FileSlice, Payload},
+    session::{Options, RetryPolicy, SessionName},
+    stage::{LengthError, whole_pages},
     v1,
 };
-use tokio::fs::File;
 
 use crate::{
     args::{self, Target},
     cli::Context,
+    cmd::install::Job,
     failure::Failure,
 };
 
 pub(crate) mod progress;
 pub(crate) mod report;
 
-use progress::Bar;
 use report::Staged;
 
 /// The command line.
@@ -64,51 +66,66 @@ pub(crate) struct Stage {
     /// How long to try again without a page of progress, for example 30s; 0s gives up at the first failure.
     #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "2m")]
     retry_for: Duration,
+    /// Send the contents with the calls, and not as an image that the daemon keeps for the next launch.
+    #[arg(long, conflicts_with = "length")]
+    no_store: bool,
 }
 
 impl Stage {
     /// Runs it.
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         self.fits_type()?;
-        let source = self.source().await?;
-        let options = self.options()?;
+        let extent = self.extent()?;
         let name = self.session.as_ref().map(SessionName::as_str);
         let client = context.client().await?;
-        let session = Session::open(&client, &self.target.launch(), options).await?;
-        let launch = session.launch().clone();
-        let page_type = v1::PageType::from(self.page_type);
-
-        let bar = Bar::new(context.output, source.pages());
-        let part = Part {
-            gpa: self.gpa,
-            page_type,
-            source,
+        let launch = LaunchRef::from(&client.get_launch(&self.target.launch()).await?);
+        let payload = match (self.page_type, self.no_store) {
+            (args::PageType::Normal | args::PageType::Unmeasured, false) => {
+                Payload::of_contents(extent.contents().clone())
+            }
+            _ => None,
         };
-        let outcome = session
-            .stage(vec![part], |progress| bar.show(progress))
-            .await;
-        bar.close();
-
-        let staged = Staged::new(&launch, name, self.gpa, page_type, &outcome);
+        let options = self.options(payload.is_some())?;
+        let job = Job {
+            context,
+            client: &client,
+            launch: &launch,
+            options,
+            pages: extent.pages(),
+            payload,
+            parts: |image| {
+                let part = match image {
+                    Some(image) => extent.part_from(image, 0),
+                    None => extent.part(),
+                };
+                part.map(|part| vec![part])
+            },
+        };
+        let installed = job.run().await?;
+        let staged = Staged::new(&launch, name, &extent, &installed);
         context.output.document(&staged)?;
         staged
             .failure()
             .map_or(Ok(()), |failure| Err(failure.documented()))
     }
 
-    fn options(&self) -> Result<Options, Failure> {
-        let options = match &self.session {
-            Some(name) => Options::named(name.clone()),
-            None => Options::unnamed().map_err(|error| {
-                Failure::new(
-                    format!("cannot make a name for the session: {error}"),
-                    "give one with --session",
-                )
-            })?,
+    /// `by_reference`, the name lasts also where nobody gave one: where an image is dropped while it is staged, a second session goes on.
+    fn options(&self, by_reference: bool) -> Result<Options, Failure> {
+        let name = match &self.session {
+            Some(name) => name.clone(),
+            None => {
+                let name = SessionName::unique().map_err(|error| {
+                    Failure::new(
+                        format!("cannot make a name for the session: {error}"),
+                        "give one with --session",
+                    )
+                })?;
+                if by_reference { name.lasting() } else { name }
+            }
         };
         Ok(Options {
             retry: retry(self.retry_for),
-            ..options
+            ..Options::named(name)
         })
     }
 
@@ -127,31 +144,51 @@ impl Stage {
         }
     }
 
-    async fn source(&self) -> Result<Source<'static>, Failure> {
-        match (&self.file, self.length) {
-            (Some(path), _) => {
-                let (file, metadata) =
-                    open(path).await.map_err(|error| unreadable(path, &error))?;
-                if !metadata.is_file() {
-                    return Err(Failure::new(
-                        format!("{} is not a regular file", path.display()),
-                        "stage a file, whose length is known beforehand",
-                    ));
-                }
-                let bytes = metadata.len();
-                let source = match self.pad {
-                    true => Source::padded(file, bytes),
-                    false => Source::data(file, bytes),
-                };
-                source.map_err(|error| wrong_length(path, error))
+    /// The pages.
+    fn extent(&self) -> Result<Extent, Failure> {
+        let page_type = v1::PageType::from(self.page_type);
+        let extent = match &self.file {
+            Some(path) => {
+                let slice = self.slice(path)?;
+                Extent::new(self.gpa, page_type, Contents::File(slice), "file")
             }
-            (None, length) => Source::length_only(length.unwrap_or(0)).map_err(|error| {
-                Failure::usage(
-                    format!("--length: {error}"),
-                    "give whole pages, for example --length 4K",
-                )
-            }),
+            None => {
+                let length = self.length.unwrap_or(0);
+                let pages = whole_pages(length).map_err(|error| {
+                    Failure::usage(
+                        format!("--length: {error}"),
+                        "give whole pages, for example --length 4K",
+                    )
+                })?;
+                Extent::zeros(self.gpa, page_type, pages, "pages")
+            }
+        };
+        extent.ok_or_else(|| {
+            Failure::usage(
+                format!(
+                    "pages from GPA {} on reach past the end of the address space",
+                    self.gpa
+                ),
+                "stage inside one memory region: `stagectl launch get LAUNCH` lists them",
+            )
+        })
+    }
+
+    /// The file, of a length that can be staged.
+    fn slice(&self, path: &Path) -> Result<FileSlice, Failure> {
+        let (file, metadata) = open(path).map_err(|error| unreadable(path, &error))?;
+        if !metadata.is_file() {
+            return Err(Failure::new(
+                format!("{} is not a regular file", path.display()),
+                "stage a file, whose length is known beforehand",
+            ));
         }
+        let length = match (self.pad, metadata.len()) {
+            (true, bytes) if bytes > 0 => Ok(bytes),
+            (_, bytes) => whole_pages(bytes).map(|_pages| bytes),
+        };
+        let length = length.map_err(|error| wrong_length(path, error))?;
+        Ok(FileSlice::new(Arc::new(file), 0, length))
     }
 }
 
@@ -163,9 +200,9 @@ pub(crate) fn retry(outage: Duration) -> RetryPolicy {
     }
 }
 
-async fn open(path: &Path) -> io::Result<(File, Metadata)> {
-    let file = File::open(path).await?;
-    let metadata = file.metadata().await?;
+fn open(path: &Path) -> io::Result<(File, Metadata)> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
     Ok((file, metadata))
 }
 
@@ -180,6 +217,7 @@ fn wrong_length(path: &Path, error: LengthError) -> Failure {
     let hint = match error {
         LengthError::Empty => "give a file with something in it",
         LengthError::PartOfPage(_) => "--pad fills the last page up with zeros",
+        LengthError::Misplaced(_) => "give an offset of whole pages",
     };
     Failure::new(format!("{}: {error}", path.display()), hint)
 }

@@ -1,8 +1,9 @@
 //! What staging came to, as a document and as a failure.
 //!
 //! JSON: `{"launch", "uid", "session", "gpa", "page_type", "total_pages", "installed_pages", "identical_pages", "next_gpa", "calls",
-//! "losses", "outcome", "conflict": {"gpa", "page_type"}, "in_doubt": {"gpa", "pages"}, "error": {…}}`. `outcome` is `complete`,
-//! `conflict` or `failed`; `session` is null without a name, the last three where they do not apply, and `error` is as in a failure's
+//! "losses", "image", "sent_bytes", "outcome", "conflict": {"gpa", "page_type"}, "in_doubt": {"gpa", "pages"}, "error": {…}}`. `outcome` is `complete`,
+//! `conflict` or `failed`; `image` is what it was staged from, null where contents travelled with the calls, and `sent_bytes` are those of contents that travelled
+//! at all; `session` is null without a name, the last three where they do not apply, and `error` is as in a failure's
 //! document.
 //!
 //! **Invariant:** the counts are shown whatever the outcome, and pages in doubt are never among them.
@@ -12,14 +13,15 @@ use std::fmt;
 use serde::Serialize;
 use stagepages_client::{
     LaunchRef,
-    addr::{Gpa, PAGE_BYTES},
+    addr::PAGE_BYTES,
+    plan::Extent,
     reason,
-    session::Outcome,
     stage::{Conflict, Pages, StageEnd},
     v1, words,
 };
 
 use crate::{
+    cmd::install::Installed,
     failure::Failure,
     json::{ErrorDetails, ErrorDocument},
 };
@@ -40,6 +42,8 @@ pub(super) struct Staged {
     next_gpa: String,
     calls: u64,
     losses: u64,
+    image: Option<String>,
+    sent_bytes: u64,
     outcome: &'static str,
     conflict: Option<ConflictDocument>,
     in_doubt: Option<InDoubtDocument>,
@@ -81,20 +85,20 @@ impl fmt::Display for InDoubtDocument {
 }
 
 impl Staged {
-    /// The document of `report`.
+    /// The document of what came of `extent`.
     pub(super) fn new(
         launch: &LaunchRef,
         session: Option<&str>,
-        gpa: Gpa,
-        page_type: v1::PageType,
-        report: &Outcome,
+        extent: &Extent,
+        installed: &Installed,
     ) -> Self {
+        let (report, page_type) = (&installed.outcome, extent.page_type());
         let (outcome, conflict, error) = ended(&report.end, page_type);
         Self {
             launch: launch.name().to_owned(),
             uid: launch.uid().to_owned(),
             session: session.map(str::to_owned),
-            gpa: gpa.to_string(),
+            gpa: extent.gpa().to_string(),
             page_type: words::page_type(page_type.into()).into(),
             total_pages: report.total_pages,
             installed_pages: report.mine,
@@ -102,6 +106,8 @@ impl Staged {
             next_gpa: report.next_gpa.to_string(),
             calls: report.calls,
             losses: report.losses,
+            image: installed.image.map(|image| image.to_string()),
+            sent_bytes: installed.sent_bytes,
             outcome,
             conflict,
             in_doubt: InDoubtDocument::of(&report.in_doubt),
@@ -199,7 +205,7 @@ fn type_word(page: Conflict) -> String {
 mod tests {
     use std::io;
 
-    use stagepages_client::StagepagesError;
+    use stagepages_client::{StagepagesError, addr::Gpa, session::Outcome};
     use tonic::Status;
 
     use super::*;
@@ -211,17 +217,18 @@ mod tests {
             identical: 1,
             next_gpa: Gpa::new(0x6000),
             calls: 2,
+            data_bytes: 0x8000,
             losses: 0,
             in_doubt: in_doubt.into_iter().collect(),
             end,
         };
-        Staged::new(
-            &LaunchRef::from("vm-1"),
-            Some("boot"),
-            Gpa::new(0),
-            v1::PageType::Normal,
-            &report,
-        )
+        let extent = Extent::zeros(Gpa::new(0), v1::PageType::Normal, 8, "pages").unwrap();
+        let installed = Installed {
+            outcome: report,
+            image: None,
+            sent_bytes: 0x8000,
+        };
+        Staged::new(&LaunchRef::from("vm-1"), Some("boot"), &extent, &installed)
     }
 
     #[test]

@@ -1,0 +1,236 @@
+//! `stagepages.v1.ImageService`.
+//!
+//! The store blocks, so it is asked on threads that may; see `image_write` for how bytes come in.
+//!
+//! **Invariant:** whoever asks learns nothing of images that are not stored for them.
+
+use std::time::Duration;
+
+use stagepages_images::{ImageDigest, ImageInfo, Store, StoreError, WriteState};
+use stagepages_proto::v1::{self, image_service_server::ImageService};
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{image_error, image_write, reason::Reason, status::ApiError};
+use crate::daemon::on_disk;
+
+/// Whose images they are, as long as callers have no identity.
+pub(super) const OWNER: &str = "local";
+
+/// Names of one FindMissingImages, at most.
+const MOST_NAMES: usize = 1000;
+/// Images of one answer, unless asked for otherwise.
+const USUAL: usize = 100;
+/// Images of one answer, at most.
+const MOST: usize = 1000;
+
+/// The service.
+#[derive(Debug, Clone)]
+pub struct ImageApi {
+    pub(super) store: Store,
+    /// How long a writer may pause between two messages.
+    pub(super) patience: Duration,
+    /// Counts calls in progress, for those who wait until there is none.
+    pub(super) calls: TaskTracker,
+}
+
+impl ImageApi {
+    /// The service over a store.
+    #[must_use]
+    pub fn new(store: Store, patience: Duration, calls: TaskTracker) -> Self {
+        Self {
+            store,
+            patience,
+            calls,
+        }
+    }
+}
+
+/// Asks the store on a thread that may block.
+pub(super) async fn blocking<R: Send + 'static>(
+    store: &Store,
+    ask: impl FnOnce(&Store) -> Result<R, StoreError> + Send + 'static,
+) -> Result<R, ApiError> {
+    let store = store.clone();
+    match on_disk(move || ask(&store)).await {
+        Ok(answer) => answer.map_err(|error| image_error::of(&error)),
+        Err(died) => Err(ApiError::new(
+            Reason::InternalError,
+            format!("the image store: {died}"),
+        )),
+    }
+}
+
+/// The digest in a name of the form images/{digest}.
+pub(super) fn digest(field: &str, name: &str) -> Result<ImageDigest, ApiError> {
+    let wrong = |why: &str| {
+        let text =
+            format!("{name:?} is no image: {why}; write images/sha256: and 64 hexadecimal digits");
+        ApiError::new(Reason::MalformedRequest, format!("{field} {text}")).field(field, &text)
+    };
+    let digest = name
+        .strip_prefix("images/")
+        .ok_or_else(|| wrong("it does not begin with images/"))?;
+    digest
+        .parse()
+        .map_err(|error: stagepages_images::ParseDigestError| wrong(&error.to_string()))
+}
+
+/// An image's name.
+pub(super) fn name(digest: ImageDigest) -> String {
+    format!("images/{digest}")
+}
+
+/// An image as the API shows it.
+pub(super) fn image(info: &ImageInfo) -> v1::Image {
+    v1::Image {
+        name: name(info.digest),
+        size: info.size,
+        use_time: Some(info.last_used.into()),
+        in_use: info.pins > 0,
+    }
+}
+
+impl ImageApi {
+    async fn find_missing(
+        &self,
+        request: v1::FindMissingImagesRequest,
+    ) -> Result<v1::FindMissingImagesResponse, ApiError> {
+        if request.names.len() > MOST_NAMES {
+            let text = format!(
+                "{} of them; ask for at most {MOST_NAMES} at a time",
+                request.names.len()
+            );
+            return Err(
+                ApiError::new(Reason::MalformedRequest, format!("names: {text}"))
+                    .field("names", &text),
+            );
+        }
+        let digests: Vec<_> = (request.names.iter().enumerate())
+            .map(|(nth, name)| digest(&format!("names[{nth}]"), name))
+            .collect::<Result<_, _>>()?;
+        let missing = blocking(&self.store, move |store| {
+            store.find_missing(OWNER, &digests)
+        });
+        let names = missing.await?.into_iter().map(name).collect();
+        Ok(v1::FindMissingImagesResponse { names })
+    }
+
+    async fn query(
+        &self,
+        request: v1::QueryWriteRequest,
+    ) -> Result<v1::QueryWriteResponse, ApiError> {
+        let digest = digest("name", &request.name)?;
+        let state = blocking(&self.store, move |store| {
+            store.query(OWNER, digest, &request.upload_id)
+        });
+        let (committed_offset, complete) = match state.await? {
+            WriteState::Complete { size } => (size, true),
+            WriteState::Partial { offset } => (offset, false),
+            WriteState::Unknown => {
+                let text = format!(
+                    "nothing is known of this upload of {}; begin it at offset 0",
+                    name(digest)
+                );
+                return Err(ApiError::new(Reason::ImageNotFound, text).meta("image", name(digest)));
+            }
+        };
+        Ok(v1::QueryWriteResponse {
+            committed_offset,
+            complete,
+        })
+    }
+
+    async fn get(&self, request: v1::GetImageRequest) -> Result<v1::GetImageResponse, ApiError> {
+        let digest = digest("name", &request.name)?;
+        let info = blocking(&self.store, move |store| store.get(OWNER, digest)).await?;
+        Ok(v1::GetImageResponse {
+            image: Some(image(&info)),
+        })
+    }
+
+    async fn list(
+        &self,
+        request: v1::ListImagesRequest,
+    ) -> Result<v1::ListImagesResponse, ApiError> {
+        let malformed = |field: &str, text: &str| {
+            ApiError::new(Reason::MalformedRequest, format!("{field}: {text}")).field(field, text)
+        };
+        let after = match request.page_token.as_str() {
+            "" => None,
+            token => Some(token.parse().map_err(|_foreign| {
+                malformed("page_token", "is not one that ListImages returned")
+            })?),
+        };
+        let size = match usize::try_from(request.page_size) {
+            Ok(0) => USUAL,
+            Ok(size) => size.min(MOST),
+            Err(_) => return Err(malformed("page_size", "is negative")),
+        };
+        let page = blocking(&self.store, move |store| store.list(OWNER, after, size)).await?;
+        Ok(v1::ListImagesResponse {
+            images: page.images.iter().map(image).collect(),
+            next_page_token: page.next.map(|next| next.to_string()).unwrap_or_default(),
+        })
+    }
+
+    async fn delete(
+        &self,
+        request: v1::DeleteImageRequest,
+    ) -> Result<v1::DeleteImageResponse, ApiError> {
+        let digest = digest("name", &request.name)?;
+        blocking(&self.store, move |store| store.delete(OWNER, digest)).await?;
+        tracing::info!(image = %digest, "image deleted");
+        Ok(v1::DeleteImageResponse {})
+    }
+}
+
+#[tonic::async_trait]
+impl ImageService for ImageApi {
+    async fn find_missing_images(
+        &self,
+        request: Request<v1::FindMissingImagesRequest>,
+    ) -> Result<Response<v1::FindMissingImagesResponse>, Status> {
+        Ok(Response::new(
+            self.find_missing(request.into_inner()).await?,
+        ))
+    }
+
+    async fn write_image(
+        &self,
+        request: Request<Streaming<v1::WriteImageRequest>>,
+    ) -> Result<Response<v1::WriteImageResponse>, Status> {
+        let _call = self.calls.token();
+        Ok(Response::new(
+            image_write::serve(self, request.into_inner()).await?,
+        ))
+    }
+
+    async fn query_write(
+        &self,
+        request: Request<v1::QueryWriteRequest>,
+    ) -> Result<Response<v1::QueryWriteResponse>, Status> {
+        Ok(Response::new(self.query(request.into_inner()).await?))
+    }
+
+    async fn get_image(
+        &self,
+        request: Request<v1::GetImageRequest>,
+    ) -> Result<Response<v1::GetImageResponse>, Status> {
+        Ok(Response::new(self.get(request.into_inner()).await?))
+    }
+
+    async fn list_images(
+        &self,
+        request: Request<v1::ListImagesRequest>,
+    ) -> Result<Response<v1::ListImagesResponse>, Status> {
+        Ok(Response::new(self.list(request.into_inner()).await?))
+    }
+
+    async fn delete_image(
+        &self,
+        request: Request<v1::DeleteImageRequest>,
+    ) -> Result<Response<v1::DeleteImageResponse>, Status> {
+        Ok(Response::new(self.delete(request.into_inner()).await?))
+    }
+}
