@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use stagepages_proto::v1::{LedgerOrder, Platform};
-use stagepages_tests::{Bench, Contents, DaemonOptions, PAGE, ledger, page_hashes};
+use stagepages_tests::{Bench, Contents, DaemonOptions, PAGE, ledger, page_hashes, say};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::desk::{Desk, MESSAGE, Subject, stage};
 
 /// Rounds of a usual run.
 const ROUNDS: u64 = 6;
+
+/// Daemons that one supervisor loses: it waits longer for each next one, and gives up after ten that died within a minute.
+const DEATHS: u64 = 4;
 
 fn rounds() -> u64 {
     let given = std::env::var("STAGEPAGES_ROUNDS").ok();
@@ -25,9 +28,13 @@ async fn a_crash_at_any_step_of_a_write_leaves_the_image_whole_or_absent() {
     let mut random = Contents::new(0x1_3a6e);
     let (mut whole, mut resumed) = (0, 0);
     for round in 0..rounds() {
+        if round > 0 && round % DEATHS == 0 {
+            bench.end().await;
+            bench = Bench::start(&options, Platform::Sim).await.unwrap();
+        }
         let image = Subject::random(round, 600 + random.below(400));
         let cut_off = random.below(image.bytes.chunks(MESSAGE).count() as u64 + 4);
-        let pause = Duration::from_micros(random.below(6000));
+        let pause = Duration::from_micros(random.below(12_000));
         let sent = write_until(&bench, &image, cut_off, pause).await;
         bench.daemon.kill_daemon();
         drop(sent.await);
@@ -65,10 +72,10 @@ async fn a_crash_at_any_step_of_a_write_leaves_the_image_whole_or_absent() {
         let usage = bench.api.node_info().await.usage.unwrap();
         assert_eq!((usage.images, usage.image_bytes), (0, 0), "round {round}");
     }
-    println!(
-        "{} rounds: {whole} whole at once, {resumed} gone on with",
+    say(&format!(
+        "crashes in writes: {} rounds, {whole} images whole at once, {resumed} gone on with",
         rounds()
-    );
+    ));
     bench.end().await;
 }
 

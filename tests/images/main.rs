@@ -7,10 +7,6 @@
     clippy::unwrap_used,
     reason = "helpers of tests: a panic is a failing assertion"
 )]
-#![expect(
-    clippy::print_stdout,
-    reason = "libtest shows the output of failing tests: how the rounds went"
-)]
 
 mod bad_input;
 mod crash;
