@@ -48,7 +48,7 @@ pub struct FirmwareQueue {
     state: Mutex<State>,
     origin: Instant,
     /// When to decide again is another time now.
-    earlier: Notify,
+    earlier: Arc<Notify>,
     /// Names for launches.
     keys: AtomicU64,
     _clock: DropGuard,
@@ -121,17 +121,18 @@ impl FirmwareQueue {
                 wakes: None,
             }),
             origin: Instant::now(),
-            earlier: Notify::new(),
+            earlier: Arc::default(),
             keys: AtomicU64::new(1),
             _clock: end.clone().drop_guard(),
         });
-        let clock = Arc::downgrade(&queue);
+        let (clock, earlier) = (Arc::downgrade(&queue), Arc::clone(&queue.earlier));
         tokio::spawn(async move {
-            // Decides when time alone has changed something.
+            // Decides when time alone has changed something. It does not keep the queue.
             while let Some(queue) = clock.upgrade() {
                 let wakes = queue.with(|_, _| ()).1;
-                let earlier = queue.earlier.notified();
                 let at = wakes.map(|wakes| queue.origin + wakes);
+                drop(queue);
+                let earlier = earlier.notified();
                 tokio::select! {
                     () = earlier => {}
                     () = sleep_until(at) => {}

@@ -140,10 +140,13 @@ impl Seat {
     }
 
     /// Tells the host how far it may go, unless it knows.
+    ///
+    /// A call that is dropped while this waits has told nothing, so it is noted only afterwards; to be told twice does a host no harm.
     async fn pass_on(&self) {
         let up_to_pages = *self.granted.borrow();
-        if self.told.fetch_max(up_to_pages, Ordering::AcqRel) < up_to_pages {
+        if self.told.load(Ordering::Acquire) < up_to_pages {
             self.link.tell(Command::Meter(Meter { up_to_pages })).await;
+            self.told.fetch_max(up_to_pages, Ordering::AcqRel);
         }
     }
 
