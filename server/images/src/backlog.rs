@@ -9,8 +9,8 @@
 //! Buffers are hashed where they are, and let go. Where much is to be hashed first that holds none, which is what an earlier writer left or a long run of zeros,
 //! the writer would wait for as long as that takes: then its buffers are let go at once, and their bytes are read back from the file.
 //!
-//! **Invariant:** holds buffers of at most [`HELD`] bytes, or a single one; a writer waits for the hashing of at most twice that, and never for a thread that is
-//! gone.
+//! **Invariant:** holds buffers of at most [`HELD`] bytes, or a single one, in a bounded number of parts; a writer waits for the hashing of at most twice that, and
+//! never for a thread that is gone.
 
 use std::{
     collections::VecDeque,
@@ -25,6 +25,9 @@ pub(crate) const HELD: usize = 4 << 20;
 
 /// What a buffer counts for at least: a small one may be part of a larger one, and to keep its place costs something, too.
 const LEAST: usize = 64 << 10;
+
+/// Parts beyond which zeros are read back from the file with what lies there beside them, as one part.
+const PARTS: usize = 1024;
 
 /// Bytes for which it is worth to wake the thread, and most bytes that it is told to read at once: little enough to stay in a core's own cache.
 pub(crate) const STEP: usize = 256 << 10;
@@ -160,11 +163,23 @@ impl State {
 
     /// Puts a part behind the last one; what no buffer holds is one part with its like.
     fn put(&mut self, part: Part) {
+        let many = self.parts.len() >= PARTS;
         match (part, self.parts.back_mut()) {
+            (Part::Zeros(0) | Part::Stored(0), _) => {}
             _ if self.end != End::Open => {}
             (Part::Zeros(more), Some(Part::Zeros(length)))
             | (Part::Stored(more), Some(Part::Stored(length))) => {
                 *length += more;
+                self.unheld += more;
+            }
+            // Zeros are in the file, too.
+            (
+                Part::Zeros(more) | Part::Stored(more),
+                Some(last @ (Part::Zeros(_) | Part::Stored(_))),
+            ) if many => {
+                if let Part::Zeros(length) | Part::Stored(length) = *last {
+                    *last = Part::Stored(length + more);
+                }
                 self.unheld += more;
             }
             (part, _) => {
@@ -263,6 +278,21 @@ mod tests {
         assert_eq!(parts.iter().filter(|part| part.0 == 'h').count(), 1);
         let stored = parts.iter().filter(|part| part.0 == 's');
         assert_eq!(stored.map(|part| part.1).sum::<u64>(), 3 * held);
+    }
+
+    #[test]
+    fn what_nobody_holds_takes_a_bounded_number_of_parts() {
+        let backlog = Backlog::default();
+        backlog.unheld(Part::Zeros(HELD as u64 + 1));
+        for _ in 0..10 * PARTS {
+            backlog.bytes(Bytes::new());
+            backlog.unheld(Part::Zeros(0));
+            backlog.bytes(buffer(1));
+            backlog.unheld(Part::Zeros(1));
+        }
+        assert_eq!(backlog.lock().parts.len(), PARTS);
+        let bytes: u64 = rest(&backlog).iter().map(|part| part.1).sum();
+        assert_eq!(bytes, HELD as u64 + 1 + 20 * PARTS as u64);
     }
 
     #[test]
