@@ -99,7 +99,7 @@ impl Open {
                 }
                 Err(unproven) => return self.over(unproven.refusal(extent, done)),
             };
-            let Step { pages, verdict } = self.install_chunk(part, extent, checks);
+            let Step { pages, verdict } = self.install_chunk(part, extent, checks, done);
             done += pages;
             if pages > 0 {
                 retry = Retry::default();
@@ -148,12 +148,13 @@ impl Open {
         )
     }
 
-    /// Hands the platform the next chunk, and enters what it confirmed. Without a verdict there is progress.
+    /// Hands the platform the next chunk, behind `done` pages of the extent, and enters what it confirmed. Without a verdict there is progress.
     fn install_chunk(
         &mut self,
         part: Chunk<'_>,
         extent: &Extent<'_>,
         after: Option<&mut Afterwards<'_>>,
+        done: u64,
     ) -> Step {
         let wide_pages = self.platform.wide_pages();
         // As many are worth a second thread; more of them go in turns.
@@ -195,7 +196,7 @@ impl Open {
             if let Some(Err(unproven)) = known {
                 return Step {
                     pages,
-                    verdict: Some(Verdict::InDoubt(unproven.refusal(extent, 0))),
+                    verdict: Some(Verdict::InDoubt(unproven.refusal(extent, done + pages))),
                 };
             }
         }

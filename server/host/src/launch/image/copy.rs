@@ -4,7 +4,10 @@
 
 use std::{fs::File, os::unix::fs::FileExt as _};
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::{
+    fcntl::{FallocateFlags, fallocate},
+    sys::memfd::{MFdFlags, memfd_create},
+};
 use stagepages_digest::pieces::{self, PieceHasher};
 use stagepages_kvm::PAGE_SIZE;
 
@@ -28,9 +31,14 @@ impl<'a> Copy<'a> {
         // Of this process alone: no name, no mapping, no other descriptor.
         let memory = memfd_create(c"stagepages-piece", MFdFlags::MFD_CLOEXEC)
             .map_err(|errno| Unproven::NoMemory(errno.into()))?;
+        let memory = File::from(memory);
+        // Before the first page, where a want of memory costs nothing.
+        let length = PIECE_SIZE.min(image.proof.size).cast_signed();
+        fallocate(&memory, FallocateFlags::empty(), 0, length)
+            .map_err(|errno| Unproven::NoMemory(errno.into()))?;
         Ok(Self {
             image,
-            memory: File::from(memory),
+            memory,
             holds: None,
         })
     }
