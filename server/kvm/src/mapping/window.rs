@@ -2,7 +2,8 @@
 //!
 //! What a process on the other side writes meanwhile may be copied in part. So whoever judges bytes judges the copy.
 //!
-//! **Invariant:** no reference to its bytes is given out, and no two windows of a process that exist at a time have a byte in common.
+//! **Invariant:** no reference to its bytes is given out, and no two windows that come of one [`Window::map`] have a byte in common. Who maps the same memory twice has
+//! made a second process of itself, and gets what such a one gets: mixtures.
 
 use std::fmt;
 use std::fs::File;
@@ -129,8 +130,8 @@ impl Part<'_> {
         let bytes = self.pages() * PAGE_BYTES;
         let from = window.populated(at, bytes, libc::MADV_POPULATE_READ)?;
         // SAFETY: `bytes` bytes at `from` are inside the window's span, exist, and are mapped readable as long as it lives; `bytes` bytes at `addr` are this
-        // part's, to which it is the only way. No two mappings of this process share memory. Another process may write at `from`
-        // meanwhile: then a mixture is copied, and nobody looks at the original.
+        // part's, to which it is the only way, and which are of another memory: a `Mapping`'s is mapped nowhere else. Whoever else has the window's memory may
+        // write at `from` meanwhile: then a mixture is copied, and nobody looks at the original.
         unsafe { self.addr().copy_from_nonoverlapping(from, bytes) };
         Ok(())
     }
