@@ -22,7 +22,8 @@ use super::{
 };
 use crate::daemon::{MAX_DATA_BYTES, on_disk};
 
-/// Messages that are received and not yet written.
+/// Messages that are received and not yet written. With the one in hand, and with what waits to be hashed, a write holds at most 10 MiB that the receive budget has
+/// given back; the store's limit of uploads bounds their sum.
 const AHEAD: usize = 2;
 
 /// What a call's thread is given.
