@@ -14,12 +14,11 @@ use stagepages_proto::v1::{
     image_service_client::ImageServiceClient, write_image_request::Content,
 };
 use stagepages_tests::{
-    Bench, Contents, DaemonOptions, PAGE, binaries, elf, eventually, on_every_platform,
-    on_platform, snapshot,
+    Bench, Contents, DaemonOptions, PAGE, elf, eventually, on_every_platform, on_platform, snapshot,
 };
 use tonic::transport::Channel;
 
-use crate::stagectl::{failing_json, json, platform, run, stagectl};
+use crate::stagectl::{failing_json, json, platform, run, stagectl, start};
 
 /// A guest that writes 0 to isa-debug-exit, port 0xf4.
 const EXITS: &[u8] = b"\x30\xc0\xe6\xf4\xf4";
@@ -315,16 +314,7 @@ async fn a_push_that_was_killed_is_completed_by_the_same_command() {
         let bytes = Contents::new(307).pages(4096);
         let (path, name) = (written(bench, "file", &bytes), name_of(&bytes));
         let push = ["image", "push", &path, "--upload-id", "mine"];
-        let mut client = tokio::process::Command::new(&binaries().stagectl)
-            .arg("--endpoint")
-            .arg(format!("unix:{}", bench.daemon.socket().display()))
-            .args(push)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let mut client = start(bench.daemon.socket(), &push, Stdio::null());
         eventually("the first bytes of an image", async || {
             progress(bench, &name, "mine")
                 .await

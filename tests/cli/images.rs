@@ -4,11 +4,11 @@ use std::process::Stdio;
 use serde_json::{Value, json as value};
 use stagepages_proto::v1::Platform;
 use stagepages_tests::{
-    Bench, DaemonOptions, amd_firmware, binaries, bzimage, elf, eventually, igvm,
-    on_every_platform, on_platform, snapshot,
+    Bench, DaemonOptions, amd_firmware, bzimage, elf, eventually, igvm, on_every_platform,
+    on_platform, snapshot,
 };
 
-use crate::stagectl::{failing_json, json, platform, run, stagectl};
+use crate::stagectl::{failing_json, json, platform, run, stagectl, start};
 
 /// A guest that writes 0 to isa-debug-exit, port 0xf4.
 const EXITS: &[u8] = b"\x30\xc0\xe6\xf4\xf4";
@@ -160,16 +160,7 @@ async fn a_stage_that_was_killed_is_completed_by_the_same_command() {
         let path = written(bench, "large", &elf(&code));
         let platform = platform(bench);
         let stage = ["stage", &path, "--platform", &platform, "--launch", "vm"];
-        let mut client = tokio::process::Command::new(&binaries().stagectl)
-            .arg("--endpoint")
-            .arg(format!("unix:{}", bench.daemon.socket().display()))
-            .args(stage)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let mut client = start(bench.daemon.socket(), &stage, Stdio::null());
         eventually("the first pages of a client's image", async || {
             { bench.api.get("launches/vm").await.ok() }.filter(|it| it.installed_pages > 0)
         })

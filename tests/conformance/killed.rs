@@ -4,8 +4,8 @@ use std::process::Stdio;
 use super::on_every_platform;
 use stagepages_proto::v1::Platform;
 use stagepages_tests::{
-    Bench, Contents, Extent, PAGE, SimScript, binaries, eventually, page, refused, region,
-    snapshot, spec,
+    Bench, Contents, Extent, PAGE, SimScript, eventually, page, refused, region, snapshot, spec,
+    stagectl::start,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,18 +25,11 @@ async fn a_killed_client_leaves_whole_calls_behind() {
         let file = bench.daemon.dir().join("image");
         std::fs::write(&file, &data).unwrap();
 
-        let mut client = tokio::process::Command::new(&binaries().stagectl)
-            .arg("--endpoint")
-            .arg(format!("unix:{}", bench.daemon.socket().display()))
-            .args(["launch", "stage", "vm"])
-            .arg(&file)
-            .args(["--gpa", "0x0", "--type", "normal"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let file = file.to_str().unwrap();
+        let stage = [
+            "launch", "stage", "vm", file, "--gpa", "0x0", "--type", "normal",
+        ];
+        let mut client = start(bench.daemon.socket(), &stage, Stdio::null());
         eventually("the first pages of a client's file", async || {
             Some(bench.api.get(&launch.name).await.unwrap())
                 .filter(|launch| launch.installed_pages > 0)

@@ -1,7 +1,8 @@
 //! Running `stagectl`.
 //!
 //! **Invariant:** the environment of the developer's shell does not reach it.
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use crate::{bench::Bench, binaries::binaries, daemon::Daemon};
 use serde_json::Value;
@@ -27,23 +28,44 @@ pub fn stagectl(daemon: &Daemon, arguments: &[&str]) -> Run {
     run(&[&["--endpoint", &endpoint], arguments].concat())
 }
 
-/// Runs `stagectl` with these arguments and no others.
+/// Starts `stagectl` with `arguments`, to be killed when it is dropped or before; what it prints on standard output goes to `stdout`.
 ///
 /// # Panics
-/// If it cannot be run, or prints what is no UTF-8.
+/// If it cannot be run, or without a runtime.
 #[must_use]
-pub fn run(arguments: &[&str]) -> Run {
+pub fn start(socket: &Path, arguments: &[&str], stdout: Stdio) -> tokio::process::Child {
+    tokio::process::Command::from(command())
+        .arg(format!("--endpoint=unix:{}", socket.display()))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+fn command() -> Command {
     let mut command = Command::new(&binaries().stagectl);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("STAGEPAGES_") {
             command.env_remove(name);
         }
     }
+    command
+}
+
+/// Runs `stagectl` with these arguments and no others.
+///
+/// # Panics
+/// If it cannot be run, or prints what is no UTF-8.
+#[must_use]
+pub fn run(arguments: &[&str]) -> Run {
     let Output {
         status,
         stdout,
         stderr,
-    } = command.args(arguments).output().unwrap();
+    } = command().args(arguments).output().unwrap();
     Run {
         exit: status.code(),
         stdout: String::from_utf8(stdout).unwrap(),

@@ -4,11 +4,11 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use super::proxy::Proxy;
-use crate::binaries::binaries;
 use crate::contents::Contents;
+use crate::stagectl;
 
 /// How often it is started, at most: more than it can be killed, and told that there is nobody.
 const STARTS: u64 = 100;
@@ -52,25 +52,11 @@ pub async fn stagectl_stage(
 }
 
 fn start(proxy: &Proxy, name: &str, file: &Path) -> Child {
-    let mut command = Command::new(&binaries().stagectl);
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("STAGEPAGES_") {
-            command.env_remove(name);
-        }
-    }
-    command
-        .arg("--endpoint")
-        .arg(format!("unix:{}", proxy.socket().display()))
-        .args(["--output", "json", "launch", "stage", name])
-        .arg(file)
-        .args(["--gpa", "0x0", "--type", "normal", "--session", "round"])
-        .stdin(Stdio::null())
-        // One document, far less than a pipe holds.
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap()
+    let stage = ["--output", "json", "launch", "stage", name];
+    let rest = ["--gpa", "0x0", "--type", "normal", "--session", "round"];
+    let arguments = [&stage[..], &[file.to_str().unwrap()], &rest[..]].concat();
+    // One document, far less than a pipe holds.
+    stagectl::start(proxy.socket(), &arguments, Stdio::piped())
 }
 
 async fn document(mut child: Child) -> Value {
