@@ -48,6 +48,10 @@ reasons! {
     RESULT_NOT_FOUND => "send the call again: it is applied once; how many answers are kept, `stagectl node` shows";
     /// Nobody touched the launch for as long as its lease, and it is over.
     LEASE_EXPIRED => "create a new launch, with a longer --lease, or renew it in time with `stagectl launch renew LAUNCH`";
+    /// The connection does not prove who calls, or does not any more.
+    UNAUTHENTICATED => "give a certificate that the daemon knows and that is valid now, with --cert and --key";
+    /// The daemon's policy does not let this caller make this call.
+    PERMISSION => "ask who keeps the daemon's policy for the role that the message names";
     /// The number of the call is not the next one of its SEQUENCED launch.
     OUT_OF_SEQUENCE => "see the next number with `stagectl launch get LAUNCH`; a SEQUENCED launch is for one client at a time";
     /// The number was applied with other content.
@@ -137,6 +141,7 @@ pub fn installed_nothing(reason: &str) -> bool {
             | QUEUE_FULL
             | DEADLINE_UNREACHABLE
             | QUOTA_EXCEEDED
+            | UNAUTHENTICATED
             | IMAGE_NOT_FOUND
             | DRAINING
     )

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::{
     config::{
         Settings,
-        values::{AbsoluteDir, Count, LogFilter},
+        values::{AbsolutePath, Count, LogFilter},
     },
     logging::LogFormat,
     supervisor::HostId,
@@ -119,7 +119,7 @@ pub struct HostArgs {
     pub chunk_pages: Count<1, 4096>,
     /// Where the hosts of this machine share what simulated ones share
     #[arg(long, value_name = "DIR")]
-    pub runtime_dir: AbsoluteDir,
+    pub runtime_dir: AbsolutePath,
     /// What is logged
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub log: LogFilter,

@@ -43,6 +43,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Where sockets live; absolute. It need not exist.
     pub runtime_dir: PathBuf,
+    /// Who may do what; absolute. Without it, who runs the daemon, and root.
+    pub policy: Option<PathBuf>,
     /// What is logged, as tracing-subscriber's EnvFilter reads it; valid.
     pub log: String,
     /// How it is logged.
@@ -192,6 +194,7 @@ impl Config {
             listen,
             state_dir,
             runtime_dir,
+            policy: set.policy.map(|file| file.into_path()),
             log: set.log.unwrap_or_default().into_string(),
             log_format: set.log_format.unwrap_or_default(),
             grace: set.grace.map_or(defaults::GRACE, |grace| grace.get()),

@@ -237,6 +237,19 @@ pub struct ListImagesResponse {
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
+/// Request of GrantImage.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GrantImageRequest {
+    /// images/{digest}. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The tenant, as the daemon's policy names it. Required.
+    #[prost(string, tag = "2")]
+    pub tenant: ::prost::alloc::string::String,
+}
+/// Response of GrantImage.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GrantImageResponse {}
 /// Request of DeleteImage.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteImageRequest {
@@ -278,7 +291,9 @@ pub mod image_service_client {
     /// | IMAGE_WRITE_SUPERSEDED: the same upload is written to by a later call                      | ABORTED             |
     /// | IMAGE_IN_USE                                                                               | FAILED_PRECONDITION |
     /// | IMAGE_CORRUPT                                                                              | DATA_LOSS           |
-    /// | QUOTA_EXCEEDED: images in use and unfinished writes leave no room; QuotaFailure says how much | RESOURCE_EXHAUSTED |
+    /// | QUOTA_EXCEEDED: images in use and unfinished writes leave no room, or the tenant has no more; QuotaFailure says how much | RESOURCE_EXHAUSTED |
+    /// | UNAUTHENTICATED                                                                            | UNAUTHENTICATED     |
+    /// | PERMISSION                                                                                 | PERMISSION_DENIED   |
     /// | NO_CAPACITY: the disk is full, or too many writes are unfinished                           | RESOURCE_EXHAUSTED  |
     /// | DRAINING                                                                                   | UNAVAILABLE         |
     #[derive(Debug, Clone)]
@@ -509,6 +524,38 @@ pub mod image_service_client {
                 .insert(GrpcMethod::new("stagepages.v1.ImageService", "ListImages"));
             self.inner.unary(req, path, codec).await
         }
+        /// Gives another tenant an image of the caller's, as if it had written it. What the other tenant does with it, or with its name, changes nothing for the caller.
+        ///
+        /// Idempotent.
+        ///
+        /// Errors:
+        /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a name or a tenant that is none.
+        /// * `NOT_FOUND` / IMAGE_NOT_FOUND: the image is not stored for the caller.
+        /// * `RESOURCE_EXHAUSTED` / QUOTA_EXCEEDED: the other tenant has no room for it.
+        pub async fn grant_image(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GrantImageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GrantImageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stagepages.v1.ImageService/GrantImage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stagepages.v1.ImageService", "GrantImage"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Gives up the caller's hold on an image. Its bytes go when nobody has one any more.
         ///
         /// Errors:
@@ -625,6 +672,21 @@ pub mod image_service_server {
             tonic::Response<super::ListImagesResponse>,
             tonic::Status,
         >;
+        /// Gives another tenant an image of the caller's, as if it had written it. What the other tenant does with it, or with its name, changes nothing for the caller.
+        ///
+        /// Idempotent.
+        ///
+        /// Errors:
+        /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a name or a tenant that is none.
+        /// * `NOT_FOUND` / IMAGE_NOT_FOUND: the image is not stored for the caller.
+        /// * `RESOURCE_EXHAUSTED` / QUOTA_EXCEEDED: the other tenant has no room for it.
+        async fn grant_image(
+            &self,
+            request: tonic::Request<super::GrantImageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GrantImageResponse>,
+            tonic::Status,
+        >;
         /// Gives up the caller's hold on an image. Its bytes go when nobody has one any more.
         ///
         /// Errors:
@@ -658,7 +720,9 @@ pub mod image_service_server {
     /// | IMAGE_WRITE_SUPERSEDED: the same upload is written to by a later call                      | ABORTED             |
     /// | IMAGE_IN_USE                                                                               | FAILED_PRECONDITION |
     /// | IMAGE_CORRUPT                                                                              | DATA_LOSS           |
-    /// | QUOTA_EXCEEDED: images in use and unfinished writes leave no room; QuotaFailure says how much | RESOURCE_EXHAUSTED |
+    /// | QUOTA_EXCEEDED: images in use and unfinished writes leave no room, or the tenant has no more; QuotaFailure says how much | RESOURCE_EXHAUSTED |
+    /// | UNAUTHENTICATED                                                                            | UNAUTHENTICATED     |
+    /// | PERMISSION                                                                                 | PERMISSION_DENIED   |
     /// | NO_CAPACITY: the disk is full, or too many writes are unfinished                           | RESOURCE_EXHAUSTED  |
     /// | DRAINING                                                                                   | UNAVAILABLE         |
     #[derive(Debug)]
@@ -950,6 +1014,51 @@ pub mod image_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListImagesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stagepages.v1.ImageService/GrantImage" => {
+                    #[allow(non_camel_case_types)]
+                    struct GrantImageSvc<T: ImageService>(pub Arc<T>);
+                    impl<
+                        T: ImageService,
+                    > tonic::server::UnaryService<super::GrantImageRequest>
+                    for GrantImageSvc<T> {
+                        type Response = super::GrantImageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GrantImageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ImageService>::grant_image(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GrantImageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -2547,6 +2656,9 @@ pub mod launch_service_client {
     /// | NO_CAPACITY, QUEUE_FULL (also where the daemon has no room to receive the message)           | RESOURCE_EXHAUSTED  | unchanged |
     /// | DEADLINE_UNREACHABLE: the call's deadline ends before the machine's firmware would have got to its last page | RESOURCE_EXHAUSTED | unchanged |
     /// | IMAGE_CORRUPT: a stored image does not hold the bytes that were committed                   | DATA_LOSS           | unchanged, or ABORTED where a page of it was installed already |
+    /// | UNAUTHENTICATED: the connection does not prove who calls, or does not any more              | UNAUTHENTICATED     | unchanged |
+    /// | PERMISSION: the daemon's policy does not let this caller make this call; metadata `method`  | PERMISSION_DENIED   | unchanged |
+    /// | QUOTA_EXCEEDED: the caller's tenant, or all of them, would take more than the policy lets them; QuotaFailure says of what, and how much | RESOURCE_EXHAUSTED | unchanged |
     /// | DRAINING                                                                                    | UNAVAILABLE         | unchanged |
     /// | HOST_UNREACHABLE: the launch host did not answer in time; the call may still be applied     | UNAVAILABLE         | unknown   |
     /// | DEADLINE_EXPIRED: the caller's deadline passed, and what was handed to the host is completed; or the request's message stalled, and nothing of it was applied | DEADLINE_EXCEEDED | unknown |
@@ -3779,6 +3891,9 @@ pub mod launch_service_server {
     /// | NO_CAPACITY, QUEUE_FULL (also where the daemon has no room to receive the message)           | RESOURCE_EXHAUSTED  | unchanged |
     /// | DEADLINE_UNREACHABLE: the call's deadline ends before the machine's firmware would have got to its last page | RESOURCE_EXHAUSTED | unchanged |
     /// | IMAGE_CORRUPT: a stored image does not hold the bytes that were committed                   | DATA_LOSS           | unchanged, or ABORTED where a page of it was installed already |
+    /// | UNAUTHENTICATED: the connection does not prove who calls, or does not any more              | UNAUTHENTICATED     | unchanged |
+    /// | PERMISSION: the daemon's policy does not let this caller make this call; metadata `method`  | PERMISSION_DENIED   | unchanged |
+    /// | QUOTA_EXCEEDED: the caller's tenant, or all of them, would take more than the policy lets them; QuotaFailure says of what, and how much | RESOURCE_EXHAUSTED | unchanged |
     /// | DRAINING                                                                                    | UNAVAILABLE         | unchanged |
     /// | HOST_UNREACHABLE: the launch host did not answer in time; the call may still be applied     | UNAVAILABLE         | unknown   |
     /// | DEADLINE_EXPIRED: the caller's deadline passed, and what was handed to the host is completed; or the request's message stalled, and nothing of it was applied | DEADLINE_EXCEEDED | unknown |

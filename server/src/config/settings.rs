@@ -11,7 +11,7 @@ use super::{
     host_env::VariableName,
     host_programs::{self, HostProgram},
     values::{
-        AbsoluteDir, Count, DiskBytes, Grace, LogFilter, MemoryBytes, Switch, Timeout, ValueError,
+        AbsolutePath, Count, DiskBytes, Grace, LogFilter, MemoryBytes, Switch, Timeout, ValueError,
     },
 };
 use crate::{logging::LogFormat, net::Listen};
@@ -26,10 +26,13 @@ pub struct Settings {
     pub listen: Option<Vec<Listen>>,
     /// Where state outlives the daemon [default: $XDG_STATE_HOME/stagepages, /var/lib/stagepages for root]
     #[arg(long, value_name = "DIR")]
-    pub state_dir: Option<AbsoluteDir>,
+    pub state_dir: Option<AbsolutePath>,
     /// Where sockets live [default: $XDG_RUNTIME_DIR/stagepages, /run/stagepages for root]
     #[arg(long, value_name = "DIR")]
-    pub runtime_dir: Option<AbsoluteDir>,
+    pub runtime_dir: Option<AbsolutePath>,
+    /// File that says who may do what; without it who runs the daemon, and root, may do everything, over a Unix socket
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<AbsolutePath>,
     /// What is logged: a level, or TARGET=LEVEL,… [default: info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<LogFilter>,
@@ -104,6 +107,7 @@ impl Settings {
             listen: self.listen.or(weaker.listen),
             state_dir: self.state_dir.or(weaker.state_dir),
             runtime_dir: self.runtime_dir.or(weaker.runtime_dir),
+            policy: self.policy.or(weaker.policy),
             log: self.log.or(weaker.log),
             log_format: self.log_format.or(weaker.log_format),
             grace: self.grace.or(weaker.grace),
@@ -142,6 +146,7 @@ impl Settings {
             listen: list(variable, "STAGEPAGES_LISTEN")?,
             state_dir: one(variable, "STAGEPAGES_STATE_DIR")?,
             runtime_dir: one(variable, "STAGEPAGES_RUNTIME_DIR")?,
+            policy: one(variable, "STAGEPAGES_POLICY")?,
             log: one(variable, "STAGEPAGES_LOG")?,
             log_format: one(variable, "STAGEPAGES_LOG_FORMAT")?,
             grace: one(variable, "STAGEPAGES_GRACE")?,
@@ -174,6 +179,7 @@ impl Settings {
             listen,
             state_dir,
             runtime_dir,
+            policy,
             log,
             log_format,
             grace,
@@ -210,6 +216,7 @@ impl Settings {
         let others = [
             ("state-dir", text(state_dir.as_ref())),
             ("runtime-dir", text(runtime_dir.as_ref())),
+            ("policy", text(policy.as_ref())),
             ("log", text(log.as_ref())),
             ("log-format", text(log_format.as_ref())),
             ("grace", text(grace.as_ref())),

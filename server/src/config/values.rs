@@ -2,7 +2,11 @@
 //!
 //! **Invariant:** a value that exists keeps its bounds.
 
-use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
+
+mod path;
+
+pub use path::AbsolutePath;
 
 use serde::Deserialize;
 use stagepages_host::platform::PlatformKind;
@@ -34,8 +38,8 @@ pub enum ValueError {
     /// A bound that would end everything at once.
     #[error("{0:?} is no time to wait; write at least 1ms, for example 30s")]
     Zero(String),
-    /// A directory that depends on where the daemon was started.
-    #[error("directory {0:?} is not an absolute path")]
+    /// A path that depends on where the daemon was started.
+    #[error("path {0:?} is not absolute; begin it with /")]
     Relative(String),
     /// Not a platform.
     #[error("{0:?} is no platform; write sim, kvm, sev-snp or tdx")]
@@ -290,45 +294,6 @@ impl TryFrom<String> for Timeout {
 impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-/// An absolute directory. It need not exist.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct AbsoluteDir(PathBuf);
-
-impl AbsoluteDir {
-    /// The path.
-    #[must_use]
-    pub fn into_path(self) -> PathBuf {
-        self.0
-    }
-}
-
-impl FromStr for AbsoluteDir {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        if text.starts_with('/') {
-            Ok(Self(PathBuf::from(text)))
-        } else {
-            Err(ValueError::Relative(printable(text, 200)))
-        }
-    }
-}
-
-impl TryFrom<String> for AbsoluteDir {
-    type Error = ValueError;
-
-    fn try_from(text: String) -> Result<Self, ValueError> {
-        text.parse()
-    }
-}
-
-impl fmt::Display for AbsoluteDir {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.display().fmt(f)
     }
 }
 

@@ -55,11 +55,13 @@ pub(super) async fn inherit(
         // Two of one id are there only if the creation of one was never answered.
         let awaited = record.as_ref().and_then(|record| {
             let asked = record.asked.clone().unwrap_or_default();
-            registry.await_host(&record.id, record.sequence, asked)
+            let tenant = record.tenant().ok()?;
+            let awaited = registry.await_host(&tenant, &record.id, record.sequence, asked)?;
+            Some((tenant, awaited))
         });
         let (nursery, registry) = (nursery.clone(), Arc::clone(registry));
         adoptions.spawn(async move {
-            let Some((record, awaited)) = record.zip(awaited) else {
+            let Some((record, (tenant, awaited))) = record.zip(awaited) else {
                 Box::pin(adopt_unanswered(&nursery, &registry, host)).await;
                 return;
             };
@@ -76,7 +78,7 @@ pub(super) async fn inherit(
                 }
                 Err(why) => give_up(&nursery, &record, &why).await,
             };
-            registry.settle(&record.id, &awaited, launch);
+            registry.settle(&tenant, &record.id, &awaited, launch);
         });
     }
     // The latest first: of two with one id, the other's creation was never answered.

@@ -23,6 +23,7 @@ use super::{
     status::abort_cause,
     supervisor_link::{HostChild, SupervisorLink},
 };
+use crate::auth::Tenant;
 
 /// How long a launch that is over is waited for to be known as over.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,6 +31,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// A launch.
 #[derive(Debug)]
 pub struct Launch {
+    /// Whose it is.
+    pub tenant: Tenant,
     /// Its id.
     pub id: String,
     /// Its uid, in hex.
@@ -78,6 +81,8 @@ pub struct Launch {
 /// What is known of a launch before it is made.
 #[derive(Debug)]
 pub struct Identity {
+    /// Whose it will be.
+    pub tenant: Tenant,
     /// Its id.
     pub id: String,
     /// Its uid.
@@ -157,6 +162,7 @@ impl Launch {
             Some((given, answer))
         });
         let launch = Arc::new(Self {
+            tenant: identity.tenant,
             id: identity.id,
             uid: identity.uid,
             sequence: identity.sequence,
@@ -316,6 +322,7 @@ impl Launch {
     /// The launch as it is kept when it is so.
     fn record(&self, status: &Status) -> Record {
         let identity = Identity {
+            tenant: self.tenant.clone(),
             id: self.id.clone(),
             uid: self.uid.clone(),
             sequence: self.sequence,

@@ -15,7 +15,10 @@ use stagepages_host::{
 use stagepages_proto::v1;
 
 use super::{Console, Ending, Fate, Identity, Status, versions};
-use crate::supervisor::{HostId, proto::HostExited};
+use crate::{
+    auth::Tenant,
+    supervisor::{HostId, proto::HostExited},
+};
 
 /// A launch, to be found again. Append only: later builds read what earlier ones wrote.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -62,6 +65,9 @@ pub struct Record {
     /// The launch digest in the first answer of CreateLaunch; empty where it had none, or its daemon was of before version 5 of the private protocol.
     #[prost(bytes = "vec", tag = "14")]
     pub created_digest: Vec<u8>,
+    /// Whose it is; empty where its daemon had no tenants yet.
+    #[prost(string, tag = "15")]
+    pub tenant: String,
 }
 
 /// The first answer of FinishLaunch.
@@ -109,6 +115,7 @@ impl Record {
     #[must_use]
     pub fn of(identity: &Identity) -> Self {
         Self {
+            tenant: identity.tenant.to_string(),
             id: identity.id.clone(),
             uid: identity.uid.clone(),
             sequence: identity.sequence,
@@ -133,6 +140,18 @@ impl Record {
         kept.is_some_and(|note| note.pages > 0)
     }
 
+    /// Whose it is.
+    ///
+    /// # Errors
+    /// A record that no build of ours wrote.
+    pub fn tenant(&self) -> Result<Tenant, BadMessage> {
+        if self.tenant.is_empty() {
+            return Ok(Tenant::local());
+        }
+        let tenant = self.tenant.parse();
+        tenant.map_err(|error| BadMessage::new("record", error))
+    }
+
     /// Who it is.
     ///
     /// # Errors
@@ -147,6 +166,7 @@ impl Record {
                 .ok_or_else(|| BadMessage::new("record", "without a spec"))
         };
         Ok(Identity {
+            tenant: self.tenant()?,
             id: self.id.clone(),
             uid: self.uid.clone(),
             sequence: self.sequence,

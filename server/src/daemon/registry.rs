@@ -1,7 +1,9 @@
-//! All launches of this daemon, by id.
+//! All launches of this daemon, by tenant and id.
 //!
-//! An id is taken from the moment its creation begins. Creation runs in a task of its own: whoever asks for it may leave, and whoever asks
+//! Each tenant has ids of its own, and sees nothing of the others. An id is taken from the moment its creation begins. Creation runs in a task of its own: whoever asks for it may leave, and whoever asks
 //! again with the same spec waits for the same answer.
+//!
+//! **Invariant:** what is found for a tenant is that tenant's.
 
 use std::{
     collections::HashMap,
@@ -17,7 +19,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Launch;
-use crate::rpc::{reason::Reason, status::ApiError};
+use crate::{
+    auth::Tenant,
+    rpc::{reason::Reason, status::ApiError},
+};
 
 /// The answer of a creation, once there is one.
 pub type Made = Option<Result<Arc<Launch>, ApiError>>;
@@ -32,10 +37,13 @@ pub struct RegistryLimits {
     pub max_launches: u32,
 }
 
+/// By tenant and id.
+type Entries = HashMap<(Tenant, String), Entry>;
+
 /// The launches.
 #[derive(Debug)]
 pub struct Registry {
-    entries: Mutex<HashMap<String, Entry>>,
+    entries: Mutex<Entries>,
     limits: RegistryLimits,
     sequence: AtomicU64,
     draining: CancellationToken,
@@ -95,9 +103,15 @@ impl Registry {
     ///
     /// # Errors
     /// DRAINING, LAUNCH_EXISTS, NO_CAPACITY.
-    pub fn reserve(&self, id: &str, asked: &v1::LaunchSpec) -> Result<Reservation, ApiError> {
+    pub fn reserve(
+        &self,
+        tenant: &Tenant,
+        id: &str,
+        asked: &v1::LaunchSpec,
+    ) -> Result<Reservation, ApiError> {
         let mut entries = self.lock();
-        if let Some(entry) = entries.get(id) {
+        let key = (tenant.clone(), id.to_owned());
+        if let Some(entry) = entries.get(&key) {
             if entry.asked == *asked {
                 return Ok(Reservation::Known(entry.made.clone()));
             }
@@ -121,7 +135,7 @@ impl Registry {
         }
         let (sender, made) = watch::channel(None);
         entries.insert(
-            id.to_owned(),
+            key,
             Entry {
                 asked: asked.clone(),
                 made,
@@ -139,17 +153,19 @@ impl Registry {
     /// Nothing is refused for being too many: what was promised is kept. `None` if the id is in use.
     pub fn await_host(
         &self,
+        tenant: &Tenant,
         id: &str,
         sequence: u64,
         asked: v1::LaunchSpec,
     ) -> Option<watch::Sender<Made>> {
         let mut entries = self.lock();
-        if entries.contains_key(id) {
+        let key = (tenant.clone(), id.to_owned());
+        if entries.contains_key(&key) {
             return None;
         }
         let (sender, made) = watch::channel(None);
         entries.insert(
-            id.to_owned(),
+            key,
             Entry {
                 asked,
                 made,
@@ -163,15 +179,16 @@ impl Registry {
     /// Takes in a launch of an earlier daemon, unless its id is in use: then it comes back.
     pub fn restore(&self, launch: Arc<Launch>) -> Result<(), Arc<Launch>> {
         let mut entries = self.lock();
-        if entries.contains_key(&launch.id) {
+        let key = key(&launch);
+        if entries.contains_key(&key) {
             return Err(launch);
         }
         self.sequence
             .fetch_max(launch.sequence + 1, Ordering::Relaxed);
-        let (id, asked) = (launch.id.clone(), launch.asked.clone());
+        let asked = launch.asked.clone();
         let (_, made) = watch::channel(Some(Ok(launch)));
         entries.insert(
-            id,
+            key,
             Entry {
                 asked,
                 made,
@@ -184,24 +201,25 @@ impl Registry {
     /// Publishes what came of a reservation. A failed one frees the id before anyone learns of it.
     pub fn settle(
         &self,
+        tenant: &Tenant,
         id: &str,
         made: &watch::Sender<Made>,
         result: Result<Arc<Launch>, ApiError>,
     ) {
         if result.is_err() {
-            self.lock().remove(id);
+            self.lock().remove(&(tenant.clone(), id.to_owned()));
         }
         made.send_replace(Some(result));
     }
 
-    /// The launch of this id, and of this uid if one is given.
+    /// The tenant's launch of this id, and of this uid if one is given.
     ///
     /// # Errors
     /// LAUNCH_NOT_FOUND.
-    pub fn get(&self, id: &str, uid: &str) -> Result<Arc<Launch>, ApiError> {
+    pub fn get(&self, tenant: &Tenant, id: &str, uid: &str) -> Result<Arc<Launch>, ApiError> {
         let (found, awaited) = {
             let entries = self.lock();
-            let entry = entries.get(id);
+            let entry = entries.get(&(tenant.clone(), id.to_owned()));
             (
                 entry.and_then(Entry::launch),
                 entry.is_some_and(|entry| entry.awaited),
@@ -232,7 +250,7 @@ impl Registry {
         Ok(launch)
     }
 
-    /// All launches, oldest first.
+    /// The launches of all tenants, oldest first.
     pub fn list(&self) -> Vec<Arc<Launch>> {
         let mut launches: Vec<_> = self.lock().values().filter_map(Entry::launch).collect();
         launches.sort_by_key(|launch| launch.sequence);
@@ -243,15 +261,19 @@ impl Registry {
     pub fn remove(&self, launch: &Launch) -> bool {
         let mut entries = self.lock();
         let same = entries
-            .get(&launch.id)
+            .get(&key(launch))
             .and_then(Entry::launch)
             .is_some_and(|known| known.uid == launch.uid);
-        same && entries.remove(&launch.id).is_some()
+        same && entries.remove(&key(launch)).is_some()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn key(launch: &Launch) -> (Tenant, String) {
+    (launch.tenant.clone(), launch.id.clone())
 }
 
 impl Entry {

@@ -9,7 +9,10 @@ use stagepages_proto::v1::{
     FILE_DESCRIPTOR_SET, image_service_server::ImageServiceServer,
     launch_service_server::LaunchServiceServer, node_service_server::NodeServiceServer,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
@@ -19,6 +22,7 @@ use super::{
     evict::evict, images, inherit::inherit, supervisor_link::SupervisorLink,
 };
 use crate::{
+    auth::PolicyFile,
     config::Config,
     net::{self, MAX_MESSAGE_BYTES},
     rpc::{ImageApi, LaunchApi, NodeApi},
@@ -93,6 +97,7 @@ async fn serve(
     let images = images::open(&state.images(), &config)?;
     let writing = std::iter::once(writing).chain(ledger_files).collect();
     *open = Some((state, writing));
+    let policy = PolicyFile::open(config.policy.as_deref())?;
     let server = net::Server::bind(&config.listen)?;
 
     let nursery = Nursery {
@@ -125,7 +130,10 @@ async fn serve(
 
     let addresses = server.local_addrs().to_vec();
     let close = CancellationToken::new();
-    let mut serving = tokio::spawn(server.serve(routes, config.limits(), close.clone()));
+    let mut serving =
+        tokio::spawn(server.serve(routes, policy.gatekeeper(), config.limits(), close.clone()));
+    let read_again = Arc::new(Notify::new());
+    tokio::spawn(policy.follow(Arc::clone(&read_again)));
     supervisor.ready().await?;
     if let Err(error) = net::notify::ready(&addresses) {
         tracing::warn!(%error, "whoever started this is not told that it is ready");
@@ -143,7 +151,7 @@ async fn serve(
         tokio::select! {
             _ = term.recv() => break,
             _ = int.recv() => break,
-            _ = hup.recv() => tracing::info!("SIGHUP: nothing to read again"),
+            _ = hup.recv() => read_again.notify_one(),
             () = supervisor.retired() => {
                 replaced = true;
                 break;

@@ -7,16 +7,13 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as HttpBody;
-use tonic::{
-    body::Body,
-    codegen::{Service, StdError},
-    service::Routes,
-};
+use tonic::{body::Body, codegen::StdError, service::Routes};
 
 use super::{
     deadline::Deadline,
     frame_errors,
     framing::Framed,
+    gate,
     limits::{CALL_BYTES, PAUSE_BYTES},
     metered::Metered,
     methods,
@@ -24,17 +21,21 @@ use super::{
     panics,
     stall::Patience,
 };
-use crate::rpc::{reason::Reason, status::ApiError};
+use crate::{
+    auth::Gatekeeper,
+    rpc::{reason::Reason, status::ApiError},
+};
 
 /// What is suggested to a caller when there are too many calls.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Answers `request`.
 pub(super) async fn answer<B>(
-    mut routes: Routes,
+    keeper: Gatekeeper,
+    routes: Routes,
     max_message_bytes: usize,
     patience: Patience,
-    request: Request<B>,
+    mut request: Request<B>,
 ) -> Response<Body>
 where
     B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
@@ -43,6 +44,10 @@ where
     if let Some(refusal) = not_grpc(&request) {
         return refusal;
     }
+    let standing = match gate::admit(&keeper, &mut request) {
+        Ok(standing) => standing,
+        Err(error) => return error.into_response(),
+    };
     let deadline = match Deadline::from_headers(request.headers()) {
         Ok(deadline) => deadline,
         Err(error) => return error.into_response(),
@@ -67,10 +72,7 @@ where
     });
     let handled = async {
         // A tonic router is always ready: axum's poll_ready() says so without looking.
-        match routes.call(request).await {
-            Ok(response) => frame_errors::explain(&path, response),
-            Err(never) => match never {},
-        }
+        frame_errors::explain(&path, gate::pass(routes, standing, request).await)
     };
     let response = panics::isolate(&path, deadline.enforce(handled)).await;
     ongoing::taken(call, response)

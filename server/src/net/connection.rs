@@ -44,12 +44,14 @@ pub(super) async fn serve<IO>(
     tracing::debug!(?peer, windows = ?grant.windows, "connected");
     let io = TokioIo::new(Punctual::new(io, shared.limits.preface_timeout));
     let service = service_fn(|mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(peer.clone());
+        let keeper = shared.keeper.clone();
         let routes = shared.routes.clone();
         let max_message_bytes = shared.limits.max_message_bytes;
         let patience = shared.patience.clone();
         async move {
-            Ok::<_, Infallible>(call::answer(routes, max_message_bytes, patience, request).await)
+            let answer = call::answer(keeper, routes, max_message_bytes, patience, request);
+            Ok::<_, Infallible>(answer.await)
         }
     });
     let calls = Calls::new(&shared);

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  listen ─▶ unix ─▶ accept ─▶ connection ─▶ call ─▶ Routes (tonic services)
-//!                      cap       HTTP/2,      │
+//!                      cap       HTTP/2,      ├ gate          whether the policy lets its caller do this, now and while it goes on
 //!                                peer,        ├ framing       well-formed, bounded, one message where one is meant
 //!                                windows      ├ metered       within the receive budget; a peer that stalls is not waited for
 //!                                             ├ panics        a defect ends one call, not the connection
@@ -24,6 +24,7 @@ mod connection;
 mod deadline;
 mod frame_errors;
 mod framing;
+mod gate;
 mod hand;
 mod held;
 mod limits;

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 /// The other end of a connection; in the extensions of every request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PeerInfo {
     /// A process on this machine, as it was when it connected (`SO_PEERCRED` of unix(7)).
     Unix {
@@ -18,4 +18,16 @@ pub enum PeerInfo {
     },
     /// The remote address.
     Tcp(SocketAddr),
+}
+
+impl PeerInfo {
+    /// What it is called in a policy, the most precise name first.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        match self {
+            Self::Unix { uid, gid, .. } => vec![format!("uid:{uid}"), format!("gid:{gid}")],
+            // Until TCP proves who calls: whoever is on this machine.
+            Self::Tcp(_) => vec!["tcp:loopback".to_owned()],
+        }
+    }
 }

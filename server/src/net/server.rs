@@ -19,6 +19,7 @@ use super::{
     stall::Patience,
     unix::{self, SocketFile, UnixError},
 };
+use crate::auth::Gatekeeper;
 
 /// A server that is bound to its addresses and does not serve yet.
 #[derive(Debug)]
@@ -53,6 +54,8 @@ enum Listener {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) routes: Routes,
+    /// Who may call what.
+    pub(super) keeper: Gatekeeper,
     pub(super) limits: Limits,
     pub(super) permits: Arc<Semaphore>,
     /// What bounds calls.
@@ -112,6 +115,7 @@ impl Server {
     pub async fn serve(
         self,
         routes: Routes,
+        keeper: Gatekeeper,
         limits: Limits,
         drain: CancellationToken,
     ) -> Result<(), TooSmall> {
@@ -124,6 +128,7 @@ impl Server {
         let _kill_when_dropped = kill.clone().drop_guard();
         let shared = Arc::new(Shared {
             routes: routes.prepare(),
+            keeper,
             permits: Arc::new(Semaphore::new(limits.max_connections)),
             patience,
             limits,

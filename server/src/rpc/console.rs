@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use super::{LaunchApi, reason::Reason, status::ApiError, stream::same_launch};
+use crate::auth::Caller;
 use crate::daemon::{Launch, Piece};
 
 /// Output in one answer, in bytes; what a reader that pauses may hold of them, `net` has set aside (`PAUSE_BYTES`).
@@ -27,14 +28,18 @@ const ANSWER_BYTES: usize = 8 << 10;
 pub(super) type Output = mpsc::Receiver<Result<AttachConsoleResponse, Status>>;
 
 /// Serves one stream, on a task of its own. Not among the calls that the daemon's end waits for.
-pub(super) fn serve(api: LaunchApi, requests: Streaming<AttachConsoleRequest>) -> Output {
+pub(super) fn serve(
+    api: LaunchApi,
+    caller: Caller,
+    requests: Streaming<AttachConsoleRequest>,
+) -> Output {
     let (answers, received) = mpsc::channel(1);
     tokio::spawn(async move {
         let outcome = tokio::select! {
             biased;
             () = answers.closed() => return,
             () = api.registry.drained() => Err(draining().into()),
-            outcome = attach(&api, &answers, requests) => outcome,
+            outcome = attach(&api, &caller, &answers, requests) => outcome,
         };
         if let Err(status) = outcome {
             // The client may be gone, then nobody is told.
@@ -46,6 +51,7 @@ pub(super) fn serve(api: LaunchApi, requests: Streaming<AttachConsoleRequest>) -
 
 async fn attach(
     api: &LaunchApi,
+    caller: &Caller,
     answers: &mpsc::Sender<Result<AttachConsoleResponse, Status>>,
     mut requests: Streaming<AttachConsoleRequest>,
 ) -> Result<(), Status> {
@@ -55,7 +61,7 @@ async fn attach(
             .field("name", text)
             .into());
     };
-    let launch = api.find(&first.name, &first.uid)?;
+    let launch = api.find(caller, &first.name, &first.uid)?;
     if launch.status().started.is_none() {
         return Err(never_ran(&launch).into());
     }

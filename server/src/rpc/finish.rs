@@ -6,13 +6,15 @@ use stagepages_host::protocol;
 use stagepages_proto::v1;
 
 use super::{LaunchApi, ask, convert::hex, reason::Reason, settings, status::ApiError};
+use crate::auth::Caller;
 
 impl LaunchApi {
     pub(super) async fn finish(
         &self,
+        caller: &Caller,
         request: v1::FinishLaunchRequest,
     ) -> Result<v1::Launch, ApiError> {
-        let launch = self.find(&request.name, &request.uid)?;
+        let launch = self.find(caller, &request.name, &request.uid)?;
         let arguments = settings::finish(&request).map_err(|error| error.launch(&launch.id))?;
         launch.lease.touch();
         if let Some(first) = launch.first_finish(&arguments) {
@@ -48,10 +50,11 @@ impl LaunchApi {
 
     pub(super) async fn rejected_cpuid(
         &self,
+        caller: &Caller,
         request: v1::GetRejectedCpuidRequest,
     ) -> Result<v1::GetRejectedCpuidResponse, ApiError> {
         const DOING: &str = "tell the CPUID page that firmware refused";
-        let launch = self.find(&request.name, &request.uid)?;
+        let launch = self.find(caller, &request.name, &request.uid)?;
         if launch.status().ending.is_some() {
             let text = "the launch is over, and what its host kept is gone with it";
             return Err(ApiError::new(Reason::ResultNotFound, text).launch(&launch.id));

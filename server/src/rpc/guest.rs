@@ -8,15 +8,17 @@ use stagepages_host::{launch::State, protocol::Command};
 use stagepages_proto::v1;
 
 use super::{LaunchApi, ask, reason::Reason, status::ApiError, vcpu};
+use crate::auth::Caller;
 use crate::daemon::Launch;
 
 impl LaunchApi {
     pub(super) async fn set_vcpu(
         &self,
+        caller: &Caller,
         request: v1::SetVcpuStateRequest,
     ) -> Result<v1::Launch, ApiError> {
         const DOING: &str = "set a vCPU's state";
-        let launch = self.find(&request.name, &request.uid)?;
+        let launch = self.find(caller, &request.name, &request.uid)?;
         let malformed = |field: &str, text: &str| {
             ApiError::new(Reason::MalformedRequest, format!("{field}: {text}"))
                 .launch(&launch.id)
@@ -39,10 +41,11 @@ impl LaunchApi {
 
     pub(super) async fn start(
         &self,
+        caller: &Caller,
         request: v1::StartLaunchRequest,
     ) -> Result<v1::Launch, ApiError> {
         const DOING: &str = "start the guest";
-        let launch = self.find(&request.name, &request.uid)?;
+        let launch = self.find(caller, &request.name, &request.uid)?;
         launch.lease.touch();
         ask::not_over(&launch, DOING).await?;
         launch.takes_guest_commands(DOING)?;
@@ -62,10 +65,11 @@ impl LaunchApi {
 
     pub(super) async fn stop(
         &self,
+        caller: &Caller,
         request: v1::StopLaunchRequest,
     ) -> Result<v1::Launch, ApiError> {
         const DOING: &str = "stop the guest";
-        let launch = self.find(&request.name, &request.uid)?;
+        let launch = self.find(caller, &request.name, &request.uid)?;
         match launch.status().snapshot.state {
             State::Running | State::Stopped => {}
             State::Aborted => return Err(ask::lost(&launch, DOING, false).await),

@@ -11,11 +11,11 @@ use stagepages_proto::v1::{self, image_service_server::ImageService};
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{image_error, image_write, reason::Reason, status::ApiError};
-use crate::daemon::on_disk;
-
-/// Whose images they are, as long as callers have no identity.
-pub(super) const OWNER: &str = "local";
+use super::{image_error, image_write, launch_service::taken, reason::Reason, status::ApiError};
+use crate::{
+    auth::{BadTenant, Tenant},
+    daemon::on_disk,
+};
 
 /// Names of one FindMissingImages, at most.
 const MOST_NAMES: usize = 1000;
@@ -94,6 +94,7 @@ pub(super) fn image(info: &ImageInfo) -> v1::Image {
 impl ImageApi {
     async fn find_missing(
         &self,
+        owner: Tenant,
         request: v1::FindMissingImagesRequest,
     ) -> Result<v1::FindMissingImagesResponse, ApiError> {
         if request.names.len() > MOST_NAMES {
@@ -110,7 +111,7 @@ impl ImageApi {
             .map(|(nth, name)| digest(&format!("names[{nth}]"), name))
             .collect::<Result<_, _>>()?;
         let missing = blocking(&self.store, move |store| {
-            store.find_missing(OWNER, &digests)
+            store.find_missing(owner.as_str(), &digests)
         });
         let names = missing.await?.into_iter().map(name).collect();
         Ok(v1::FindMissingImagesResponse { names })
@@ -118,11 +119,12 @@ impl ImageApi {
 
     async fn query(
         &self,
+        owner: Tenant,
         request: v1::QueryWriteRequest,
     ) -> Result<v1::QueryWriteResponse, ApiError> {
         let digest = digest("name", &request.name)?;
         let state = blocking(&self.store, move |store| {
-            store.query(OWNER, digest, &request.upload_id)
+            store.query(owner.as_str(), digest, &request.upload_id)
         });
         let (committed_offset, complete) = match state.await? {
             WriteState::Complete { size } => (size, true),
@@ -141,9 +143,13 @@ impl ImageApi {
         })
     }
 
-    async fn get(&self, request: v1::GetImageRequest) -> Result<v1::GetImageResponse, ApiError> {
+    async fn get(
+        &self,
+        owner: Tenant,
+        request: v1::GetImageRequest,
+    ) -> Result<v1::GetImageResponse, ApiError> {
         let digest = digest("name", &request.name)?;
-        let info = blocking(&self.store, move |store| store.get(OWNER, digest)).await?;
+        let info = blocking(&self.store, move |store| store.get(owner.as_str(), digest)).await?;
         Ok(v1::GetImageResponse {
             image: Some(image(&info)),
         })
@@ -151,6 +157,7 @@ impl ImageApi {
 
     async fn list(
         &self,
+        owner: Tenant,
         request: v1::ListImagesRequest,
     ) -> Result<v1::ListImagesResponse, ApiError> {
         let malformed = |field: &str, text: &str| {
@@ -167,19 +174,48 @@ impl ImageApi {
             Ok(size) => size.min(MOST),
             Err(_) => return Err(malformed("page_size", "is negative")),
         };
-        let page = blocking(&self.store, move |store| store.list(OWNER, after, size)).await?;
+        let page = blocking(&self.store, move |store| {
+            store.list(owner.as_str(), after, size)
+        })
+        .await?;
         Ok(v1::ListImagesResponse {
             images: page.images.iter().map(image).collect(),
             next_page_token: page.next.map(|next| next.to_string()).unwrap_or_default(),
         })
     }
 
+    async fn grant(
+        &self,
+        owner: Tenant,
+        request: v1::GrantImageRequest,
+    ) -> Result<v1::GrantImageResponse, ApiError> {
+        let digest = digest("name", &request.name)?;
+        let other: Tenant = request.tenant.parse().map_err(|error: BadTenant| {
+            let text = error.to_string();
+            ApiError::new(Reason::MalformedRequest, format!("tenant: {text}"))
+                .field("tenant", &text)
+        })?;
+        let to = other.clone();
+        blocking(&self.store, move |store| {
+            // What the caller has not, it cannot give.
+            store.get(owner.as_str(), digest)?;
+            store.grant(to.as_str(), digest)
+        })
+        .await?;
+        tracing::info!(image = %digest, to = %other, "image granted");
+        Ok(v1::GrantImageResponse {})
+    }
+
     async fn delete(
         &self,
+        owner: Tenant,
         request: v1::DeleteImageRequest,
     ) -> Result<v1::DeleteImageResponse, ApiError> {
         let digest = digest("name", &request.name)?;
-        blocking(&self.store, move |store| store.delete(OWNER, digest)).await?;
+        blocking(&self.store, move |store| {
+            store.delete(owner.as_str(), digest)
+        })
+        .await?;
         tracing::info!(image = %digest, "image deleted");
         Ok(v1::DeleteImageResponse {})
     }
@@ -191,8 +227,9 @@ impl ImageService for ImageApi {
         &self,
         request: Request<v1::FindMissingImagesRequest>,
     ) -> Result<Response<v1::FindMissingImagesResponse>, Status> {
+        let (caller, request) = taken(request)?;
         Ok(Response::new(
-            self.find_missing(request.into_inner()).await?,
+            self.find_missing(caller.tenant, request).await?,
         ))
     }
 
@@ -201,8 +238,9 @@ impl ImageService for ImageApi {
         request: Request<Streaming<v1::WriteImageRequest>>,
     ) -> Result<Response<v1::WriteImageResponse>, Status> {
         let _call = self.calls.token();
+        let (caller, requests) = taken(request)?;
         Ok(Response::new(
-            image_write::serve(self, request.into_inner()).await?,
+            image_write::serve(self, caller.tenant, requests).await?,
         ))
     }
 
@@ -210,27 +248,39 @@ impl ImageService for ImageApi {
         &self,
         request: Request<v1::QueryWriteRequest>,
     ) -> Result<Response<v1::QueryWriteResponse>, Status> {
-        Ok(Response::new(self.query(request.into_inner()).await?))
+        let (caller, request) = taken(request)?;
+        Ok(Response::new(self.query(caller.tenant, request).await?))
     }
 
     async fn get_image(
         &self,
         request: Request<v1::GetImageRequest>,
     ) -> Result<Response<v1::GetImageResponse>, Status> {
-        Ok(Response::new(self.get(request.into_inner()).await?))
+        let (caller, request) = taken(request)?;
+        Ok(Response::new(self.get(caller.tenant, request).await?))
     }
 
     async fn list_images(
         &self,
         request: Request<v1::ListImagesRequest>,
     ) -> Result<Response<v1::ListImagesResponse>, Status> {
-        Ok(Response::new(self.list(request.into_inner()).await?))
+        let (caller, request) = taken(request)?;
+        Ok(Response::new(self.list(caller.tenant, request).await?))
+    }
+
+    async fn grant_image(
+        &self,
+        request: Request<v1::GrantImageRequest>,
+    ) -> Result<Response<v1::GrantImageResponse>, Status> {
+        let (caller, request) = taken(request)?;
+        Ok(Response::new(self.grant(caller.tenant, request).await?))
     }
 
     async fn delete_image(
         &self,
         request: Request<v1::DeleteImageRequest>,
     ) -> Result<Response<v1::DeleteImageResponse>, Status> {
-        Ok(Response::new(self.delete(request.into_inner()).await?))
+        let (caller, request) = taken(request)?;
+        Ok(Response::new(self.delete(caller.tenant, request).await?))
     }
 }

@@ -16,11 +16,14 @@ use tonic::{Status, Streaming};
 
 use super::{
     image_error,
-    image_service::{ImageApi, OWNER, blocking, digest, image},
+    image_service::{ImageApi, blocking, digest, image},
     reason::Reason,
     status::ApiError,
 };
-use crate::daemon::{MAX_DATA_BYTES, on_disk};
+use crate::{
+    auth::Tenant,
+    daemon::{MAX_DATA_BYTES, on_disk},
+};
 
 /// Messages that are received and not yet written. With the one in hand, and with what waits to be hashed, a write holds at most 10 MiB that the receive budget has
 /// given back; the store's limit of uploads bounds their sum.
@@ -37,6 +40,7 @@ enum Step {
 /// Serves one call.
 pub(super) async fn serve(
     api: &ImageApi,
+    owner: Tenant,
     mut requests: Streaming<v1::WriteImageRequest>,
 ) -> Result<v1::WriteImageResponse, Status> {
     let Some(first) = next(api, &mut requests).await? else {
@@ -45,7 +49,7 @@ pub(super) async fn serve(
         return Err(ApiError::new(Reason::MalformedRequest, text).into());
     };
     let name = first.name.clone();
-    let written = write(api, first, requests).await;
+    let written = write(api, owner, first, requests).await;
     // What the store says is about an upload, and names no image.
     let info = written.map_err(|failed| match failed {
         Failed::Told(error) => Status::from(error.meta("image", &name)),
@@ -71,23 +75,25 @@ impl From<ApiError> for Failed {
 
 async fn write(
     api: &ImageApi,
+    owner: Tenant,
     first: v1::WriteImageRequest,
     mut requests: Streaming<v1::WriteImageRequest>,
 ) -> Result<ImageInfo, Failed> {
     let digest = digest("name", &first.name)?;
     let (size, id) = (first.size, first.upload_id.clone());
+    let whose = owner.clone();
     let begun = blocking(&api.store, move |store| {
-        store.begin(OWNER, digest, size, &id)
+        store.begin(whose.as_str(), digest, size, &id)
     });
     let upload = match begun.await? {
         Begun::Complete { .. } => {
-            return Ok(blocking(&api.store, move |store| store.get(OWNER, digest)).await?);
+            return Ok(blocking(&api.store, move |store| store.get(owner.as_str(), digest)).await?);
         }
         Begun::Upload(upload) => upload,
     };
     let (steps, given) = mpsc::channel(AHEAD);
     let store = api.store.clone();
-    let thread = on_disk(move || carry_out(&store, digest, upload, given));
+    let thread = on_disk(move || carry_out(&store, &owner, digest, upload, given));
     let mut request = Some(first);
     // Its end is told by the thread: with what it refused, or with the image.
     let stopped = loop {
@@ -133,6 +139,7 @@ async fn write(
 /// Writes what it is given, and commits when that is said; otherwise the upload stays as it is.
 fn carry_out(
     store: &Store,
+    owner: &Tenant,
     digest: ImageDigest,
     mut upload: Upload,
     mut steps: mpsc::Receiver<Step>,
@@ -145,7 +152,7 @@ fn carry_out(
         };
         // Another upload may have brought the image in the meantime, or a later writer of this one.
         let over = written.is_err() || upload.committed_offset() < upload.size();
-        if over && let Ok(info) = store.get(OWNER, digest) {
+        if over && let Ok(info) = store.get(owner.as_str(), digest) {
             return Ok(Some(info));
         }
         written?;

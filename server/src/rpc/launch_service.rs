@@ -21,6 +21,7 @@ use super::{
     stream, watch,
 };
 use crate::{
+    auth::Caller,
     config::Config,
     daemon::{Blueprint, Identity, Launch, Node, Nursery, Registry, Reservation},
 };
@@ -69,12 +70,22 @@ impl LaunchApi {
         &self.calls
     }
 
-    pub(super) fn find(&self, name: &str, uid: &str) -> Result<Arc<Launch>, ApiError> {
+    /// The caller's launch of this name.
+    pub(super) fn find(
+        &self,
+        caller: &Caller,
+        name: &str,
+        uid: &str,
+    ) -> Result<Arc<Launch>, ApiError> {
         let id = decode::launch_name(name)?;
-        self.registry.get(id, uid)
+        self.registry.get(&caller.tenant, id, uid)
     }
 
-    async fn create(&self, request: v1::CreateLaunchRequest) -> Result<v1::Launch, ApiError> {
+    async fn create(
+        &self,
+        caller: Caller,
+        request: v1::CreateLaunchRequest,
+    ) -> Result<v1::Launch, ApiError> {
         let checked = create::check(&request.launch_id, request.spec.as_ref(), self.limits)
             .map_err(|error| error.launch(&request.launch_id))?;
         let asked = request.spec.unwrap_or_default();
@@ -84,18 +95,18 @@ impl LaunchApi {
         } else {
             request.launch_id
         };
-        let mut made = match self.registry.reserve(&id, &asked)? {
+        let mut made = match self.registry.reserve(&caller.tenant, &id, &asked)? {
             Reservation::Known(made) => made,
             Reservation::New { sequence, made } => {
                 let answer = made.subscribe();
                 let api = self.clone();
                 // A task of its own: a caller that leaves does not leave half a launch behind.
                 self.calls.spawn(async move {
-                    let result = api.make(&id, uid, sequence, asked, checked).await;
+                    let result = api.make(&caller, &id, uid, sequence, asked, checked).await;
                     if let Err(error) = &result {
                         tracing::info!(launch = id, %error, "a launch was not created");
                     }
-                    api.registry.settle(&id, &made, result);
+                    api.registry.settle(&caller.tenant, &id, &made, result);
                 });
                 answer
             }
@@ -115,6 +126,7 @@ impl LaunchApi {
 
     async fn make(
         &self,
+        caller: &Caller,
         id: &str,
         uid: String,
         sequence: u64,
@@ -128,6 +140,7 @@ impl LaunchApi {
         let spec = checked.resolved(asked.clone(), platform);
         let create = checked.create(platform);
         let identity = Identity {
+            tenant: caller.tenant.clone(),
             id: id.to_owned(),
             uid,
             sequence,
@@ -188,9 +201,10 @@ impl LaunchApi {
 
     async fn verify(
         &self,
+        caller: &Caller,
         request: v1::VerifyLaunchRequest,
     ) -> Result<v1::VerifyLaunchResponse, ApiError> {
-        let launch = self.find(&request.name, &request.uid)?;
+        let launch = self.find(caller, &request.name, &request.uid)?;
         let outcome = self
             .ask(
                 &launch,
@@ -216,8 +230,12 @@ impl LaunchApi {
         })
     }
 
-    async fn delete(&self, request: &v1::DeleteLaunchRequest) -> Result<(), ApiError> {
-        let launch = self.find(&request.name, &request.uid)?;
+    async fn delete(
+        &self,
+        caller: &Caller,
+        request: &v1::DeleteLaunchRequest,
+    ) -> Result<(), ApiError> {
+        let launch = self.find(caller, &request.name, &request.uid)?;
         let status = launch.status();
         let wrong = |text: &str| {
             let state = status.snapshot.state;
@@ -249,6 +267,12 @@ impl LaunchApi {
     }
 }
 
+/// Who asks, and what for.
+pub(super) fn taken<T>(request: Request<T>) -> Result<(Caller, T), ApiError> {
+    let caller = Caller::of(request.extensions())?.clone();
+    Ok((caller, request.into_inner()))
+}
+
 /// A new uid: 32 hex digits that nobody can guess.
 fn uid() -> Result<String, ApiError> {
     let mut random = [0; 16];
@@ -268,7 +292,8 @@ impl LaunchService for LaunchApi {
         request: Request<v1::CreateLaunchRequest>,
     ) -> Result<Response<v1::CreateLaunchResponse>, Status> {
         let _call = self.calls.token();
-        let launch = self.create(request.into_inner()).await?;
+        let (caller, request) = taken(request)?;
+        let launch = self.create(caller, request).await?;
         Ok(Response::new(v1::CreateLaunchResponse {
             launch: Some(launch),
         }))
@@ -278,8 +303,8 @@ impl LaunchService for LaunchApi {
         &self,
         request: Request<v1::GetLaunchRequest>,
     ) -> Result<Response<v1::GetLaunchResponse>, Status> {
-        let request = request.into_inner();
-        let launch = self.find(&request.name, &request.uid)?;
+        let (caller, request) = taken(request)?;
+        let launch = self.find(&caller, &request.name, &request.uid)?;
         Ok(Response::new(v1::GetLaunchResponse {
             launch: Some(launch.describe()),
         }))
@@ -289,7 +314,8 @@ impl LaunchService for LaunchApi {
         &self,
         request: Request<v1::ListLaunchesRequest>,
     ) -> Result<Response<v1::ListLaunchesResponse>, Status> {
-        Ok(Response::new(self.list(request.get_ref())?))
+        let (caller, request) = taken(request)?;
+        Ok(Response::new(self.list(&caller, &request)?))
     }
 
     async fn stage_pages(
@@ -297,7 +323,8 @@ impl LaunchService for LaunchApi {
         request: Request<v1::StagePagesRequest>,
     ) -> Result<Response<v1::StagePagesResponse>, Status> {
         let _call = self.calls.token();
-        Ok(Response::new(self.stage(request.into_inner()).await?))
+        let (caller, request) = taken(request)?;
+        Ok(Response::new(self.stage(&caller, request).await?))
     }
 
     type StagePagesStreamStream = ReceiverStream<Result<v1::StagePagesStreamResponse, Status>>;
@@ -306,17 +333,17 @@ impl LaunchService for LaunchApi {
         &self,
         request: Request<Streaming<v1::StagePagesStreamRequest>>,
     ) -> Result<Response<Self::StagePagesStreamStream>, Status> {
-        Ok(Response::new(ReceiverStream::new(stream::serve(
-            self.clone(),
-            request.into_inner(),
-        ))))
+        let (caller, requests) = taken(request)?;
+        let answers = stream::serve(self.clone(), caller, requests);
+        Ok(Response::new(ReceiverStream::new(answers)))
     }
 
     async fn get_stage_result(
         &self,
         request: Request<v1::GetStageResultRequest>,
     ) -> Result<Response<v1::GetStageResultResponse>, Status> {
-        Ok(Response::new(self.result(request.into_inner()).await?))
+        let (caller, request) = taken(request)?;
+        Ok(Response::new(self.result(&caller, request).await?))
     }
 
     type WatchLaunchStream = ReceiverStream<Result<v1::WatchLaunchResponse, Status>>;
@@ -325,8 +352,8 @@ impl LaunchService for LaunchApi {
         &self,
         request: Request<v1::WatchLaunchRequest>,
     ) -> Result<Response<Self::WatchLaunchStream>, Status> {
-        let request = request.into_inner();
-        let launch = self.find(&request.name, &request.uid)?;
+        let (caller, request) = taken(request)?;
+        let launch = self.find(&caller, &request.name, &request.uid)?;
         Ok(Response::new(ReceiverStream::new(watch::serve(launch))))
     }
 
@@ -334,8 +361,8 @@ impl LaunchService for LaunchApi {
         &self,
         request: Request<v1::RenewLeaseRequest>,
     ) -> Result<Response<v1::RenewLeaseResponse>, Status> {
-        let request = request.into_inner();
-        let launch = self.find(&request.name, &request.uid)?;
+        let (caller, request) = taken(request)?;
+        let launch = self.find(&caller, &request.name, &request.uid)?;
         if launch.status().ending.is_some() {
             return Err(ask::lost(&launch, "renew the lease", false).await.into());
         }
@@ -349,21 +376,24 @@ impl LaunchService for LaunchApi {
         &self,
         request: Request<v1::ListInstalledPagesRequest>,
     ) -> Result<Response<v1::ListInstalledPagesResponse>, Status> {
-        Ok(Response::new(self.ledger(request.into_inner()).await?))
+        let (caller, request) = taken(request)?;
+        Ok(Response::new(self.ledger(&caller, request).await?))
     }
 
     async fn verify_launch(
         &self,
         request: Request<v1::VerifyLaunchRequest>,
     ) -> Result<Response<v1::VerifyLaunchResponse>, Status> {
-        Ok(Response::new(self.verify(request.into_inner()).await?))
+        let (caller, request) = taken(request)?;
+        Ok(Response::new(self.verify(&caller, request).await?))
     }
 
     async fn get_rejected_cpuid(
         &self,
         request: Request<v1::GetRejectedCpuidRequest>,
     ) -> Result<Response<v1::GetRejectedCpuidResponse>, Status> {
-        let answer = self.rejected_cpuid(request.into_inner()).await?;
+        let (caller, request) = taken(request)?;
+        let answer = self.rejected_cpuid(&caller, request).await?;
         Ok(Response::new(answer))
     }
 
@@ -372,7 +402,8 @@ impl LaunchService for LaunchApi {
         request: Request<v1::FinishLaunchRequest>,
     ) -> Result<Response<v1::FinishLaunchResponse>, Status> {
         let _call = self.calls.token();
-        let launch = self.finish(request.into_inner()).await?;
+        let (caller, request) = taken(request)?;
+        let launch = self.finish(&caller, request).await?;
         Ok(Response::new(v1::FinishLaunchResponse {
             launch: Some(launch),
         }))
@@ -383,7 +414,8 @@ impl LaunchService for LaunchApi {
         request: Request<v1::SetVcpuStateRequest>,
     ) -> Result<Response<v1::SetVcpuStateResponse>, Status> {
         let _call = self.calls.token();
-        let launch = self.set_vcpu(request.into_inner()).await?;
+        let (caller, request) = taken(request)?;
+        let launch = self.set_vcpu(&caller, request).await?;
         Ok(Response::new(v1::SetVcpuStateResponse {
             launch: Some(launch),
         }))
@@ -394,7 +426,8 @@ impl LaunchService for LaunchApi {
         request: Request<v1::StartLaunchRequest>,
     ) -> Result<Response<v1::StartLaunchResponse>, Status> {
         let _call = self.calls.token();
-        let launch = self.start(request.into_inner()).await?;
+        let (caller, request) = taken(request)?;
+        let launch = self.start(&caller, request).await?;
         Ok(Response::new(v1::StartLaunchResponse {
             launch: Some(launch),
         }))
@@ -405,7 +438,8 @@ impl LaunchService for LaunchApi {
         request: Request<v1::StopLaunchRequest>,
     ) -> Result<Response<v1::StopLaunchResponse>, Status> {
         let _call = self.calls.token();
-        let launch = self.stop(request.into_inner()).await?;
+        let (caller, request) = taken(request)?;
+        let launch = self.stop(&caller, request).await?;
         Ok(Response::new(v1::StopLaunchResponse {
             launch: Some(launch),
         }))
@@ -417,10 +451,9 @@ impl LaunchService for LaunchApi {
         &self,
         request: Request<Streaming<v1::AttachConsoleRequest>>,
     ) -> Result<Response<Self::AttachConsoleStream>, Status> {
-        Ok(Response::new(ReceiverStream::new(console::serve(
-            self.clone(),
-            request.into_inner(),
-        ))))
+        let (caller, requests) = taken(request)?;
+        let output = console::serve(self.clone(), caller, requests);
+        Ok(Response::new(ReceiverStream::new(output)))
     }
 
     async fn abort_launch(
@@ -428,8 +461,8 @@ impl LaunchService for LaunchApi {
         request: Request<v1::AbortLaunchRequest>,
     ) -> Result<Response<v1::AbortLaunchResponse>, Status> {
         let call = self.calls.token();
-        let request = request.into_inner();
-        let launch = self.find(&request.name, &request.uid)?;
+        let (caller, request) = taken(request)?;
+        let launch = self.find(&caller, &request.name, &request.uid)?;
         // A task of its own: once asked for, a launch is ended, also if the caller does not wait.
         let ending = Arc::clone(&launch);
         let ended = tokio::spawn(async move {
@@ -448,7 +481,8 @@ impl LaunchService for LaunchApi {
         &self,
         request: Request<v1::DeleteLaunchRequest>,
     ) -> Result<Response<v1::DeleteLaunchResponse>, Status> {
-        self.delete(request.get_ref()).await?;
+        let (caller, request) = taken(request)?;
+        self.delete(&caller, &request).await?;
         Ok(Response::new(v1::DeleteLaunchResponse {}))
     }
 }

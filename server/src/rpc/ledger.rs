@@ -10,6 +10,7 @@ use stagepages_host::protocol::{self, Command, ListRuns, MAX_PAGE_HASHES, MAX_PA
 use stagepages_proto::v1;
 
 use super::{LaunchApi, ask, convert, reason::Reason, stage::QUEUE_RETRY, status::ApiError};
+use crate::auth::Caller;
 use crate::daemon::{Ending, Kept, Launch, LinkLost, NotKept};
 
 /// What is being done, for errors.
@@ -36,9 +37,10 @@ fn position(by_installation: bool, token: &str) -> Option<u64> {
 impl LaunchApi {
     pub(super) async fn ledger(
         &self,
+        caller: &Caller,
         request: v1::ListInstalledPagesRequest,
     ) -> Result<v1::ListInstalledPagesResponse, ApiError> {
-        let launch = self.find(&request.name, &request.uid)?;
+        let launch = self.find(caller, &request.name, &request.uid)?;
         let malformed = |field: &str, text: &str| {
             ApiError::new(Reason::MalformedRequest, format!("{field}: {text}"))
                 .launch(&launch.id)

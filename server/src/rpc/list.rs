@@ -3,6 +3,7 @@
 use stagepages_proto::v1;
 
 use super::{LaunchApi, convert, reason::Reason, status::ApiError};
+use crate::auth::Caller;
 use crate::daemon::Launch;
 
 /// Launches of one answer, unless asked for otherwise.
@@ -48,6 +49,7 @@ impl States {
 impl LaunchApi {
     pub(super) fn list(
         &self,
+        caller: &Caller,
         request: &v1::ListLaunchesRequest,
     ) -> Result<v1::ListLaunchesResponse, ApiError> {
         let malformed = |field: &str, text: &str| {
@@ -67,7 +69,8 @@ impl LaunchApi {
             Err(_) => return Err(malformed("page_size", "is negative")),
         };
         let launches = self.registry.list().into_iter();
-        let wanted = launches.filter(|launch| launch.sequence > after && states.take(launch));
+        let own = launches.filter(|launch| launch.tenant == caller.tenant);
+        let wanted = own.filter(|launch| launch.sequence > after && states.take(launch));
         let mut found: Vec<_> = wanted.take(size + 1).collect();
         let more = found.len() > size;
         found.truncate(size);

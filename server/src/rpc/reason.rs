@@ -27,6 +27,10 @@ pub enum Reason {
     AlreadyInstalled,
     /// The id is in use by a launch with another spec.
     LaunchExists,
+    /// The connection does not prove who the caller is, or does not any more.
+    Unauthenticated,
+    /// The policy does not let the caller do this.
+    Permission,
     /// No such launch, or the uid names an earlier one.
     LaunchNotFound,
     /// The launch's state does not allow the call.
@@ -146,6 +150,8 @@ impl Reason {
             Self::QuotaExceeded => ("QUOTA_EXCEEDED", Code::ResourceExhausted),
             Self::DeadlineUnreachable => ("DEADLINE_UNREACHABLE", Code::ResourceExhausted),
             Self::LeaseExpired => ("LEASE_EXPIRED", Code::FailedPrecondition),
+            Self::Unauthenticated => ("UNAUTHENTICATED", Code::Unauthenticated),
+            Self::Permission => ("PERMISSION", Code::PermissionDenied),
         }
     }
 }
@@ -165,7 +171,7 @@ mod tests {
         include_str!("../../../proto/stagepages/v1/image.proto")
     );
 
-    const ALL: [Reason; 40] = [
+    const ALL: [Reason; 42] = [
         Reason::MalformedRequest,
         Reason::MessageTooLarge,
         Reason::InvalidExtent,
@@ -206,6 +212,8 @@ mod tests {
         Reason::QuotaExceeded,
         Reason::DeadlineUnreachable,
         Reason::LeaseExpired,
+        Reason::Unauthenticated,
+        Reason::Permission,
     ];
 
     /// `InvalidArgument` as `INVALID_ARGUMENT`.

@@ -7,14 +7,16 @@ use stagepages_host::{
 use stagepages_proto::v1::{self, get_stage_result_response::Answer};
 
 use super::{LaunchApi, ask, convert, decode, reason::Reason, status::ApiError};
+use crate::auth::Caller;
 use crate::daemon::{Ending, Launch};
 
 impl LaunchApi {
     pub(super) async fn result(
         &self,
+        caller: &Caller,
         request: v1::GetStageResultRequest,
     ) -> Result<v1::GetStageResultResponse, ApiError> {
-        let launch = self.find(&request.name, &request.uid)?;
+        let launch = self.find(caller, &request.name, &request.uid)?;
         let key = decode::call_key(request.sequence, &request.request_id)
             .map_err(|error| error.launch(&launch.id))?;
         if key.sequence.is_some() == key.request_id.is_some() {

@@ -16,10 +16,11 @@ use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use super::{
     LaunchApi, ask, convert,
     decode::{self, Source, Submitted},
-    image_service::{OWNER, blocking},
+    image_service::blocking,
     reason::Reason,
     status::ApiError,
 };
+use crate::auth::Caller;
 use crate::daemon::{Launch, Posted, StoredImage};
 
 /// What a caller is told to wait when too many calls wait already. A full queue of full slots takes about this long on `kvm`.
@@ -102,9 +103,10 @@ fn no_turn(refused: &Refused) -> ApiError {
 impl LaunchApi {
     pub(super) async fn stage(
         &self,
+        caller: &Caller,
         mut request: v1::StagePagesRequest,
     ) -> Result<v1::StagePagesResponse, ApiError> {
-        let launch = self.find(&request.name, &request.uid)?;
+        let launch = self.find(caller, &request.name, &request.uid)?;
         let call = Call::decode(&request, 0, crate::net::deadline())
             .map_err(|error| untouched(&launch, error))?;
         let turn = launch.calls.clone().try_acquire_owned().map_err(|_full| {
@@ -225,7 +227,11 @@ impl LaunchApi {
         range: GfnRange,
     ) -> Result<Staged, ApiError> {
         launch.takes_images()?;
-        let pinned = blocking(&self.images, move |store| store.open_image(OWNER, digest)).await?;
+        let owner = launch.tenant.clone();
+        let pinned = blocking(&self.images, move |store| {
+            store.open_image(owner.as_str(), digest)
+        });
+        let pinned = pinned.await?;
         let (size, length) = (pinned.size(), range.bytes());
         if offset.checked_add(length).is_none_or(|end| end > size) {
             let text = format!(

@@ -29,6 +29,7 @@ use super::{
     stage::{self, Begun, Call},
     status::ApiError,
 };
+use crate::auth::Caller;
 use crate::daemon::Launch;
 
 /// Calls of one stream that are with the host at one time: enough to keep it busy, and half of a launch's slots.
@@ -44,7 +45,11 @@ pub(super) type Answers = mpsc::Receiver<Result<v1::StagePagesStreamResponse, St
 type Read = Result<Begun, ApiError>;
 
 /// Serves one stream, on tasks of its own.
-pub(super) fn serve(api: LaunchApi, requests: Streaming<v1::StagePagesStreamRequest>) -> Answers {
+pub(super) fn serve(
+    api: LaunchApi,
+    caller: Caller,
+    requests: Streaming<v1::StagePagesStreamRequest>,
+) -> Answers {
     let (answers, received) = mpsc::channel(DEPTH);
     // Known on the call's own task only.
     let deadline = crate::net::deadline();
@@ -52,6 +57,7 @@ pub(super) fn serve(api: LaunchApi, requests: Streaming<v1::StagePagesStreamRequ
         let _call = api.calls().token();
         Stream {
             api,
+            caller,
             answers,
             stop: CancellationToken::new(),
             number: STREAMS.fetch_add(1, Ordering::Relaxed),
@@ -65,6 +71,7 @@ pub(super) fn serve(api: LaunchApi, requests: Streaming<v1::StagePagesStreamRequ
 
 struct Stream {
     api: LaunchApi,
+    caller: Caller,
     answers: mpsc::Sender<Result<v1::StagePagesStreamResponse, Status>>,
     stop: CancellationToken,
     number: u64,
@@ -78,7 +85,7 @@ impl Stream {
             Ok(None) => return,
             Err(status) => return self.fail(status).await,
         };
-        let launch = match self.api.find(&first.name, &first.uid) {
+        let launch = match self.api.find(&self.caller, &first.name, &first.uid) {
             Ok(launch) => launch,
             Err(error) => return self.fail(error.into()).await,
         };

@@ -29,6 +29,7 @@ const UID: &str = "00112233445566778899aabbccddeeff";
 /// A launch without pages whose host is gone.
 fn launch(records: Records, ledgers: Ledgers) -> Arc<Launch> {
     let identity = Identity {
+        tenant: crate::auth::Tenant::local(),
         id: "vm".to_owned(),
         uid: UID.to_owned(),
         sequence: 1,

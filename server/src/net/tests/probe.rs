@@ -74,7 +74,7 @@ impl Probe {
     }
 
     pub(super) fn peer(&self) -> Option<PeerInfo> {
-        *self.peer.lock().expect("no panic")
+        self.peer.lock().expect("no panic").clone()
     }
 
     async fn wait(self) -> Response<Body> {
@@ -225,7 +225,7 @@ impl Service<Request<Body>> for Probe {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let peer = request.extensions().get::<PeerInfo>().copied();
+        let peer = request.extensions().get::<PeerInfo>().cloned();
         *self.peer.lock().expect("no panic") = peer;
         let probe = self.clone();
         Box::pin(async move {

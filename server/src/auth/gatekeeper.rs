@@ -1,0 +1,207 @@
+//! Whether a call may begin, and whether it may go on after the policy has changed.
+//!
+//! **Invariant:** a call goes on only as the tenant that it began as.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{
+    Caller, Needs, needs,
+    policy::{Grant, Policy},
+};
+use crate::{
+    net::PeerInfo,
+    rpc::{
+        reason::Reason,
+        status::{ApiError, printable},
+    },
+};
+
+/// Judges calls by the policy as it is now. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Gatekeeper {
+    policy: watch::Receiver<Arc<Policy>>,
+}
+
+/// A call that was let in.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    policy: watch::Receiver<Arc<Policy>>,
+    peer: PeerInfo,
+    path: Arc<str>,
+    /// `None` for whoever is connected, where the policy answers those.
+    caller: Option<Caller>,
+}
+
+impl Gatekeeper {
+    /// Judges by the newest of these.
+    #[must_use]
+    pub fn new(policy: watch::Receiver<Arc<Policy>>) -> Self {
+        Self { policy }
+    }
+
+    /// Lets a call of the method at `path` in.
+    ///
+    /// # Errors
+    /// PERMISSION.
+    pub fn admit(&self, peer: &PeerInfo, path: &str) -> Result<Standing, ApiError> {
+        let mut policy = self.policy.clone();
+        let caller = judge(&policy.borrow_and_update(), peer, path)?;
+        Ok(Standing {
+            policy,
+            peer: peer.clone(),
+            path: path.into(),
+            caller,
+        })
+    }
+}
+
+impl Standing {
+    /// Who calls; `None` for a call that is answered to anyone.
+    #[must_use]
+    pub fn caller(&self) -> Option<&Caller> {
+        self.caller.as_ref()
+    }
+
+    /// Looks again, if the policy has changed since.
+    ///
+    /// # Errors
+    /// PERMISSION: the call is over.
+    pub fn check(&mut self) -> Result<(), ApiError> {
+        // A policy that nobody can change any more is the last one.
+        if !self.policy.has_changed().unwrap_or(false) {
+            return Ok(());
+        }
+        let now = judge(&self.policy.borrow_and_update(), &self.peer, &self.path)?;
+        let tenant = |caller: &Option<Caller>| caller.as_ref().map(|caller| caller.tenant.clone());
+        if tenant(&now) == tenant(&self.caller) {
+            return Ok(());
+        }
+        let text = "the daemon's policy has changed: this caller belongs to another tenant now; call again";
+        Err(ApiError::new(Reason::Permission, text))
+    }
+
+    /// Waits until the policy changes; for ever where it cannot.
+    pub async fn changed(&mut self) {
+        if self.policy.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        // Still to be looked at.
+        self.policy.mark_changed();
+    }
+}
+
+fn judge(policy: &Policy, peer: &PeerInfo, path: &str) -> Result<Option<Caller>, ApiError> {
+    let found = policy.of(peer);
+    let open = match needs(path) {
+        Needs::OneOf(_) => false,
+        Needs::Health => policy.health_for_anyone(),
+        Needs::Reflection => policy.reflection_for_anyone(),
+    };
+    let Some((name, grant)) = found else {
+        return if open {
+            Ok(None)
+        } else {
+            Err(stranger(peer, path))
+        };
+    };
+    match needs(path) {
+        Needs::OneOf(roles) if !grant.roles.meet(roles) => {
+            let method = path.rsplit('/').next().unwrap_or(path);
+            let text = format!(
+                "{} may not call {method}, which takes the role {roles}; who keeps the daemon's policy can give it",
+                printable(&name, 200)
+            );
+            Err(ApiError::new(Reason::Permission, text).meta("method", path))
+        }
+        Needs::OneOf(_) | Needs::Health | Needs::Reflection => Ok(Some(caller(&name, grant, peer))),
+    }
+}
+
+fn caller(name: &str, grant: &Grant, peer: &PeerInfo) -> Caller {
+    Caller {
+        identity: name.into(),
+        tenant: grant.tenant.clone(),
+        roles: grant.roles,
+        peer: peer.clone(),
+    }
+}
+
+fn stranger(peer: &PeerInfo, path: &str) -> ApiError {
+    let names = peer.names();
+    let name = names
+        .first()
+        .map_or("a caller without a name", String::as_str);
+    let text = format!(
+        "{} is nobody that the daemon's policy knows; who keeps it can add it as a [[caller]]",
+        printable(name, 200)
+    );
+    ApiError::new(Reason::Permission, text).meta("method", path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAGE: &str = "/stagepages.v1.LaunchService/StagePages";
+    const HEALTH: &str = "/grpc.health.v1.Health/Check";
+    const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+
+    fn peer(uid: u32) -> PeerInfo {
+        PeerInfo::Unix {
+            uid,
+            gid: 9,
+            pid: None,
+        }
+    }
+
+    fn policy(tenant: &str, role: &str) -> Arc<Policy> {
+        let text = format!(
+            "[[caller]]\nidentity = \"uid:1\"\ntenant = \"{tenant}\"\nroles = [\"{role}\"]\n"
+        );
+        Arc::new(Policy::parse(&text).unwrap())
+    }
+
+    #[test]
+    fn strangers_get_what_anyone_gets_and_callers_what_their_roles_allow() {
+        let (_change, current) = watch::channel(policy("blue", "viewer"));
+        let keeper = Gatekeeper::new(current);
+        assert!(keeper.admit(&peer(2), HEALTH).unwrap().caller().is_none());
+        for path in [STAGE, REFLECTION, "/no.Such/Method"] {
+            let error = keeper.admit(&peer(2), path).unwrap_err();
+            assert_eq!(error.reason(), Reason::Permission);
+            assert!(error.to_string().contains("uid:2 is nobody"), "{error}");
+        }
+        let caller = keeper.admit(&peer(1), REFLECTION).unwrap();
+        assert_eq!(caller.caller().unwrap().tenant.as_str(), "blue");
+        let error = keeper.admit(&peer(1), STAGE).unwrap_err();
+        assert!(
+            error.to_string().contains("role stager or admin"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_call_goes_on_only_while_the_policy_has_it_and_as_who_it_began() {
+        let (change, current) = watch::channel(policy("blue", "stager"));
+        let keeper = Gatekeeper::new(current);
+        let mut call = keeper.admit(&peer(1), STAGE).unwrap();
+        call.check().unwrap();
+        change.send_replace(policy("blue", "admin"));
+        call.changed().await;
+        call.check().unwrap();
+        for other in [
+            policy("red", "stager"),
+            policy("blue", "viewer"),
+            Arc::default(),
+        ] {
+            let mut call = call.clone();
+            let before = change.send_replace(other);
+            call.changed().await;
+            assert_eq!(call.check().unwrap_err().reason(), Reason::Permission);
+            change.send_replace(before);
+        }
+        call.check().unwrap();
+    }
+}

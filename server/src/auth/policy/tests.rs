@@ -1,0 +1,86 @@
+use super::*;
+
+fn unix(uid: u32, gid: u32) -> PeerInfo {
+    PeerInfo::Unix {
+        uid,
+        gid,
+        pid: None,
+    }
+}
+
+fn who(policy: &Policy, peer: &PeerInfo) -> Option<String> {
+    let (name, grant) = policy.of(peer)?;
+    Some(format!("{name} {} {}", grant.tenant, grant.roles))
+}
+
+#[test]
+fn who_is_not_named_has_no_role() {
+    let nobody = Policy::parse("").unwrap();
+    assert_eq!(who(&nobody, &unix(0, 0)), None);
+    let own = Policy::builtin(7);
+    assert_eq!(who(&own, &unix(7, 1)).as_deref(), Some("uid:7 local admin"));
+    assert_eq!(who(&own, &unix(0, 0)).as_deref(), Some("uid:0 local admin"));
+    assert_eq!(who(&own, &unix(8, 7)), None);
+}
+
+#[test]
+fn the_user_decides_before_the_group() {
+    let text = r#"
+[[caller]]
+identity = "gid:5"
+tenant = "blue"
+roles = ["viewer"]
+[[caller]]
+identity = "uid:1"
+tenant = "red"
+roles = ["stager", "runner"]
+"#;
+    let policy = Policy::parse(text).unwrap();
+    assert_eq!(
+        who(&policy, &unix(1, 5)).as_deref(),
+        Some("uid:1 red stager or runner")
+    );
+    assert_eq!(
+        who(&policy, &unix(2, 5)).as_deref(),
+        Some("gid:5 blue viewer")
+    );
+    assert_eq!(who(&policy, &unix(5, 1)), None);
+}
+
+#[test]
+fn quotas_fall_back_by_the_bound() {
+    let text = "[default]\nlaunches = 3\nstreams = 9\n[tenant.blue]\nlaunches = 0\n[total]\nimage_bytes = 1\n";
+    let policy = Policy::parse(text).unwrap();
+    let quota = |name: &str| policy.quota(&name.parse().unwrap());
+    assert_eq!(
+        (quota("blue").launches, quota("blue").streams),
+        (Some(0), Some(9))
+    );
+    assert_eq!(
+        (quota("red").launches, quota("red").memory_bytes),
+        (Some(3), None)
+    );
+    assert_eq!(policy.total().image_bytes, Some(1));
+}
+
+#[test]
+fn mistakes_name_their_line() {
+    let row = "[[caller]]\nidentity = \"uid:1\"\ntenant = \"a\"\nroles = [\"viewer\"]\n";
+    for (text, line, part) in [
+        ("[anyone]\nhealth = 1\n".to_owned(), 2, "health"),
+        (row.replace("viewer", "owner"), 4, "owner"),
+        (row.replace("[\"viewer\"]", "[]"), 1, "no roles"),
+        (row.replace("\"a\"", "\"A\""), 3, "no tenant"),
+        (row.replace("uid:1", "uid:x"), 1, "spiffe://DOMAIN/PATH"),
+        (row.replace("tenant", "tenants"), 3, "tenants"),
+        (format!("{row}{row}"), 5, "there twice"),
+        ("[tenant.blue]\nlaunch = 1\n".to_owned(), 2, "launch"),
+        ("[default]\nlaunches = -1\n".to_owned(), 2, "-1"),
+        ("[tenant.B]\n".to_owned(), 1, "no tenant"),
+        ("x".to_owned(), 1, "x"),
+    ] {
+        let error = Policy::parse(&text).unwrap_err();
+        assert_eq!(error.line, line, "{error}");
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
