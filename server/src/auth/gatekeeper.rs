@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{
-    Caller, Needs, needs,
+    Caller, Meters, Needs, UnderWay, needs,
     policy::{Grant, Policy},
 };
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Gatekeeper {
     policy: watch::Receiver<Arc<Policy>>,
+    meters: Arc<Meters>,
 }
 
 /// A call that was let in.
@@ -32,27 +33,39 @@ pub struct Standing {
     path: Arc<str>,
     /// `None` for whoever is connected, where the policy answers those.
     caller: Option<Caller>,
+    /// Counts for its tenant until it has ended.
+    _under_way: Option<Arc<UnderWay>>,
 }
 
 impl Gatekeeper {
     /// Judges by the newest of these.
     #[must_use]
     pub fn new(policy: watch::Receiver<Arc<Policy>>) -> Self {
-        Self { policy }
+        Self {
+            policy,
+            meters: Arc::default(),
+        }
     }
 
     /// Lets a call of the method at `path` in.
     ///
     /// # Errors
-    /// PERMISSION.
+    /// PERMISSION, QUOTA_EXCEEDED.
     pub fn admit(&self, peer: &PeerInfo, path: &str) -> Result<Standing, ApiError> {
         let mut policy = self.policy.clone();
-        let caller = judge(&policy.borrow_and_update(), peer, path)?;
+        let now = Arc::clone(&policy.borrow_and_update());
+        let caller = judge(&now, peer, path)?;
+        let under_way = caller.as_ref().map(|caller| {
+            let bounds = now.bounds(&caller.tenant);
+            self.meters.enter(&bounds).map(Arc::new)
+        });
+        let under_way = under_way.transpose()?;
         Ok(Standing {
             policy,
             peer: peer.clone(),
             path: path.into(),
             caller,
+            _under_way: under_way,
         })
     }
 }

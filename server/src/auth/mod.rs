@@ -13,6 +13,7 @@
 mod file;
 mod gatekeeper;
 mod identity;
+mod meters;
 mod policy;
 mod quota;
 mod rights;
@@ -22,8 +23,9 @@ mod tenant;
 pub use file::{PolicyError, PolicyFile};
 pub use gatekeeper::{Gatekeeper, Standing};
 pub use identity::BadIdentity;
+pub use meters::{Meters, UnderWay};
 pub use policy::{BadPolicy, Grant, MAX_POLICY_BYTES, Policy};
-pub use quota::Quota;
+pub use quota::{Bounds, Quota, Resource, Total};
 pub use rights::{Needs, needs};
 pub use role::{Role, Roles};
 pub use tenant::{BadTenant, MAX_TENANT_BYTES, Tenant};

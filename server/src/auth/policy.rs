@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use super::{
     identity::{BadIdentity, Pattern},
-    quota::Quota,
+    quota::{Bounds, Quota, Total},
     role::{Role, Roles},
     tenant::Tenant,
 };
@@ -45,7 +45,7 @@ pub struct Policy {
     anyone: Anyone,
     tenants: BTreeMap<Tenant, Quota>,
     default: Quota,
-    total: Quota,
+    total: Total,
 }
 
 /// What is answered to whoever is connected.
@@ -74,7 +74,7 @@ struct File {
     anyone: Anyone,
     tenant: BTreeMap<Tenant, Quota>,
     default: Quota,
-    total: Quota,
+    total: Total,
 }
 
 #[derive(Debug, Deserialize)]
@@ -219,17 +219,15 @@ impl Policy {
         self.anyone.reflection
     }
 
-    /// What a tenant may take.
+    /// What a tenant may take, and all of them together.
     #[must_use]
-    pub fn quota(&self, tenant: &Tenant) -> Quota {
+    pub fn bounds(&self, tenant: &Tenant) -> Bounds {
         let own = self.tenants.get(tenant).copied().unwrap_or_default();
-        own.or(self.default)
-    }
-
-    /// What all tenants together may take.
-    #[must_use]
-    pub fn total(&self) -> Quota {
-        self.total
+        Bounds {
+            tenant: tenant.clone(),
+            own: own.or(self.default),
+            total: self.total,
+        }
     }
 }
 

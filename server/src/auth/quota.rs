@@ -4,7 +4,10 @@
 
 use serde::Deserialize;
 
-/// Bounds of one tenant, or of all. Zero allows none.
+use super::tenant::Tenant;
+use crate::rpc::{reason::Reason, status::ApiError};
+
+/// Bounds of one tenant. Zero allows none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quota {
@@ -22,6 +25,20 @@ pub struct Quota {
     pub calls_per_second: Option<u64>,
 }
 
+/// Bounds of all tenants together, beside those of the configuration (`max_launches`, `image_quota_bytes`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Total {
+    /// As in [`Quota`].
+    pub memory_bytes: Option<u64>,
+    /// As in [`Quota`].
+    pub staged_bytes: Option<u64>,
+    /// As in [`Quota`].
+    pub streams: Option<u64>,
+    /// As in [`Quota`].
+    pub calls_per_second: Option<u64>,
+}
+
 impl Quota {
     /// What `self` bounds, and where it does not, what `weaker` bounds.
     #[must_use]
@@ -34,5 +51,152 @@ impl Quota {
             streams: self.streams.or(weaker.streams),
             calls_per_second: self.calls_per_second.or(weaker.calls_per_second),
         }
+    }
+}
+
+/// What is bounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// [`Quota::launches`].
+    Launches,
+    /// [`Quota::memory_bytes`].
+    MemoryBytes,
+    /// [`Quota::staged_bytes`].
+    StagedBytes,
+    /// [`Quota::image_bytes`].
+    ImageBytes,
+    /// [`Quota::streams`].
+    Streams,
+    /// [`Quota::calls_per_second`].
+    CallsPerSecond,
+}
+
+impl Resource {
+    /// As the policy writes it.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Launches => "launches",
+            Self::MemoryBytes => "memory_bytes",
+            Self::StagedBytes => "staged_bytes",
+            Self::ImageBytes => "image_bytes",
+            Self::Streams => "streams",
+            Self::CallsPerSecond => "calls_per_second",
+        }
+    }
+
+    /// How a caller gets room by itself.
+    fn way_out(self) -> &'static str {
+        match self {
+            Self::Launches => "delete launches that are over",
+            Self::MemoryBytes | Self::StagedBytes => "abort or stop launches",
+            Self::ImageBytes => "delete images",
+            Self::Streams => "wait until calls have ended",
+            Self::CallsPerSecond => "call less often",
+        }
+    }
+}
+
+/// What a caller's tenant, and all of them, may take at this moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// Who.
+    pub tenant: Tenant,
+    /// By itself.
+    pub own: Quota,
+    /// With all others.
+    pub total: Total,
+}
+
+impl Bounds {
+    /// Whether the tenant may have `wanted` more of something beside the `used` that it has.
+    ///
+    /// # Errors
+    /// QUOTA_EXCEEDED.
+    pub fn check_own(
+        &self,
+        what: Resource,
+        most: Option<u64>,
+        used: u64,
+        wanted: u64,
+    ) -> Result<(), ApiError> {
+        let whose = format!("tenant.{}", self.tenant);
+        check(&whose, what, most, used, wanted)
+    }
+
+    /// Whether all tenants together may.
+    ///
+    /// # Errors
+    /// QUOTA_EXCEEDED.
+    pub fn check_total(
+        what: Resource,
+        most: Option<u64>,
+        used: u64,
+        wanted: u64,
+    ) -> Result<(), ApiError> {
+        check("total", what, most, used, wanted)
+    }
+}
+
+fn check(
+    whose: &str,
+    what: Resource,
+    most: Option<u64>,
+    used: u64,
+    wanted: u64,
+) -> Result<(), ApiError> {
+    match most {
+        Some(most) if used.saturating_add(wanted) > most => {
+            Err(exceeded(whose, what, most, used, wanted))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The refusal: which bound, how much, and how to get more.
+pub(super) fn exceeded(whose: &str, what: Resource, most: u64, used: u64, wanted: u64) -> ApiError {
+    let subject = format!("{whose}.{}", what.key());
+    let text = format!(
+        "{subject} is {most}, {used} are in use, and {wanted} more are wanted; {}, or ask who keeps the daemon's policy for more",
+        what.way_out()
+    );
+    ApiError::new(Reason::QuotaExceeded, text.clone())
+        .meta("quota", &subject)
+        .quota(&subject, &text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_which_how_much_and_how_to_get_more() {
+        let bounds = Bounds {
+            tenant: "blue".parse().unwrap(),
+            own: Quota::default(),
+            total: Total::default(),
+        };
+        bounds.check_own(Resource::Launches, Some(2), 1, 1).unwrap();
+        bounds
+            .check_own(Resource::Launches, None, u64::MAX, u64::MAX)
+            .unwrap();
+        let error = bounds
+            .check_own(Resource::Launches, Some(2), 2, 1)
+            .unwrap_err();
+        assert_eq!(error.reason(), Reason::QuotaExceeded);
+        let text = error.to_string();
+        for part in [
+            "tenant.blue.launches is 2",
+            "2 are in use",
+            "delete launches",
+            "policy",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        let error = Bounds::check_total(Resource::StagedBytes, Some(5), u64::MAX, 1).unwrap_err();
+        assert!(
+            error.to_string().contains("total.staged_bytes is 5"),
+            "{error}"
+        );
     }
 }

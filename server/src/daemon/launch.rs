@@ -1,7 +1,7 @@
 //! One launch, as the daemon sees it: what it was created with, its host, and how it is.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::AtomicU64},
     time::{Duration, SystemTime},
 };
 
@@ -67,6 +67,8 @@ pub struct Launch {
     /// What its host remembered when the launch was over.
     pub(super) remembered: Arc<Mutex<Vec<Answered>>>,
     pub(super) told_all: CancellationToken,
+    /// Bytes on their way into it, from when they were let in until the host has answered.
+    pub(super) on_the_way: Arc<AtomicU64>,
     /// How long it may stay untouched.
     pub lease: Lease,
     /// Its seat in the queue for the machine's firmware, where there is one.
@@ -163,6 +165,7 @@ impl Launch {
         });
         let launch = Arc::new(Self {
             tenant: identity.tenant,
+            on_the_way: Arc::default(),
             id: identity.id,
             uid: identity.uid,
             sequence: identity.sequence,
@@ -204,6 +207,16 @@ impl Launch {
     /// How it is now.
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
+    }
+
+    /// Whether it is over, and its memory gone.
+    pub(super) fn has_released(&self) -> bool {
+        self.status.borrow().released
+    }
+
+    /// Pages that are installed, as far as the host has told.
+    pub(super) fn installed_pages(&self) -> u64 {
+        self.status.borrow().snapshot.installed_pages
     }
 
     /// Waits until it is over and the host has been reaped.

@@ -20,9 +20,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::Launch;
 use crate::{
-    auth::Tenant,
+    auth::{Bounds, Tenant},
     rpc::{reason::Reason, status::ApiError},
 };
+
+mod room;
+
+pub use room::OnTheWay;
 
 /// The answer of a creation, once there is one.
 pub type Made = Option<Result<Arc<Launch>, ApiError>>;
@@ -102,15 +106,15 @@ impl Registry {
     /// Takes an id for a launch that is about to be made.
     ///
     /// # Errors
-    /// DRAINING, LAUNCH_EXISTS, NO_CAPACITY.
+    /// DRAINING, LAUNCH_EXISTS, NO_CAPACITY, QUOTA_EXCEEDED.
     pub fn reserve(
         &self,
-        tenant: &Tenant,
+        bounds: &Bounds,
         id: &str,
         asked: &v1::LaunchSpec,
     ) -> Result<Reservation, ApiError> {
         let mut entries = self.lock();
-        let key = (tenant.clone(), id.to_owned());
+        let key = (bounds.tenant.clone(), id.to_owned());
         if let Some(entry) = entries.get(&key) {
             if entry.asked == *asked {
                 return Ok(Reservation::Known(entry.made.clone()));
@@ -133,6 +137,7 @@ impl Registry {
                 .launch(id)
                 .quota("launches", "max_launches of the daemon's configuration"));
         }
+        room::for_launch(&entries, bounds, asked).map_err(|error| error.launch(id))?;
         let (sender, made) = watch::channel(None);
         entries.insert(
             key,

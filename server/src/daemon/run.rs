@@ -121,6 +121,7 @@ async fn serve(
         Arc::clone(&node),
         nursery,
         images.clone(),
+        policy.subscribe(),
         &config,
     );
     let calls = launches.calls().clone();

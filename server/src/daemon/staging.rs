@@ -38,7 +38,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Asked, on_disk};
+use super::{Asked, OnTheWay, on_disk};
 
 /// Most data of one call, and the size of a slot, in bytes.
 pub const MAX_DATA_BYTES: u64 = 2 << 20;
@@ -98,6 +98,8 @@ pub struct Slot {
 pub struct Held {
     /// One of the calls that may wait or run.
     pub turn: Option<OwnedSemaphorePermit>,
+    /// Its tenant's quota counts its pages.
+    pub on_the_way: Option<OnTheWay>,
     /// The queue for firmware counts on its pages.
     pub asked: Option<Asked>,
     /// Its contents are in there.

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::SystemTime};
 use stagepages_host::{launch::State, platform::PlatformKind, protocol};
 use stagepages_images::Store;
 use stagepages_proto::v1::{self, launch_service_server::LaunchService};
+use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
@@ -18,10 +19,10 @@ use super::{
     decode,
     reason::Reason,
     status::ApiError,
-    stream, watch,
+    stream, watch as changes,
 };
 use crate::{
-    auth::Caller,
+    auth::{Bounds, Caller, Policy, Tenant},
     config::Config,
     daemon::{Blueprint, Identity, Launch, Node, Nursery, Registry, Reservation},
 };
@@ -35,6 +36,7 @@ pub struct LaunchApi {
     limits: SpecLimits,
     pub(super) max_pending_calls: u32,
     pub(super) images: Store,
+    policy: watch::Receiver<Arc<Policy>>,
     /// Counts calls in progress, for those who wait until there is none.
     calls: TaskTracker,
 }
@@ -47,6 +49,7 @@ impl LaunchApi {
         node: Arc<Node>,
         nursery: Nursery,
         images: Store,
+        policy: watch::Receiver<Arc<Policy>>,
         config: &Config,
     ) -> Self {
         let limits = SpecLimits {
@@ -60,6 +63,7 @@ impl LaunchApi {
             limits,
             max_pending_calls: config.max_pending_calls,
             images,
+            policy,
             calls: TaskTracker::new(),
         }
     }
@@ -68,6 +72,11 @@ impl LaunchApi {
     #[must_use]
     pub fn calls(&self) -> &TaskTracker {
         &self.calls
+    }
+
+    /// What a tenant may take now.
+    pub(super) fn bounds(&self, tenant: &Tenant) -> Bounds {
+        self.policy.borrow().bounds(tenant)
     }
 
     /// The caller's launch of this name.
@@ -95,7 +104,10 @@ impl LaunchApi {
         } else {
             request.launch_id
         };
-        let mut made = match self.registry.reserve(&caller.tenant, &id, &asked)? {
+        let mut made = match self
+            .registry
+            .reserve(&self.bounds(&caller.tenant), &id, &asked)?
+        {
             Reservation::Known(made) => made,
             Reservation::New { sequence, made } => {
                 let answer = made.subscribe();
@@ -354,7 +366,7 @@ impl LaunchService for LaunchApi {
     ) -> Result<Response<Self::WatchLaunchStream>, Status> {
         let (caller, request) = taken(request)?;
         let launch = self.find(&caller, &request.name, &request.uid)?;
-        Ok(Response::new(ReceiverStream::new(watch::serve(launch))))
+        Ok(Response::new(ReceiverStream::new(changes::serve(launch))))
     }
 
     async fn renew_lease(

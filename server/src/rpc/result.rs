@@ -68,6 +68,11 @@ impl LaunchApi {
         Answered::try_from(found).map(Some).map_err(garbled)
     }
 
+    /// Whether the living host remembers the answer of this call.
+    pub(super) async fn is_answered(&self, launch: &Launch, key: &CallKey) -> bool {
+        matches!(self.ask_host(launch, key).await, Ok(Some(_)))
+    }
+
     /// What a launch that is over remembered.
     async fn left_behind(&self, launch: &Launch, key: &CallKey) -> Result<Answered, ApiError> {
         let Some(found) = launch.remembered(key).await else {

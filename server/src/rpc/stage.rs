@@ -21,7 +21,7 @@ use super::{
     status::ApiError,
 };
 use crate::auth::Caller;
-use crate::daemon::{Launch, Posted, StoredImage};
+use crate::daemon::{Launch, OnTheWay, Posted, StoredImage};
 
 /// What a caller is told to wait when too many calls wait already. A full queue of full slots takes about this long on `kvm`.
 pub(super) const QUEUE_RETRY: Duration = Duration::from_millis(100);
@@ -149,8 +149,10 @@ impl LaunchApi {
             );
             untouched(launch, ApiError::new(Reason::NoCapacity, text))
         };
+        let on_the_way = self.let_in(launch, &call).await?;
         let mut slot = staging.slot().await.map_err(broken)?;
         slot.held().turn = Some(turn);
+        slot.held().on_the_way = on_the_way;
         let mut staging_offset = None;
         let mut staged = None;
         match std::mem::replace(&mut call.submitted.source, Source::Blank) {
@@ -208,6 +210,30 @@ impl LaunchApi {
             Err(_lost) => Sent::TooLate,
         };
         Ok(Begun { call, sent })
+    }
+}
+
+impl LaunchApi {
+    /// Counts a call's pages as its tenant's. A repeat brings none: the host has its answer, also where there is no room any more.
+    async fn let_in(
+        &self,
+        launch: &Arc<Launch>,
+        call: &Call,
+    ) -> Result<Option<OnTheWay>, ApiError> {
+        if call.is_applied(launch) {
+            return Ok(None);
+        }
+        let bounds = self.bounds(&launch.tenant);
+        let bytes = call.submitted.range.bytes();
+        match self.registry.let_in(launch, bytes, &bounds) {
+            Ok(on_the_way) => Ok(Some(on_the_way)),
+            Err(_)
+                if call.key.request_id.is_some() && self.is_answered(launch, &call.key).await =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(untouched(launch, error)),
+        }
     }
 }
 

@@ -49,9 +49,10 @@ roles = ["stager", "runner"]
 
 #[test]
 fn quotas_fall_back_by_the_bound() {
-    let text = "[default]\nlaunches = 3\nstreams = 9\n[tenant.blue]\nlaunches = 0\n[total]\nimage_bytes = 1\n";
+    let text =
+        "[default]\nlaunches = 3\nstreams = 9\n[tenant.blue]\nlaunches = 0\n[total]\nstreams = 1\n";
     let policy = Policy::parse(text).unwrap();
-    let quota = |name: &str| policy.quota(&name.parse().unwrap());
+    let quota = |name: &str| policy.bounds(&name.parse().unwrap()).own;
     assert_eq!(
         (quota("blue").launches, quota("blue").streams),
         (Some(0), Some(9))
@@ -60,7 +61,7 @@ fn quotas_fall_back_by_the_bound() {
         (quota("red").launches, quota("red").memory_bytes),
         (Some(3), None)
     );
-    assert_eq!(policy.total().image_bytes, Some(1));
+    assert_eq!(policy.bounds(&Tenant::local()).total.streams, Some(1));
 }
 
 #[test]
@@ -76,6 +77,7 @@ fn mistakes_name_their_line() {
         (format!("{row}{row}"), 5, "there twice"),
         ("[tenant.blue]\nlaunch = 1\n".to_owned(), 2, "launch"),
         ("[default]\nlaunches = -1\n".to_owned(), 2, "-1"),
+        ("[total]\nimage_bytes = 1\n".to_owned(), 2, "image_bytes"),
         ("[tenant.B]\n".to_owned(), 1, "no tenant"),
         ("x".to_owned(), 1, "x"),
     ] {
