@@ -43,6 +43,10 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Where sockets live; absolute. It need not exist.
     pub runtime_dir: PathBuf,
+    /// Mode of the Unix sockets.
+    pub socket_mode: u32,
+    /// Group of the Unix sockets, by name or number.
+    pub socket_group: Option<String>,
     /// Who may do what; absolute. Without it, who runs the daemon, and root.
     pub policy: Option<PathBuf>,
     /// What is logged, as tracing-subscriber's EnvFilter reads it; valid.
@@ -194,6 +198,8 @@ impl Config {
             listen,
             state_dir,
             runtime_dir,
+            socket_mode: set.socket_mode.unwrap_or_default().bits(),
+            socket_group: set.socket_group.map(|group| group.into_name()),
             policy: set.policy.map(|file| file.into_path()),
             log: set.log.unwrap_or_default().into_string(),
             log_format: set.log_format.unwrap_or_default(),

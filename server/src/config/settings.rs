@@ -11,7 +11,8 @@ use super::{
     host_env::VariableName,
     host_programs::{self, HostProgram},
     values::{
-        AbsolutePath, Count, DiskBytes, Grace, LogFilter, MemoryBytes, Switch, Timeout, ValueError,
+        AbsolutePath, Count, DiskBytes, Grace, LogFilter, MemoryBytes, SocketGroup, SocketMode,
+        Switch, Timeout, ValueError,
     },
 };
 use crate::{logging::LogFormat, net::Listen};
@@ -30,6 +31,12 @@ pub struct Settings {
     /// Where sockets live [default: $XDG_RUNTIME_DIR/stagepages, /run/stagepages for root]
     #[arg(long, value_name = "DIR")]
     pub runtime_dir: Option<AbsolutePath>,
+    /// Mode of the Unix sockets, in octal digits; who may connect may not do anything yet [default: 0600]
+    #[arg(long, value_name = "MODE")]
+    pub socket_mode: Option<SocketMode>,
+    /// Group of the Unix sockets, by name or number [default: that of the daemon]
+    #[arg(long, value_name = "GROUP")]
+    pub socket_group: Option<SocketGroup>,
     /// File that says who may do what; without it who runs the daemon, and root, may do everything, over a Unix socket
     #[arg(long, value_name = "FILE")]
     pub policy: Option<AbsolutePath>,
@@ -107,6 +114,8 @@ impl Settings {
             listen: self.listen.or(weaker.listen),
             state_dir: self.state_dir.or(weaker.state_dir),
             runtime_dir: self.runtime_dir.or(weaker.runtime_dir),
+            socket_mode: self.socket_mode.or(weaker.socket_mode),
+            socket_group: self.socket_group.or(weaker.socket_group),
             policy: self.policy.or(weaker.policy),
             log: self.log.or(weaker.log),
             log_format: self.log_format.or(weaker.log_format),
@@ -146,6 +155,8 @@ impl Settings {
             listen: list(variable, "STAGEPAGES_LISTEN")?,
             state_dir: one(variable, "STAGEPAGES_STATE_DIR")?,
             runtime_dir: one(variable, "STAGEPAGES_RUNTIME_DIR")?,
+            socket_mode: one(variable, "STAGEPAGES_SOCKET_MODE")?,
+            socket_group: one(variable, "STAGEPAGES_SOCKET_GROUP")?,
             policy: one(variable, "STAGEPAGES_POLICY")?,
             log: one(variable, "STAGEPAGES_LOG")?,
             log_format: one(variable, "STAGEPAGES_LOG_FORMAT")?,
@@ -179,6 +190,8 @@ impl Settings {
             listen,
             state_dir,
             runtime_dir,
+            socket_mode,
+            socket_group,
             policy,
             log,
             log_format,
@@ -216,6 +229,8 @@ impl Settings {
         let others = [
             ("state-dir", text(state_dir.as_ref())),
             ("runtime-dir", text(runtime_dir.as_ref())),
+            ("socket-mode", text(socket_mode.as_ref())),
+            ("socket-group", text(socket_group.as_ref())),
             ("policy", text(policy.as_ref())),
             ("log", text(log.as_ref())),
             ("log-format", text(log_format.as_ref())),

@@ -53,10 +53,10 @@ fn the_example_file_shows_every_key_with_its_default() {
     assert_eq!(file(EXAMPLE).expect("parses"), Settings::default());
     let shown = file(&uncommented()).expect("parses");
     let keys = Settings::augment_args(clap::Command::new("x"));
-    // The programs of hosts and the policy have no default to show, and no names are no flags.
+    // The programs of hosts, the policy and the group have no default to show, and no names are no flags.
     assert!(EXAMPLE.contains("[host.kvm]") && EXAMPLE.contains("\n#     policy = "));
     assert!(EXAMPLE.contains("\n#host_env = []\n"));
-    assert_eq!(shown.to_args().len() + 3, keys.get_arguments().count());
+    assert_eq!(shown.to_args().len() + 4, keys.get_arguments().count());
     assert_eq!(
         Config::resolve(shown, nothing, ROOT).expect("resolves"),
         defaults
@@ -70,6 +70,8 @@ fn every_key_can_be_set_by_each_source() {
         listen = ["unix:/a/b", "tcp:127.0.0.1:0"]
         state_dir = "/s"
         runtime_dir = "/r"
+        socket_mode = "0660"
+        socket_group = "7"
         policy = "/p"
         log = "debug,h2=warn"
         log_format = "json"
@@ -102,6 +104,8 @@ fn every_key_can_be_set_by_each_source() {
         ("STAGEPAGES_LISTEN", "unix:/a/b, tcp:127.0.0.1:0"),
         ("STAGEPAGES_STATE_DIR", "/s"),
         ("STAGEPAGES_RUNTIME_DIR", "/r"),
+        ("STAGEPAGES_SOCKET_MODE", "660"),
+        ("STAGEPAGES_SOCKET_GROUP", "7"),
         ("STAGEPAGES_POLICY", "/p"),
         ("STAGEPAGES_LOG", "debug,h2=warn"),
         ("STAGEPAGES_LOG_FORMAT", "json"),
@@ -131,7 +135,7 @@ fn every_key_can_be_set_by_each_source() {
         .iter()
         .map(|arg| arg.to_str().expect("is text"))
         .collect();
-    assert_eq!(args.len(), 28);
+    assert_eq!(args.len(), 30);
     assert_eq!(from_env, from_file);
     assert_eq!(flags(&args), from_file);
 }

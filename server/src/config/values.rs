@@ -5,8 +5,10 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 mod path;
+mod socket;
 
 pub use path::AbsolutePath;
+pub use socket::{SocketGroup, SocketMode};
 
 use serde::Deserialize;
 use stagepages_host::platform::PlatformKind;
@@ -60,6 +62,14 @@ pub enum ValueError {
         "{0:?} is no name of an environment variable; write letters, digits and _, for example LD_PRELOAD"
     )]
     Variable(String),
+    /// Not a mode of a socket.
+    #[error(
+        "{0:?} is no mode of a socket; write 0600 for its owner, 0660 for a group too, or 0666 for everybody on this machine"
+    )]
+    SocketMode(String),
+    /// Not a group.
+    #[error("{0:?} is no group; write a name or a number")]
+    Group(String),
     /// Not a log filter.
     #[error("{value:?} is no log filter ({cause}); write a level such as info, or TARGET=LEVEL,…")]
     Filter {

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::{
+    sys::resource::{Resource, getrlimit, setrlimit},
+    unistd::Group,
+};
 use stagepages_host::wire::{SeqSocket, take_stdin};
 use stagepages_proto::v1::{
     FILE_DESCRIPTOR_SET, image_service_server::ImageServiceServer,
@@ -98,7 +101,7 @@ async fn serve(
     let writing = std::iter::once(writing).chain(ledger_files).collect();
     *open = Some((state, writing));
     let policy = PolicyFile::open(config.policy.as_deref())?;
-    let server = net::Server::bind(&config.listen)?;
+    let server = net::Server::bind(&config.listen, access(&config)?)?;
 
     let nursery = Nursery {
         supervisor: supervisor.clone(),
@@ -180,6 +183,20 @@ async fn serve(
     }
     tracing::info!(drained, closed, "done");
     Ok(())
+}
+
+/// Who may connect to the Unix sockets.
+fn access(config: &Config) -> anyhow::Result<net::Access> {
+    let number = |name: &String| match (name.parse(), Group::from_name(name)) {
+        (Ok(number), _) => Ok(number),
+        (Err(_), Ok(Some(group))) => Ok(group.gid.as_raw()),
+        (Err(_), Ok(None)) => bail!("socket_group {name}: no such group; make it, or name another"),
+        (Err(_), Err(errno)) => bail!("socket_group {name}: {errno}"),
+    };
+    Ok(net::Access {
+        mode: config.socket_mode,
+        group: config.socket_group.as_ref().map(number).transpose()?,
+    })
 }
 
 async fn routes(

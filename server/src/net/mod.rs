@@ -51,4 +51,4 @@ pub use ongoing::{deadline, message_consumed};
 pub use peer::PeerInfo;
 pub use server::{BindError, Server};
 pub use shares::{Shares, TooSmall};
-pub use unix::UnixError;
+pub use unix::{Access, UnixError};

@@ -17,7 +17,7 @@ use super::{
     listen::Listen,
     shares::TooSmall,
     stall::Patience,
-    unix::{self, SocketFile, UnixError},
+    unix::{self, Access, SocketFile, UnixError},
 };
 use crate::auth::Gatekeeper;
 
@@ -73,7 +73,7 @@ impl Server {
     ///
     /// # Errors
     /// The first address that cannot be served on; sockets that were bound before it are removed again.
-    pub fn bind(addresses: &[Listen]) -> Result<Self, BindError> {
+    pub fn bind(addresses: &[Listen], access: Access) -> Result<Self, BindError> {
         let mut server = Self {
             listeners: Vec::new(),
             addresses: Vec::new(),
@@ -81,7 +81,7 @@ impl Server {
         for address in addresses {
             match address {
                 Listen::Unix(path) => {
-                    let (listener, file) = unix::serve(path)?;
+                    let (listener, file) = unix::serve(path, access)?;
                     server.listeners.push(Listener::Unix(listener, file));
                     server.addresses.push(address.clone());
                 }

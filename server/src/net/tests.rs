@@ -16,6 +16,12 @@ use self::{
 use super::*;
 use crate::auth::{Gatekeeper, PolicyFile};
 
+/// Whoever runs this test, and root.
+const OWN: Access = Access {
+    mode: 0o600,
+    group: None,
+};
+
 /// Lets whoever runs this test, and root, do everything.
 fn keeper() -> Gatekeeper {
     PolicyFile::open(None).expect("needs no file").gatekeeper()
@@ -34,7 +40,7 @@ impl Running {
     fn start(limits: Limits) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let address = Listen::Unix(dir.path().join("api.sock"));
-        let server = Server::bind(std::slice::from_ref(&address)).expect("binds");
+        let server = Server::bind(std::slice::from_ref(&address), OWN).expect("binds");
         let probe = Probe::default();
         let drain = CancellationToken::new();
         let serving = server.serve(probe.routes(), keeper(), limits, drain.clone());
@@ -101,7 +107,7 @@ async fn tonic_clients_understand_it() {
 
 #[tokio::test]
 async fn tcp_is_served_on_the_port_that_the_kernel_chose() {
-    let server = Server::bind(&["tcp:127.0.0.1:0".parse().expect("is valid")]).expect("binds");
+    let server = Server::bind(&["tcp:127.0.0.1:0".parse().expect("is valid")], OWN).expect("binds");
     let address = server.local_addrs()[0].clone();
     assert!(matches!(&address, Listen::Tcp(at) if at.port() != 0));
     let probe = Probe::default();

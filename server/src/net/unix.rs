@@ -1,10 +1,10 @@
-//! Unix sockets that exist in the file system only while they are served, and that only their owner may connect to.
+//! Unix sockets that exist in the file system only while they are served, and that only those may connect to who are meant to.
 //!
 //! Beside `PATH` lies `PATH.lock`, locked for as long as the socket is served. It tells a dead daemon's socket from a living
 //! one's without a race between two daemons that start at once; the kernel drops the lock with the process. The lock file
 //! itself stays: removing it would bring the race back.
 //!
-//! **Invariant:** never removes what is not a socket, nor a socket that somebody serves; never widens a mode after the fact.
+//! **Invariant:** never removes what is not a socket, nor a socket that somebody serves; no socket is open to more than it is meant for, not for a moment.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -12,7 +12,7 @@ use std::{
     os::{
         fd::AsRawFd,
         unix::{
-            fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
+            fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt as _, chown},
             net::UnixListener as StdUnixListener,
         },
     },
@@ -33,6 +33,9 @@ use tokio::net::UnixListener;
 
 /// Connections that may wait to be accepted; the kernel caps it further (net.core.somaxconn).
 const BACKLOG: i32 = 1024;
+
+/// The mode with which a socket is made.
+const PRIVATE: u32 = 0o600;
 
 /// Why a Unix socket cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -74,8 +77,17 @@ impl Drop for SocketFile {
     }
 }
 
-/// Binds and listens on `path` with mode 0600. Must be called within a tokio runtime.
-pub(super) fn serve(path: &Path) -> Result<(UnixListener, SocketFile), UnixError> {
+/// Who may connect to Unix sockets, beside this process's own user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// The mode of the socket's file; nothing beyond 0666.
+    pub mode: u32,
+    /// Its group; `None` for that of this process.
+    pub group: Option<u32>,
+}
+
+/// Binds and listens on `path`. Must be called within a tokio runtime.
+pub(super) fn serve(path: &Path, access: Access) -> Result<(UnixListener, SocketFile), UnixError> {
     let failed = |doing| {
         move |source: io::Error| UnixError::Io {
             doing,
@@ -91,6 +103,7 @@ pub(super) fn serve(path: &Path) -> Result<(UnixListener, SocketFile), UnixError
         inode: inode(path).map_err(failed("look at"))?,
         _lock: lock,
     };
+    open_to(path, access).map_err(failed("set the mode and group of"))?;
     let listener = UnixListener::from_std(listener).map_err(failed("wait on"))?;
     Ok((listener, file))
 }
@@ -159,6 +172,25 @@ fn bind_private(path: &Path) -> Result<StdUnixListener, Errno> {
     bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
     listen(&socket, Backlog::new(BACKLOG)?)?;
     Ok(StdUnixListener::from(socket))
+}
+
+/// Lets in who is meant to: first the group, so that no other group is let in meanwhile. By a descriptor, so that it is this file and no other.
+fn open_to(path: &Path, access: Access) -> io::Result<()> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlag::O_PATH | OFlag::O_NOFOLLOW).bits())
+        .open(path)?;
+    if !file.metadata()?.file_type().is_socket() {
+        return Err(io::Error::other("somebody else took its place"));
+    }
+    let file = format!("/proc/self/fd/{}", file.as_raw_fd());
+    if let Some(group) = access.group {
+        chown(&file, None, Some(group))?;
+    }
+    if access.mode != PRIVATE {
+        fs::set_permissions(&file, fs::Permissions::from_mode(access.mode))?;
+    }
+    Ok(())
 }
 
 fn stream_socket() -> Result<std::os::fd::OwnedFd, Errno> {
