@@ -126,7 +126,7 @@ impl Api {
         Self::over(channel)
     }
 
-    fn over(channel: Channel) -> Self {
+    pub(crate) fn over(channel: Channel) -> Self {
         Self {
             launches: LaunchServiceClient::new(channel.clone()),
             node: NodeServiceClient::new(channel.clone()),

@@ -200,6 +200,30 @@ impl Refusal {
         self
     }
 
+    /// Holds the error to naming, in QuotaFailure, this bound of the policy, and nothing else.
+    ///
+    /// # Panics
+    /// If it does not.
+    #[track_caller]
+    pub fn has_quota(&self, bound: &str) -> &Self {
+        let failure = self.details.quota_failure();
+        let named: Vec<_> = failure
+            .map(|failure| {
+                failure
+                    .violations
+                    .iter()
+                    .map(|found| found.subject.as_str())
+                    .collect()
+            })
+            .unwrap_or_default();
+        assert_eq!(named, [bound], "{self:?}");
+        assert!(
+            self.message.contains("ask who keeps the daemon's policy"),
+            "{self:?}"
+        );
+        self
+    }
+
     /// Asserts that a RetryInfo says when to try again.
     ///
     /// # Panics
@@ -252,6 +276,8 @@ fn code_of(reason: &str) -> Code {
             Code::ResourceExhausted
         }
         "DRAINING" | "HOST_UNREACHABLE" => Code::Unavailable,
+        "UNAUTHENTICATED" => Code::Unauthenticated,
+        "PERMISSION" => Code::PermissionDenied,
         "DEADLINE_EXPIRED" => Code::DeadlineExceeded,
         other => panic!("{other} is not in the table of reasons"),
     }
