@@ -132,7 +132,7 @@ mod tests {
         let mut chain = Chain::behind(None);
         let mut entry = Entry::new(Event::DaemonStarted);
         entry.outcome = "x".repeat(MAX_LINE);
-        assert!(chain.seal(&entry).is_err());
+        chain.seal(&entry).unwrap_err();
         assert_eq!(chain, Chain::behind(None));
     }
 }

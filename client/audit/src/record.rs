@@ -65,7 +65,8 @@ impl Entry {
 pub struct Who {
     /// Who, as the daemon made sure of it: a SPIFFE ID, or `uid:1000`.
     pub identity: String,
-    /// For whom.
+    /// For whom. Unset of one that was not let in.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tenant: String,
     /// From where: `unix:uid=0,gid=0,pid=12`, or `tcp:10.0.0.1:5000`.
     pub address: String,
@@ -80,6 +81,9 @@ pub struct Who {
 pub struct Launch {
     /// Its id.
     pub id: String,
+    /// Whose it is. A refused call may not know it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub tenant: String,
     /// Its uid, in hex. A refused call may not know it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub uid: String,

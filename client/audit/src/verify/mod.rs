@@ -93,7 +93,7 @@ impl Verifier {
     ///
     /// # Errors
     /// Those of `reader`.
-    pub fn file(&mut self, name: &str, reader: &mut impl BufRead) -> io::Result<()> {
+    pub fn file(&mut self, name: &str, reader: &mut (impl BufRead + ?Sized)) -> io::Result<()> {
         // Only the last file may end within a line.
         if let Some(TornEnd { file, line, bytes }) = self.report.torn_end.take() {
             self.report.problem(file, line, What::Cut { bytes });
@@ -151,7 +151,7 @@ impl Verifier {
     }
 
     /// The rest of a line that is longer than any.
-    fn skip(&mut self, reader: &mut impl BufRead) -> io::Result<()> {
+    fn skip(&mut self, reader: &mut (impl BufRead + ?Sized)) -> io::Result<()> {
         let mut rest = Vec::new();
         loop {
             rest.clear();
