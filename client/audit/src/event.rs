@@ -55,6 +55,8 @@ events! {
     ImageStored = "image.stored",
     /// A tenant's image was deleted.
     ImageDeleted = "image.deleted",
+    /// A tenant gave another one its image; the record has to whom.
+    ImageGranted = "image.granted",
     /// An image was dropped to make room.
     ImageEvicted = "image.evicted",
     /// An image was found not to hold what was committed, and set aside.

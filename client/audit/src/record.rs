@@ -116,6 +116,9 @@ pub struct Image {
     /// Its bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+    /// The tenant that it was granted to.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub granted_to: String,
 }
 
 /// A daemon.

@@ -54,6 +54,7 @@ fn state(event: Event) -> Option<State> {
         | Event::ImageStored
         | Event::ImageDeleted
         | Event::ImageEvicted
+        | Event::ImageGranted
         | Event::ImageQuarantined
         | Event::CallRefused
         | Event::CallsSuppressed

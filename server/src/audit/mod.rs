@@ -41,7 +41,7 @@ pub use launches::{Asked, Told, created, follow};
 pub use refusals::{mutates, refused, watched};
 pub use who::{Call, carried, current, let_in, within};
 
-use crate::daemon::Writing;
+use crate::{auth::Tenant, daemon::Writing};
 
 /// How long who creates a launch waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -81,6 +81,21 @@ pub enum Unwritten {
 pub fn image(event: Event, digest: ImageDigest, size: Option<u64>) {
     if let Some(Call { audit, .. }) = current() {
         audit.image(event, digest, size);
+    }
+}
+
+/// Tells that the caller who is served here gave an image to another tenant.
+pub fn granted(digest: ImageDigest, to: &Tenant) {
+    if let Some(call) = current() {
+        call.audit.tell(Entry {
+            who: Some(call.who()),
+            image: Some(Image {
+                digest: digest.to_string(),
+                granted_to: to.as_str().to_owned(),
+                ..Image::default()
+            }),
+            ..Entry::new(Event::ImageGranted)
+        });
     }
 }
 
@@ -133,6 +148,7 @@ impl Audit {
             image: Some(Image {
                 digest: digest.to_string(),
                 size,
+                ..Image::default()
             }),
             ..Entry::new(event)
         });

@@ -97,7 +97,7 @@ impl Call {
         });
         let image = meta("image").map(|name| Image {
             digest: name.trim_start_matches("images/").to_owned(),
-            size: None,
+            ..Image::default()
         });
         self.audit.refuse(Entry {
             outcome: printable(&reason, TEXT),
@@ -172,6 +172,7 @@ mod tests {
                 "DeleteImage",
                 "DeleteLaunch",
                 "FinishLaunch",
+                "GrantImage",
                 "RenewLease",
                 "SetVcpuState",
                 "StagePages",

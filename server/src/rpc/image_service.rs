@@ -203,6 +203,7 @@ impl ImageApi {
             store.grant(to.as_str(), digest)
         })
         .await?;
+        crate::audit::granted(digest, &other);
         tracing::info!(image = %digest, to = %other, "image granted");
         Ok(v1::GrantImageResponse {})
     }
