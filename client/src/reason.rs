@@ -102,6 +102,8 @@ reasons! {
     IMAGE_IN_USE => "try again when they are answered: `stagectl image list` shows which images are in use";
     /// The daemon is shutting down.
     DRAINING => "try again when the daemon is back";
+    /// The audit log cannot be written, and no launch is created without a record of it.
+    AUDIT_UNAVAILABLE => "make room on the disk of the daemon's audit_dir: launches are created again as soon as it can be written, and the others go on meanwhile";
     /// The launch host did not answer in time.
     HOST_UNREACHABLE => "the call may still be applied: see what is installed with `stagectl launch pages LAUNCH`, or repeat it; pages that are there as wanted count as identical";
     /// The caller's deadline passed.
@@ -144,6 +146,7 @@ pub fn installed_nothing(reason: &str) -> bool {
             | UNAUTHENTICATED
             | IMAGE_NOT_FOUND
             | DRAINING
+            | AUDIT_UNAVAILABLE
     )
 }
 

@@ -30,6 +30,7 @@ pub use settings::Settings;
 use values::{Switch, ValueError};
 
 use crate::{
+    audit,
     logging::LogFormat,
     net::{Limits, Listen, MAX_SOCKET_PATH_BYTES, Shares, TooSmall},
 };
@@ -85,6 +86,10 @@ pub struct Config {
     pub image_quota_bytes: u64,
     /// How long an unfinished write of an image is kept that nobody goes on with.
     pub image_write_idle: Duration,
+    /// How much of the audit log is kept; `None` if there is none.
+    pub audit: Option<audit::Limits>,
+    /// Where the audit log is; absolute. It need not exist.
+    pub audit_dir: PathBuf,
     /// Programs that hosts run instead of the built-in one, by the name of their platform. The supervisor alone starts them.
     pub host_programs: BTreeMap<String, PathBuf>,
     /// Environment variables that hosts get from the supervisor, by name; they get no others.
@@ -183,6 +188,10 @@ impl Config {
             Some(dir) => dir.into_path(),
             None => defaults::state_dir(&variable, machine.uid).ok_or(ConfigError::NoHome)?,
         };
+        let audit_dir = match set.audit_dir {
+            Some(dir) => dir.into_path(),
+            None => state_dir.join("audit"),
+        };
         let limits = Limits::default();
         let listen = match set.listen {
             Some(listen) if !listen.is_empty() => listen,
@@ -196,6 +205,7 @@ impl Config {
         };
         let config = Self {
             listen,
+            audit_dir,
             state_dir,
             runtime_dir,
             socket_mode: set.socket_mode.unwrap_or_default().bits(),
@@ -240,6 +250,16 @@ impl Config {
             image_write_idle: set
                 .image_write_idle
                 .map_or(Duration::from_secs(3600), |time| time.get()),
+            audit: match set.audit {
+                Some(Switch::Off) => None,
+                Some(Switch::On) | None => Some(audit::Limits {
+                    // A file has room for a write at least.
+                    file_bytes: (set.audit_max_bytes.map_or(16 << 20, |bytes| bytes.get()))
+                        .max(64 << 10),
+                    files: usize::try_from(set.audit_files.map_or(8, |count| count.get()))
+                        .unwrap_or(usize::MAX),
+                }),
+            },
             host_programs: host_programs::by_platform(set.host_program.unwrap_or_default()),
             host_env: host_env::names(set.host_env.unwrap_or_default()),
         };

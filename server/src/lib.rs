@@ -1,6 +1,7 @@
 //! stagepagesd: supervisor, daemon and launch host in one binary. (Crate documentation follows.)
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod config;

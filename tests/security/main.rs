@@ -9,13 +9,23 @@
 //! | `peers`       | who is at a Unix socket                                        |
 //! | `policies`    | policies that are wrong                                        |
 //! | `town`        | a daemon with two tenants                                      |
+//! | `audit_…`     | the audit log: what it tells, and what is done to it           |
+//!
+//! `STAGEPAGES_ROUNDS` sets how often a daemon is killed over its audit log, 200 being the full measure.
 #![forbid(unsafe_code)]
 #![expect(
+    clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
     reason = "helpers of tests: a panic is a failing assertion"
 )]
 
+mod audit_crash;
+mod audit_disk;
+mod audit_life;
+mod audit_log;
+mod audit_refusals;
+mod audit_tamper;
 mod calls;
 mod peers;
 mod policies;

@@ -275,7 +275,7 @@ fn code_of(reason: &str) -> Code {
         "NO_CAPACITY" | "QUEUE_FULL" | "QUOTA_EXCEEDED" | "DEADLINE_UNREACHABLE" => {
             Code::ResourceExhausted
         }
-        "DRAINING" | "HOST_UNREACHABLE" => Code::Unavailable,
+        "DRAINING" | "AUDIT_UNAVAILABLE" | "HOST_UNREACHABLE" => Code::Unavailable,
         "UNAUTHENTICATED" => Code::Unauthenticated,
         "PERMISSION" => Code::PermissionDenied,
         "DEADLINE_EXPIRED" => Code::DeadlineExceeded,

@@ -2660,6 +2660,7 @@ pub mod launch_service_client {
     /// | PERMISSION: the daemon's policy does not let this caller make this call; metadata `method`  | PERMISSION_DENIED   | unchanged |
     /// | QUOTA_EXCEEDED: the caller's tenant, or all of them, would take more than the policy lets them; QuotaFailure says of what, and how much | RESOURCE_EXHAUSTED | unchanged |
     /// | DRAINING                                                                                    | UNAVAILABLE         | unchanged |
+    /// | AUDIT_UNAVAILABLE: the audit log cannot be written, and no launch is created without a record of it | UNAVAILABLE | unchanged |
     /// | HOST_UNREACHABLE: the launch host did not answer in time; the call may still be applied     | UNAVAILABLE         | unknown   |
     /// | DEADLINE_EXPIRED: the caller's deadline passed, and what was handed to the host is completed; or the request's message stalled, and nothing of it was applied | DEADLINE_EXCEEDED | unknown |
     /// | INTERNAL_ERROR: a defect of the daemon                                                      | INTERNAL            | unchanged |
@@ -2754,6 +2755,7 @@ pub mod launch_service_client {
         /// * `RESOURCE_EXHAUSTED` / NO_CAPACITY: more memory than the cap on regions, more launches than the limit, no free ASID (sev-snp) or key id (tdx), or the
         ///   kernel had no memory.
         /// * `UNAVAILABLE` / DRAINING: the daemon is shutting down.
+        /// * `UNAVAILABLE` / AUDIT_UNAVAILABLE: the creation cannot be put into the audit log; RetryInfo says when to try again.
         pub async fn create_launch(
             &mut self,
             request: impl tonic::IntoRequest<super::CreateLaunchRequest>,
@@ -3466,6 +3468,7 @@ pub mod launch_service_server {
         /// * `RESOURCE_EXHAUSTED` / NO_CAPACITY: more memory than the cap on regions, more launches than the limit, no free ASID (sev-snp) or key id (tdx), or the
         ///   kernel had no memory.
         /// * `UNAVAILABLE` / DRAINING: the daemon is shutting down.
+        /// * `UNAVAILABLE` / AUDIT_UNAVAILABLE: the creation cannot be put into the audit log; RetryInfo says when to try again.
         async fn create_launch(
             &self,
             request: tonic::Request<super::CreateLaunchRequest>,
@@ -3895,6 +3898,7 @@ pub mod launch_service_server {
     /// | PERMISSION: the daemon's policy does not let this caller make this call; metadata `method`  | PERMISSION_DENIED   | unchanged |
     /// | QUOTA_EXCEEDED: the caller's tenant, or all of them, would take more than the policy lets them; QuotaFailure says of what, and how much | RESOURCE_EXHAUSTED | unchanged |
     /// | DRAINING                                                                                    | UNAVAILABLE         | unchanged |
+    /// | AUDIT_UNAVAILABLE: the audit log cannot be written, and no launch is created without a record of it | UNAVAILABLE | unchanged |
     /// | HOST_UNREACHABLE: the launch host did not answer in time; the call may still be applied     | UNAVAILABLE         | unknown   |
     /// | DEADLINE_EXPIRED: the caller's deadline passed, and what was handed to the host is completed; or the request's message stalled, and nothing of it was applied | DEADLINE_EXCEEDED | unknown |
     /// | INTERNAL_ERROR: a defect of the daemon                                                      | INTERNAL            | unchanged |

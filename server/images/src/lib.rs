@@ -29,6 +29,7 @@
 //! | `reading`   | images that are read                                                      |
 //! | `remove`    | images that go                                                            |
 //! | `told`      | what the store tells of itself                                            |
+//! | `witness`   | who is told when an image goes by the store's own doing                   |
 //!
 //! An image is shared by the owners who proved to have its bytes, by uploading them, or were granted it. To anybody else it is missing. Bytes count once.
 //!
@@ -55,6 +56,7 @@ mod sidecar;
 mod store;
 mod told;
 mod upload;
+mod witness;
 
 #[cfg(test)]
 mod tests;
@@ -66,4 +68,5 @@ pub use self::{
     store::Store,
     told::{ImageInfo, ImagePage, Limits, OwnerUsage, Quarantined, Report, Usage, WriteState},
     upload::{Begun, Upload},
+    witness::{Gone, Witness},
 };

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     ImageDigest, Store, StoreError, commit::beside, disk::Found, index::Aside, key::Owner,
-    store::Inner,
+    store::Inner, witness::Gone,
 };
 
 /// Files that are kept in quarantine, the newest ones.
@@ -91,6 +91,8 @@ impl Inner {
             let last = index.quarantined.back().map(|aside| aside.number);
             (index.blobs.remove(&digest), last.map_or(0, |last| last + 1))
         };
+        let size = blob.as_ref().map(|blob| blob.size);
+        self.witness.tell(Gone::Quarantined, digest, size);
         self.strip(digest, &blob.map(|blob| blob.owners).unwrap_or_default());
         let (blobs, name) = (&self.dirs.blobs, digest.hex());
         let Ok(Found::File { size, .. }) = blobs.find(&name) else {

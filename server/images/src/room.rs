@@ -10,6 +10,7 @@ use crate::{
     index::{Blob, Index},
     key::Key,
     store::Inner,
+    witness::Gone,
 };
 
 /// What goes.
@@ -80,6 +81,7 @@ impl Inner {
                 index.blobs.extend(images);
                 return Err(error);
             }
+            self.witness.tell(Gone::Evicted, digest, Some(blob.size));
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use crate::{
     disk::{Dir, Found, Steps, Unhindered},
     index::{Index, sum},
     key::{Key, Owner},
+    witness::Witness,
 };
 
 /// A store of images on a directory. Clones are the same store.
@@ -28,6 +29,7 @@ pub struct Store(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) dirs: Dirs,
+    pub(crate) witness: Witness,
     index: Mutex<Index>,
     changes: Mutex<()>,
     report: Mutex<Report>,
@@ -51,14 +53,36 @@ impl Store {
     /// # Errors
     /// [`StoreError::InUse`], or the kernel's.
     pub fn open(dir: &Path, limits: Limits) -> Result<Self, StoreError> {
-        Self::open_with(dir, limits, Arc::new(Unhindered))
+        Self::open_witnessed(dir, limits, Witness::default())
+    }
+
+    /// The same, with somebody who is told of images that go by the store's own doing, also while it is opened.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_witnessed(
+        dir: &Path,
+        limits: Limits,
+        witness: Witness,
+    ) -> Result<Self, StoreError> {
+        Self::open_both(dir, limits, Arc::new(Unhindered), witness)
     }
 
     /// The same, with somebody who is asked before each step.
+    #[cfg(test)]
     pub(crate) fn open_with(
         dir: &Path,
         limits: Limits,
         steps: Arc<dyn Steps>,
+    ) -> Result<Self, StoreError> {
+        Self::open_both(dir, limits, steps, Witness::default())
+    }
+
+    fn open_both(
+        dir: &Path,
+        limits: Limits,
+        steps: Arc<dyn Steps>,
+        witness: Witness,
     ) -> Result<Self, StoreError> {
         let told = || StoreError::io("open its directory");
         let root = Dir::root(dir, steps).map_err(told())?;
@@ -74,6 +98,7 @@ impl Store {
         let inner = Inner {
             limits,
             dirs,
+            witness,
             index: Mutex::default(),
             changes: Mutex::default(),
             report: Mutex::default(),

@@ -97,6 +97,18 @@ pub struct Settings {
     /// How long an unfinished write of an image is kept that nobody goes on with [default: 1h]
     #[arg(long, value_name = "TIME")]
     pub image_write_idle: Option<Timeout>,
+    /// Whether what happens to launches and images is put into an audit log, and refused calls with it [default: on]
+    #[arg(long, value_name = "on|off")]
+    pub audit: Option<Switch>,
+    /// Where the audit log is [default: audit in STATE_DIR]
+    #[arg(long, value_name = "DIR")]
+    pub audit_dir: Option<AbsolutePath>,
+    /// Bytes of one file of the audit log; a full one is set aside [default: 16777216]
+    #[arg(long, value_name = "BYTES")]
+    pub audit_max_bytes: Option<DiskBytes>,
+    /// Files of the audit log that are kept [default: 8]
+    #[arg(long, value_name = "N")]
+    pub audit_files: Option<Count<2, 1000>>,
     /// Program that the hosts of a platform run, PLATFORM=/PATH; repeat for several [default: the built-in host for all]
     #[arg(long, value_name = "PROGRAM")]
     #[serde(rename = "host", deserialize_with = "host_programs::from_table")]
@@ -140,6 +152,10 @@ impl Settings {
             max_image_bytes: self.max_image_bytes.or(weaker.max_image_bytes),
             image_quota_bytes: self.image_quota_bytes.or(weaker.image_quota_bytes),
             image_write_idle: self.image_write_idle.or(weaker.image_write_idle),
+            audit: self.audit.or(weaker.audit),
+            audit_dir: self.audit_dir.or(weaker.audit_dir),
+            audit_max_bytes: self.audit_max_bytes.or(weaker.audit_max_bytes),
+            audit_files: self.audit_files.or(weaker.audit_files),
             host_program: self.host_program.or(weaker.host_program),
             host_env: self.host_env.or(weaker.host_env),
         }
@@ -177,6 +193,10 @@ impl Settings {
             max_image_bytes: one(variable, "STAGEPAGES_MAX_IMAGE_BYTES")?,
             image_quota_bytes: one(variable, "STAGEPAGES_IMAGE_QUOTA_BYTES")?,
             image_write_idle: one(variable, "STAGEPAGES_IMAGE_WRITE_IDLE")?,
+            audit: one(variable, "STAGEPAGES_AUDIT")?,
+            audit_dir: one(variable, "STAGEPAGES_AUDIT_DIR")?,
+            audit_max_bytes: one(variable, "STAGEPAGES_AUDIT_MAX_BYTES")?,
+            audit_files: one(variable, "STAGEPAGES_AUDIT_FILES")?,
             host_program: list(variable, "STAGEPAGES_HOST_PROGRAM")?,
             host_env: list(variable, "STAGEPAGES_HOST_ENV")?,
         })
@@ -212,6 +232,10 @@ impl Settings {
             max_image_bytes,
             image_quota_bytes,
             image_write_idle,
+            audit,
+            audit_dir,
+            audit_max_bytes,
+            audit_files,
             host_program,
             host_env,
         } = self;
@@ -251,6 +275,10 @@ impl Settings {
             ("max-image-bytes", text(max_image_bytes.as_ref())),
             ("image-quota-bytes", text(image_quota_bytes.as_ref())),
             ("image-write-idle", text(image_write_idle.as_ref())),
+            ("audit", text(audit.as_ref())),
+            ("audit-dir", text(audit_dir.as_ref())),
+            ("audit-max-bytes", text(audit_max_bytes.as_ref())),
+            ("audit-files", text(audit_files.as_ref())),
         ];
         for (flag, value) in others {
             args.extend(value.map(|value| OsString::from(format!("--{flag}={value}"))));

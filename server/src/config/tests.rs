@@ -92,6 +92,10 @@ fn every_key_can_be_set_by_each_source() {
         max_image_bytes = 11
         image_quota_bytes = 12
         image_write_idle = "5m"
+        audit = "off"
+        audit_dir = "/a"
+        audit_max_bytes = 70000
+        audit_files = 2
         host_env = ["LD_PRELOAD", "_9"]
         [host.kvm]
         program = "/opt/vmm"
@@ -126,6 +130,10 @@ fn every_key_can_be_set_by_each_source() {
         ("STAGEPAGES_MAX_IMAGE_BYTES", "11"),
         ("STAGEPAGES_IMAGE_QUOTA_BYTES", "12"),
         ("STAGEPAGES_IMAGE_WRITE_IDLE", "300s"),
+        ("STAGEPAGES_AUDIT", "off"),
+        ("STAGEPAGES_AUDIT_DIR", "/a"),
+        ("STAGEPAGES_AUDIT_MAX_BYTES", "70000"),
+        ("STAGEPAGES_AUDIT_FILES", "2"),
         ("STAGEPAGES_HOST_PROGRAM", "kvm=/opt/vmm, sev-snp=/opt/b"),
         ("STAGEPAGES_HOST_ENV", "LD_PRELOAD, _9"),
     ]))
@@ -135,7 +143,7 @@ fn every_key_can_be_set_by_each_source() {
         .iter()
         .map(|arg| arg.to_str().expect("is text"))
         .collect();
-    assert_eq!(args.len(), 30);
+    assert_eq!(args.len(), 34);
     assert_eq!(from_env, from_file);
     assert_eq!(flags(&args), from_file);
 }

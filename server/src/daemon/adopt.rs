@@ -39,7 +39,10 @@ use super::{
     supervisor_link::HostChild,
     wires::Wires,
 };
-use crate::supervisor::{HostExit, HostId, HostKind};
+use crate::{
+    audit,
+    supervisor::{HostExit, HostId, HostKind},
+};
 
 /// How long a host may give no sign of life before it is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -273,6 +276,8 @@ impl Nursery {
             launch.listen_console().await;
         }
         launch.keep().await;
+        launch.tell_adopted();
+        audit::follow(&launch, self.audit.known(&launch.uid));
         Ok(launch)
     }
 
@@ -305,6 +310,7 @@ impl Nursery {
             digest: record.created_digest(),
         };
         let launch = Launch::new(identity, parts);
+        audit::follow(&launch, self.audit.known(&launch.uid));
         if news {
             if let Some(Ending::Died(exit)) = launch.status().ending {
                 tracing::error!(launch = launch.id, ?exit, "the launch host died");

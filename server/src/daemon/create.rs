@@ -5,7 +5,7 @@ use std::{os::fd::AsFd as _, sync::Arc, time::Duration};
 use nix::sys::signal::Signal;
 use prost::Message as _;
 use stagepages_host::{
-    launch::Refusal,
+    launch::{Refusal, State},
     platform::PlatformKind,
     protocol::{self, Command, Hello},
 };
@@ -23,12 +23,16 @@ use super::{
     wires::Wires,
 };
 use crate::{
+    audit::{self, Audit, States, Unwritten},
     rpc::{convert, reason::Reason, settings, status::ApiError},
     supervisor::HostKind,
 };
 
 /// How long a host may take to have its launch ready. A memslot of a terabyte takes 7 seconds to set (kernel.md, section 12).
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// When a log that could not be written is tried again, and a creation may be.
+const AUDIT_RETRY: Duration = Duration::from_secs(1);
 
 /// Everything that a launch is made from.
 #[derive(Debug)]
@@ -56,16 +60,22 @@ pub struct Nursery {
     pub max_pending_calls: u32,
     /// For firmware that is one for the whole machine.
     pub queues: FirmwareQueues,
+    /// Where it is told what becomes of launches.
+    pub audit: Audit,
 }
 
 impl Nursery {
     /// Makes the launch. What was begun of one that cannot be made is killed.
     ///
     /// # Errors
-    /// What the host refused, or HOST_DIED, HOST_UNREACHABLE, NO_CAPACITY.
+    /// What the host refused, or HOST_DIED, HOST_UNREACHABLE, NO_CAPACITY, AUDIT_UNAVAILABLE.
     pub async fn make(&self, blueprint: Blueprint) -> Result<Arc<Launch>, ApiError> {
         let id = blueprint.identity.id.clone();
         let uid = blueprint.identity.uid.clone();
+        // Before a host is made that would have to be ended.
+        self.audit
+            .writable()
+            .map_err(|why| unaudited(&why).launch(&id))?;
         let child = self
             .spawn(
                 &uid,
@@ -91,15 +101,21 @@ impl Nursery {
         };
         // Before anyone is told of the launch: what was answered is found again.
         if let Err(error) = launch.save(Withstands::Process).await {
-            // Nobody was told, so nothing of it is kept, also not how it ends now.
-            if let Err(error) = launch.forget().await {
-                tracing::error!(launch = id, %error, "the record of a refused launch");
-            }
-            launch.kill().await;
+            take_back(&launch).await;
             let text =
                 format!("the launch cannot be put on record: {error}; make room in state_dir");
             return Err(ApiError::new(Reason::NoCapacity, text).launch(&id));
         }
+        launch.asked_for.note(State::Created);
+        if let Err(why) = audit::created(&launch).await {
+            take_back(&launch).await;
+            if why == Unwritten::Slow {
+                // It may be written yet, and is not to be the last that is heard of this launch.
+                audit::follow(&launch, States::default());
+            }
+            return Err(unaudited(&why).launch(&id));
+        }
+        audit::follow(&launch, States::default());
         Ok(launch)
     }
 
@@ -222,6 +238,22 @@ impl Nursery {
         let planned = Some(identity.spec.planned_pages).filter(|planned| *planned > 0);
         Some(Seat::take(queue, link, status, class, planned).await)
     }
+}
+
+/// Ends a launch that nobody was told of: nothing of it is kept, also not how it ends now.
+async fn take_back(launch: &Launch) {
+    if let Err(error) = launch.forget().await {
+        tracing::error!(launch = launch.id, %error, "the record of a refused launch");
+    }
+    launch.kill().await;
+}
+
+/// The error of a launch that is not created because that would not be on record.
+fn unaudited(why: &Unwritten) -> ApiError {
+    let text = format!(
+        "{why}, and no launch is created without a record of it; make room for audit_dir, or see the daemon's log"
+    );
+    ApiError::new(Reason::AuditUnavailable, text).retry_after(AUDIT_RETRY)
 }
 
 fn refused(refusal: &Refusal, platform: PlatformKind) -> ApiError {

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use stagepages_audit::Event;
+
 use super::Registry;
 
 /// How long a launch that is over is kept unless it is deleted.
@@ -27,6 +29,7 @@ pub(super) async fn evict(registry: Arc<Registry>) {
             match launch.forget().await {
                 Ok(()) => {
                     registry.remove(&launch);
+                    launch.tell_forgotten(Event::LaunchEvicted);
                     tracing::info!(
                         launch = launch.id,
                         uid = launch.uid,

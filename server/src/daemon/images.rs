@@ -6,10 +6,11 @@ use std::{
 };
 
 use anyhow::Context as _;
-use stagepages_images::{Limits, Store};
+use stagepages_audit::Event;
+use stagepages_images::{Gone, Limits, Store, Witness};
 use tokio::task::JoinHandle;
 
-use crate::config::Config;
+use crate::{audit::Audit, config::Config};
 
 /// Unfinished writes at one time.
 const MOST_UPLOADS: usize = 64;
@@ -27,14 +28,22 @@ pub fn on_disk<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> 
 }
 
 /// Opens the store in this directory.
-pub(super) fn open(dir: &Path, config: &Config) -> anyhow::Result<Store> {
+pub(super) fn open(dir: &Path, config: &Config, audit: Audit) -> anyhow::Result<Store> {
     let limits = Limits {
         max_image_bytes: config.max_image_bytes,
         quota_bytes: config.image_quota_bytes,
         max_uploads: MOST_UPLOADS,
         upload_idle: config.image_write_idle,
     };
-    let store = Store::open(dir, limits).context("the image store in state_dir")?;
+    let witness = Witness::new(move |gone, digest, size| {
+        let event = match gone {
+            Gone::Evicted => Event::ImageEvicted,
+            Gone::Quarantined => Event::ImageQuarantined,
+        };
+        audit.image(event, digest, size);
+    });
+    let store =
+        Store::open_witnessed(dir, limits, witness).context("the image store in state_dir")?;
     let kept = store.clone();
     tokio::spawn(async move {
         loop {

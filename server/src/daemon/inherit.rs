@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use stagepages_audit::Event;
 use tokio::task::JoinSet;
 
 use super::{
@@ -133,8 +134,11 @@ async fn adopt_unanswered(nursery: &Nursery, registry: &Registry, host: Found) {
 
 /// A launch that nobody was told of is not kept.
 async fn forget(launch: &super::Launch) {
-    if let Err(error) = launch.forget().await {
-        tracing::error!(launch = launch.id, %error, "the record of a launch stays");
+    match launch.forget().await {
+        Ok(()) => launch.tell_forgotten(Event::LaunchDeleted),
+        Err(error) => {
+            tracing::error!(launch = launch.id, %error, "the record of a launch stays");
+        }
     }
 }
 

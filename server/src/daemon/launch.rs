@@ -23,7 +23,10 @@ use super::{
     status::abort_cause,
     supervisor_link::{HostChild, SupervisorLink},
 };
-use crate::auth::Tenant;
+use crate::{
+    audit::{self, Audit},
+    auth::Tenant,
+};
 
 /// How long a launch that is over is waited for to be known as over.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -73,6 +76,12 @@ pub struct Launch {
     pub lease: Lease,
     /// Its seat in the queue for the machine's firmware, where there is one.
     pub seat: Option<Arc<Seat>>,
+    /// Where its states are told.
+    pub(crate) audit: Audit,
+    /// Which of them were.
+    pub(crate) told: audit::Told,
+    /// Who asked for them.
+    pub(crate) asked_for: audit::Asked,
     max_pending_calls: usize,
     /// The first answer of CreateLaunch.
     created_answer: OnceLock<v1::Launch>,
@@ -148,6 +157,8 @@ pub struct Parts {
     pub ledgers: Ledgers,
     /// Its seat in the queue for the machine's firmware.
     pub seat: Option<Arc<Seat>>,
+    /// Where its states are told.
+    pub audit: Audit,
 }
 
 impl Launch {
@@ -188,6 +199,9 @@ impl Launch {
             told_all: parts.told_all,
             lease: Lease::new(identity.lease),
             seat: parts.seat,
+            audit: parts.audit,
+            told: audit::Told::default(),
+            asked_for: audit::Asked::default(),
             max_pending_calls,
             created_answer: OnceLock::new(),
             finished: Mutex::new(finished),

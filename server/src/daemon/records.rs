@@ -159,7 +159,7 @@ impl Records {
 
 impl Writing {
     /// Writes of a thread that drops the other end when it ends.
-    pub(super) fn of(ended: Receiver<()>) -> Self {
+    pub(crate) fn of(ended: Receiver<()>) -> Self {
         Self(ended)
     }
 

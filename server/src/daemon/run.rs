@@ -7,6 +7,7 @@ use nix::{
     sys::resource::{Resource, getrlimit, setrlimit},
     unistd::Group,
 };
+use stagepages_audit::Event;
 use stagepages_host::wire::{SeqSocket, take_stdin};
 use stagepages_proto::v1::{
     FILE_DESCRIPTOR_SET, image_service_server::ImageServiceServer,
@@ -25,6 +26,7 @@ use super::{
     evict::evict, images, inherit::inherit, supervisor_link::SupervisorLink,
 };
 use crate::{
+    audit::Audit,
     auth::PolicyFile,
     config::Config,
     net::{self, MAX_MESSAGE_BYTES},
@@ -97,8 +99,12 @@ async fn serve(
     let (ledgers, ledger_files) =
         Ledgers::open(&state.ledgers(), config.ended_ledgers_max_bytes, &recorded)
             .context("the threads for ledgers")?;
-    let images = images::open(&state.images(), &config)?;
-    let writing = std::iter::once(writing).chain(ledger_files).collect();
+    let (audit, audited) = open_audit(&config, epoch)?;
+    let images = images::open(&state.images(), &config, audit.clone())?;
+    let writing = std::iter::once(writing).chain(ledger_files).chain(audited);
+    let writing = writing.collect();
+    // However this ends, what was told is written.
+    let _closing = Closing(audit.clone());
     *open = Some((state, writing));
     let policy = PolicyFile::open(config.policy.as_deref())?;
     let server = net::Server::bind(&config.listen, access(&config)?)?;
@@ -111,6 +117,7 @@ async fn serve(
         ledgers,
         max_pending_calls: config.max_pending_calls,
         queues: FirmwareQueues::new(config.max_queued_launches, config.chunk_pages)?,
+        audit: audit.clone(),
     };
     let registry = Arc::new(Registry::new(RegistryLimits {
         max_launches: config.max_launches,
@@ -134,8 +141,13 @@ async fn serve(
 
     let addresses = server.local_addrs().to_vec();
     let close = CancellationToken::new();
-    let mut serving =
-        tokio::spawn(server.serve(routes, policy.gatekeeper(), config.limits(), close.clone()));
+    let mut serving = tokio::spawn(server.serve(
+        routes,
+        policy.gatekeeper(),
+        config.limits(),
+        audit.clone(),
+        close.clone(),
+    ));
     let read_again = Arc::new(Notify::new());
     tokio::spawn(policy.follow(Arc::clone(&read_again)));
     supervisor.ready().await?;
@@ -171,6 +183,7 @@ async fn serve(
         tracing::debug!(%error, "whoever started this is not told that it stops");
     }
     registry.drain();
+    audit.daemon(Event::DaemonDraining);
     not_serving(&health).await;
     calls.close();
     let drained = tokio::time::timeout(config.grace, calls.wait())
@@ -182,6 +195,7 @@ async fn serve(
         serving.abort();
     }
     tracing::info!(drained, closed, "done");
+    audit.daemon(Event::DaemonEnded);
     Ok(())
 }
 
@@ -197,6 +211,31 @@ fn access(config: &Config) -> anyhow::Result<net::Access> {
         mode: config.socket_mode,
         group: config.socket_group.as_ref().map(number).transpose()?,
     })
+}
+
+/// Closes the audit log when the daemon ends, in order or not.
+struct Closing(Audit);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Opens the audit log, if there is to be one.
+fn open_audit(config: &Config, epoch: u64) -> anyhow::Result<(Audit, Option<Writing>)> {
+    let Some(limits) = config.audit else {
+        tracing::warn!("there is no audit log: audit = \"off\"");
+        return Ok((Audit::off(), None));
+    };
+    let daemon = stagepages_audit::Daemon {
+        epoch,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let dir = &config.audit_dir;
+    let (audit, writing) = Audit::open(dir, limits, daemon)
+        .with_context(|| format!("the audit log in audit_dir {}", dir.display()))?;
+    Ok((audit, Some(writing)))
 }
 
 async fn routes(

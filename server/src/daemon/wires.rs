@@ -86,6 +86,7 @@ impl Wires {
             records: nursery.records.clone(),
             ledgers: nursery.ledgers.clone(),
             seat: None,
+            audit: nursery.audit.clone(),
         }
     }
 }

@@ -22,6 +22,7 @@ use super::{
     stall::Patience,
 };
 use crate::{
+    audit,
     auth::Gatekeeper,
     rpc::{reason::Reason, status::ApiError},
 };
@@ -48,6 +49,7 @@ where
         Ok(standing) => standing,
         Err(error) => return error.into_response(),
     };
+    audit::let_in(request.extensions());
     let deadline = match Deadline::from_headers(request.headers()) {
         Ok(deadline) => deadline,
         Err(error) => return error.into_response(),

@@ -30,6 +30,7 @@ use super::{
     server::Shared,
     stall::Patience,
 };
+use crate::audit;
 
 /// Serves one connection to its end.
 pub(super) async fn serve<IO>(
@@ -49,9 +50,12 @@ pub(super) async fn serve<IO>(
         let routes = shared.routes.clone();
         let max_message_bytes = shared.limits.max_message_bytes;
         let patience = shared.patience.clone();
+        let audit = shared.audit.clone();
+        let caller = audit::Call::new(audit, request.extensions(), request.uri().path());
         async move {
             let answer = call::answer(keeper, routes, max_message_bytes, patience, request);
-            Ok::<_, Infallible>(answer.await)
+            let response = audit::within(caller.clone(), answer).await;
+            Ok::<_, Infallible>(audit::watched(caller, response))
         }
     });
     let calls = Calls::new(&shared);

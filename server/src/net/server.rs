@@ -19,7 +19,7 @@ use super::{
     stall::Patience,
     unix::{self, Access, SocketFile, UnixError},
 };
-use crate::auth::Gatekeeper;
+use crate::{audit::Audit, auth::Gatekeeper};
 
 /// A server that is bound to its addresses and does not serve yet.
 #[derive(Debug)]
@@ -60,6 +60,8 @@ pub(super) struct Shared {
     pub(super) permits: Arc<Semaphore>,
     /// What bounds calls.
     pub(super) patience: Patience,
+    /// Where refused calls are told.
+    pub(super) audit: Audit,
     /// Counts listeners, connections and calls.
     pub(super) tasks: TaskTracker,
     /// Finish what runs, take nothing new.
@@ -117,6 +119,7 @@ impl Server {
         routes: Routes,
         keeper: Gatekeeper,
         limits: Limits,
+        audit: Audit,
         drain: CancellationToken,
     ) -> Result<(), TooSmall> {
         let patience = Patience {
@@ -131,6 +134,7 @@ impl Server {
             keeper,
             permits: Arc::new(Semaphore::new(limits.max_connections)),
             patience,
+            audit,
             limits,
             tasks: TaskTracker::new(),
             drain,

@@ -14,7 +14,10 @@ use self::{
     probe::Probe,
 };
 use super::*;
-use crate::auth::{Gatekeeper, PolicyFile};
+use crate::{
+    audit::Audit,
+    auth::{Gatekeeper, PolicyFile},
+};
 
 /// Whoever runs this test, and root.
 const OWN: Access = Access {
@@ -43,7 +46,13 @@ impl Running {
         let server = Server::bind(std::slice::from_ref(&address), OWN).expect("binds");
         let probe = Probe::default();
         let drain = CancellationToken::new();
-        let serving = server.serve(probe.routes(), keeper(), limits, drain.clone());
+        let serving = server.serve(
+            probe.routes(),
+            keeper(),
+            limits,
+            Audit::off(),
+            drain.clone(),
+        );
         Self {
             _dir: dir,
             address,
@@ -113,7 +122,13 @@ async fn tcp_is_served_on_the_port_that_the_kernel_chose() {
     let probe = Probe::default();
     let drain = CancellationToken::new();
     let _end_when_dropped = drain.clone().drop_guard();
-    tokio::spawn(server.serve(probe.routes(), keeper(), Limits::default(), drain));
+    tokio::spawn(server.serve(
+        probe.routes(),
+        keeper(),
+        Limits::default(),
+        Audit::off(),
+        drain,
+    ));
     let client = Client::connect(&address).await.expect("connects");
     client.call("/test.Probe/Echo", EMPTY).await;
     assert!(matches!(probe.peer(), Some(PeerInfo::Tcp(_))));

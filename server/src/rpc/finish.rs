@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** a host that does not know an argument, or would compare it with another digest, is never asked to finish.
 
-use stagepages_host::protocol;
+use stagepages_host::{launch::State, protocol};
 use stagepages_proto::v1;
 
 use super::{LaunchApi, ask, convert::hex, reason::Reason, settings, status::ApiError};
@@ -25,6 +25,7 @@ impl LaunchApi {
             ask::not_over(&launch, "finish").await?;
             return Err(unsupported);
         }
+        launch.asked_for.note(State::Finished);
         let command = protocol::Command::Finish(arguments.clone());
         let answer = self.call(&launch, "finish", command).await?;
         // The launch as this answer saw it: an abort may have come since.
@@ -34,7 +35,10 @@ impl LaunchApi {
             .unwrap_or_else(|| launch.status().snapshot);
         let refusal = answer.outcome.as_ref().err().cloned();
         match ask::told(&launch, answer) {
-            Ok(_) => Ok(launch.keep_finish(arguments, &finished_as).await),
+            Ok(_) => {
+                launch.tell_states();
+                Ok(launch.keep_finish(arguments, &finished_as).await)
+            }
             Err(error) if error.reason() == Reason::DigestMismatch => {
                 let field = refusal.map(|refusal| refusal.field).unwrap_or_default();
                 Err(error

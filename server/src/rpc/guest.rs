@@ -49,6 +49,7 @@ impl LaunchApi {
         launch.lease.touch();
         ask::not_over(&launch, DOING).await?;
         launch.takes_guest_commands(DOING)?;
+        launch.asked_for.note(State::Running);
         let starting = Arc::clone(&launch);
         let started = self.see_through(async move { starting.start().await });
         let Ok(answer) = started.await? else {
@@ -57,6 +58,7 @@ impl LaunchApi {
         // The launch as this answer saw it: the guest may have stopped since.
         let started_as = answer.snapshot.clone();
         ask::told(&launch, answer)?;
+        launch.tell_states();
         let status = launch.status();
         let started_as = started_as.unwrap_or_else(|| status.snapshot.clone());
         tracing::info!(launch = launch.id, state = %started_as.state, "guest started");
@@ -77,11 +79,13 @@ impl LaunchApi {
                 return Err(not_running(&launch, state));
             }
         }
+        launch.asked_for.note(State::Stopped);
         let stopping = Arc::clone(&launch);
         let stopped = self.see_through(async move { stopping.stop().await });
         let stopped = stopped.await?;
         // However it went: a guest may stop by itself at the same time.
         if launch.status().snapshot.state == State::Stopped {
+            launch.tell_states();
             return Ok(launch.describe());
         }
         match stopped {

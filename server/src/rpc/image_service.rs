@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use stagepages_audit::Event;
 use stagepages_images::{ImageDigest, ImageInfo, Store, StoreError, WriteState};
 use stagepages_proto::v1::{self, image_service_server::ImageService};
 use tokio_util::task::TaskTracker;
@@ -202,6 +203,7 @@ impl ImageApi {
             store.grant(to.as_str(), digest)
         })
         .await?;
+        crate::audit::granted(digest, &other);
         tracing::info!(image = %digest, to = %other, "image granted");
         Ok(v1::GrantImageResponse {})
     }
@@ -216,6 +218,7 @@ impl ImageApi {
             store.delete(owner.as_str(), digest)
         })
         .await?;
+        crate::audit::image(Event::ImageDeleted, digest, None);
         tracing::info!(image = %digest, "image deleted");
         Ok(v1::DeleteImageResponse {})
     }

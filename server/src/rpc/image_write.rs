@@ -9,6 +9,7 @@
 //! **Invariant:** nothing is committed unless the client said that all is sent.
 
 use bytes::Bytes;
+use stagepages_audit::Event;
 use stagepages_images::{Begun, ImageDigest, ImageInfo, Store, StoreError, Upload};
 use stagepages_proto::v1::{self, write_image_request::Content};
 use tokio::sync::mpsc;
@@ -129,7 +130,10 @@ async fn write(
     match stopped {
         Some(failed) => Err(failed),
         None => match written {
-            Ok(Some(info)) => Ok(info),
+            Ok(Some(info)) => {
+                crate::audit::image(Event::ImageStored, info.digest, Some(info.size));
+                Ok(info)
+            }
             Ok(None) => Err(ApiError::new(Reason::InternalError, "the write was given up").into()),
             Err(error) => Err(image_error::of(&error).into()),
         },

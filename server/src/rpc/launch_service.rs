@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
+use stagepages_audit::Event;
 use stagepages_host::{launch::State, platform::PlatformKind, protocol};
 use stagepages_images::Store;
 use stagepages_proto::v1::{self, launch_service_server::LaunchService};
@@ -113,13 +114,13 @@ impl LaunchApi {
                 let answer = made.subscribe();
                 let api = self.clone();
                 // A task of its own: a caller that leaves does not leave half a launch behind.
-                self.calls.spawn(async move {
+                self.calls.spawn(crate::audit::carried(async move {
                     let result = api.make(&caller, &id, uid, sequence, asked, checked).await;
                     if let Err(error) = &result {
                         tracing::info!(launch = id, %error, "a launch was not created");
                     }
                     api.registry.settle(&caller.tenant, &id, &made, result);
-                });
+                }));
                 answer
             }
         };
@@ -274,6 +275,7 @@ impl LaunchApi {
             ApiError::new(Reason::InternalError, text).launch(&launch.id)
         })?;
         self.registry.remove(&launch);
+        launch.tell_forgotten(Event::LaunchDeleted);
         tracing::info!(launch = launch.id, uid = launch.uid, "launch deleted");
         Ok(())
     }
@@ -476,6 +478,7 @@ impl LaunchService for LaunchApi {
         let (caller, request) = taken(request)?;
         let launch = self.find(&caller, &request.name, &request.uid)?;
         // A task of its own: once asked for, a launch is ended, also if the caller does not wait.
+        launch.asked_for.note(State::Aborted);
         let ending = Arc::clone(&launch);
         let ended = tokio::spawn(async move {
             ending.abort(false).await;
@@ -484,6 +487,7 @@ impl LaunchService for LaunchApi {
         if let Err(error) = ended.await {
             tracing::error!(%error, "a launch's end was not waited for");
         }
+        launch.tell_states();
         Ok(Response::new(v1::AbortLaunchResponse {
             launch: Some(launch.describe()),
         }))

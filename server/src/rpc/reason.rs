@@ -57,6 +57,8 @@ pub enum Reason {
     QueueFull,
     /// The daemon is shutting down.
     Draining,
+    /// The audit log cannot be written.
+    AuditUnavailable,
     /// The launch host did not answer in time.
     HostUnreachable,
     /// The caller's deadline passed.
@@ -132,6 +134,7 @@ impl Reason {
             Self::NoCapacity => ("NO_CAPACITY", Code::ResourceExhausted),
             Self::QueueFull => ("QUEUE_FULL", Code::ResourceExhausted),
             Self::Draining => ("DRAINING", Code::Unavailable),
+            Self::AuditUnavailable => ("AUDIT_UNAVAILABLE", Code::Unavailable),
             Self::HostUnreachable => ("HOST_UNREACHABLE", Code::Unavailable),
             Self::DeadlineExpired => ("DEADLINE_EXPIRED", Code::DeadlineExceeded),
             Self::InternalError => ("INTERNAL_ERROR", Code::Internal),
@@ -171,7 +174,7 @@ mod tests {
         include_str!("../../../proto/stagepages/v1/image.proto")
     );
 
-    const ALL: [Reason; 42] = [
+    const ALL: [Reason; 43] = [
         Reason::MalformedRequest,
         Reason::MessageTooLarge,
         Reason::InvalidExtent,
@@ -194,6 +197,7 @@ mod tests {
         Reason::NoCapacity,
         Reason::QueueFull,
         Reason::Draining,
+        Reason::AuditUnavailable,
         Reason::HostUnreachable,
         Reason::DeadlineExpired,
         Reason::InternalError,

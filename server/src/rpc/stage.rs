@@ -4,7 +4,7 @@ use std::{os::fd::AsFd as _, sync::Arc, time::Duration};
 
 use stagepages_digest::pieces::{PIECE_BYTES, PieceDigest};
 use stagepages_host::{
-    launch::{Answered, CallKey, Installation},
+    launch::{Answered, CallKey, Installation, State},
     protocol::{self, Command, Outcome},
 };
 use stagepages_images::ImageDigest;
@@ -135,6 +135,7 @@ impl LaunchApi {
         turn: OwnedSemaphorePermit,
     ) -> Result<Begun, ApiError> {
         launch.lease.touch();
+        launch.asked_for.note(State::Staging);
         let over = launch.status().ending.is_some();
         let Some(staging) = launch.staging().filter(|_| !over) else {
             return Ok(Begun {

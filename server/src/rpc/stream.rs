@@ -53,7 +53,7 @@ pub(super) fn serve(
     let (answers, received) = mpsc::channel(DEPTH);
     // Known on the call's own task only.
     let deadline = crate::net::deadline();
-    tokio::spawn(async move {
+    tokio::spawn(crate::audit::carried(async move {
         let _call = api.calls().token();
         Stream {
             api,
@@ -65,7 +65,7 @@ pub(super) fn serve(
         }
         .run(requests)
         .await;
-    });
+    }));
     received
 }
 
@@ -173,6 +173,10 @@ impl Stream {
             } else {
                 answer
             };
+            // What follows from it is not worth a record of its own.
+            if let (Err(error), false) = (&answer, stopped) {
+                crate::audit::refused(error);
+            }
             if !matches!(&answer, Ok(v1::StagePagesResponse { stop: None, .. })) {
                 stopped = true;
                 self.stop.cancel();

@@ -65,6 +65,9 @@ pub(crate) enum Command {
     /// Make and check the signed identity of an SEV-SNP guest.
     #[command(subcommand)]
     IdBlock(cmd::id_block::IdBlockCommand),
+    /// Check the daemon's audit log.
+    #[command(subcommand)]
+    Audit(cmd::audit::AuditCommand),
     /// Print completions for a shell.
     Completions(cmd::completions::Completions),
 }
@@ -152,6 +155,8 @@ mod tests {
             "stagectl diff vm-1 OVMF.fd --platform sev-snp --vcpus 4 --kernel bzImage --append quiet --prefix",
             "stagectl diff --images a.elf b.elf --platform sim",
             "stagectl id-block check --block id.block --auth id.auth --policy smt --author-key",
+            "stagectl audit verify /var/lib/stagepages/audit",
+            "stagectl audit verify --expect-head 7:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff a.jsonl b.jsonl --output json",
             "stagectl completions bash",
             "stagectl image push OVMF.fd --upload-id ci-7 --retry-for 30s",
             "stagectl image list --output json",
@@ -203,6 +208,8 @@ mod tests {
             "stagectl diff --images a b --uid 0123",
             "stagectl diff --images a b --prefix",
             "stagectl --timeout 5 node",
+            "stagectl audit verify",
+            "stagectl audit verify --expect-head 7 audit.jsonl",
             "stagectl image push",
             "stagectl image rm",
             "stagectl image rm images/sha256:00",

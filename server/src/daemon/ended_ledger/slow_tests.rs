@@ -55,6 +55,7 @@ fn launch(records: Records, ledgers: Ledgers) -> Arc<Launch> {
         records,
         ledgers,
         seat: None,
+        audit: crate::audit::Audit::off(),
     };
     Launch::new(identity, parts)
 }

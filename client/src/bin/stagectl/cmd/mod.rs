@@ -7,6 +7,7 @@ use crate::{
     failure::Failure,
 };
 
+pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod diff;
 pub(crate) mod digest;
@@ -29,6 +30,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Diff(command) => command.run(context).await,
         Command::Image(command) => command.run(context).await,
         Command::IdBlock(command) => command.run(context),
+        Command::Audit(command) => command.run(context),
         Command::Completions(command) => command.run(),
     }
 }
