@@ -84,10 +84,9 @@ pub fn check_locking() {
     // Tried, not computed: privilege (CAP_IPC_LOCK) lifts the limit, and only the kernel knows who has it.
     let locked = Staging::new().and_then(|staging| {
         let slots = staging.slots();
-        let rooms = slots.free.iter().flatten();
+        let mut rooms = slots.free.iter().flatten();
         rooms
-            .map(|room| room.window.lock())
-            .collect::<Result<(), _>>()
+            .try_for_each(|room| room.window.lock())
             .map_err(io::Error::from)
     });
     if let Err(error) = locked {
