@@ -2,7 +2,9 @@
 //!
 //! **Invariant:** nothing is scanned while a call is under way, unless the test says so.
 use stagepages_proto::v1::Platform;
-use stagepages_tests::{Api, Bench, DaemonOptions, Found, Marker, Subject, Subjects, eventually};
+use stagepages_tests::{
+    Api, Bench, DaemonOptions, Found, Marker, Subject, Subjects, eventually, say,
+};
 
 /// What this machine has, logging all that it can.
 pub(crate) fn subjects() -> Subjects {
@@ -34,7 +36,7 @@ pub(crate) async fn only_in(
         let found = bench.daemon.find(marker);
         let stray: Vec<_> = found.iter().filter(|found| !may(found)).cloned().collect();
         if *last.borrow() != stray {
-            println!("stray: {stray:#?}");
+            say(&format!("not yet where it may be: {stray:?}"));
             last.replace(stray.clone());
         }
         stray.is_empty().then_some(found)
