@@ -3,8 +3,10 @@
 //! The contract is in the comments of `proto/stagepages/v1/*.proto`. `src/gen` is made from them and checked in, so that building needs
 //! neither `protoc` nor a generator; `tests/generated.rs` proves it current, and `UPDATE=1 cargo test -p stagepages-proto` renews it.
 //!
-//! **Invariant:** no logic lives here.
+//! **Invariant:** no logic lives here, and nothing of it prints the contents of a page.
 #![forbid(unsafe_code)]
+
+mod redacted;
 
 /// Package `stagepages.v1`.
 #[expect(

@@ -33,6 +33,12 @@ fn generated_code_is_current() {
             "stagepages.v1.VcpuState.state",
             "#[allow(clippy::large_enum_variant)]",
         )
+        // They hold pages, the second in its oneof, which the generator takes along; src/redacted.rs prints them without.
+        .skip_debug([
+            "stagepages.v1.StagePagesRequest",
+            "stagepages.v1.WriteImageRequest",
+            "stagepages.v1.RejectedCpuid",
+        ])
         .out_dir(out.path())
         .compile_fds(descriptors)
         .unwrap();

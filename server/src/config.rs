@@ -17,6 +17,8 @@ use std::{
 
 mod defaults;
 mod file;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host_env;
 pub mod host_programs;
 mod machine;

@@ -17,6 +17,10 @@ use stagepages_server::{
     supervisor::{self, SupervisorConfig},
 };
 
+/// Pages pass through buffers that their owners do not wipe; see deploy/SECURITY.md, "where page contents are".
+#[global_allocator]
+static HEAP: stagepages_kvm::WipingHeap = stagepages_kvm::WipingHeap::SYSTEM;
+
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve(&args),

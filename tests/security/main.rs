@@ -10,6 +10,7 @@
 //! | `policies`    | policies that are wrong                                        |
 //! | `town`        | a daemon with two tenants                                      |
 //! | `audit_…`     | the audit log: what it tells, and what is done to it           |
+//! | `memory…`     | where the contents of pages are, and for how long              |
 //!
 //! `STAGEPAGES_ROUNDS` sets how often a daemon is killed over its audit log, 200 being the full measure.
 #![forbid(unsafe_code)]
@@ -27,6 +28,10 @@ mod audit_log;
 mod audit_refusals;
 mod audit_tamper;
 mod calls;
+mod memory;
+mod memory_image;
+mod memory_refused;
+mod memory_staged;
 mod peers;
 mod policies;
 mod quotas;

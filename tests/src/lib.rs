@@ -5,7 +5,8 @@
 //!   │       a Subject says on which platform, and on what kernel: this machine's, or a model of one
 //!   ├─────▶ Api          StagePages and its neighbours over a Unix socket or TCP, as any client would call them
 //!   ├─────▶ Raw          HTTP/2 by hand, for what no well-behaved client sends
-//!   └─────▶ GuestMemory  the bytes of a launch, read behind the product's back
+//!   ├─────▶ GuestMemory  the bytes of a launch, read behind the product's back
+//!   └─────▶ Marker       bytes that are looked for wherever the product could have left them
 //! ```
 //!
 //! Everything here reports by panicking: the caller is a test, and a panic is its failing assertion.
@@ -47,6 +48,7 @@ mod rebirth;
 mod refusal;
 mod rounds;
 mod say;
+mod scan;
 mod slow;
 mod spec;
 pub mod stagectl;
@@ -74,6 +76,7 @@ pub use rebirth::{answered, over, renew_daemon, when};
 pub use refusal::{Refusal, refused};
 pub use rounds::{Book, Client, Faults, Image, Proxy, Task, World, numbered, plan, stagectl_stage};
 pub use say::say;
+pub use scan::{Found, Marker};
 pub use slow::{Call, Slow};
 pub use spec::{SimScript, region, spec};
 pub use subject::{Subject, Subjects};

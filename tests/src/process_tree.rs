@@ -25,7 +25,12 @@ impl Member {
 
     /// Whether the process runs `stagepagesd` in this role.
     pub(crate) fn has_role(&self, role: &str) -> bool {
-        self.command.split(' ').nth(1) == Some(role)
+        self.role() == role
+    }
+
+    /// The role in which the process runs `stagepagesd`.
+    pub(crate) fn role(&self) -> &str {
+        self.command.split(' ').nth(1).unwrap_or_default()
     }
 }
 

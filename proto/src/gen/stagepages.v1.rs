@@ -146,6 +146,7 @@ pub struct FindMissingImagesResponse {
 }
 /// Request of WriteImage.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct WriteImageRequest {
     /// images/{digest}. Required in the first request; later ones may leave it out, or MUST repeat it.
     #[prost(string, tag = "1")]
@@ -167,6 +168,7 @@ pub struct WriteImageRequest {
 pub mod write_image_request {
     /// What comes there; unset means nothing.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[prost(skip_debug)]
     pub enum Content {
         /// Bytes, at most what GetNodeInfo advertises as `max_data_bytes`.
         #[prost(bytes, tag = "5")]
@@ -1258,6 +1260,7 @@ pub struct SevSnpInfo {
 }
 /// A CPUID page that firmware refused, and what it would have instead.
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct RejectedCpuid {
     /// Its address, in bytes.
     #[prost(uint64, tag = "1")]
@@ -1852,6 +1855,7 @@ pub struct ListLaunchesResponse {
 }
 /// Request of StagePages.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct StagePagesRequest {
     /// launches/{id}. Required.
     #[prost(string, tag = "1")]

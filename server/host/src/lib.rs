@@ -162,5 +162,6 @@ pub mod platform;
 pub mod protocol;
 pub mod serve;
 pub mod settings;
+mod stack;
 pub mod vcpu;
 pub mod wire;

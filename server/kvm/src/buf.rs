@@ -27,13 +27,7 @@ impl PageBuf {
         let bytes = pages
             .checked_mul(PAGE_BYTES)
             .ok_or(io::ErrorKind::OutOfMemory)?;
-        let span = Span::private(bytes)?;
-        // SAFETY: the kernel marks the mapping and touches no byte of it. The range is exactly the span that was just mapped.
-        let ret = unsafe { libc::madvise(span.addr().as_ptr().cast(), bytes, libc::MADV_DONTDUMP) };
-        if ret != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(Self { span })
+        Span::private(bytes).map(|span| Self { span })
     }
 
     /// Takes memory for the whole buffer and keeps it out of swap.
@@ -50,6 +44,16 @@ impl PageBuf {
         } else {
             Err(io::Error::last_os_error())
         }
+    }
+
+    /// Overwrites the first `pages` pages, or all if it has no more, with zeros.
+    pub fn wipe(&mut self, pages: u64) {
+        let bytes =
+            usize::try_from(pages).map_or(usize::MAX, |pages| pages.saturating_mul(PAGE_BYTES));
+        let wiped = bytes.min(self.span.bytes());
+        // A plain fill of memory that is unmapped next is a dead store; this one the compiler keeps.
+        // SAFETY: writes `wiped` bytes at the start of the span, which has as many, is mapped writable, and is borrowed mutably with `self`.
+        unsafe { libc::explicit_bzero(self.span.addr().as_ptr().cast(), wiped) };
     }
 
     /// The size in pages.
@@ -91,16 +95,14 @@ impl fmt::Debug for PageBuf {
 
 impl Drop for PageBuf {
     fn drop(&mut self) {
-        let contents = self.as_mut_slice();
-        // A plain fill of memory that is unmapped next is a dead store; this one the compiler keeps.
-        // SAFETY: writes zeros to the whole of one slice that is borrowed mutably.
-        unsafe { libc::explicit_bzero(contents.as_mut_ptr().cast(), contents.len()) };
+        self.wipe(self.page_count());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::vm_flags;
 
     #[test]
     fn a_buffer_is_aligned_zero_and_writable() {
@@ -131,20 +133,22 @@ mod tests {
         );
     }
 
-    /// The kernel's flags of the mapping that holds an address (proc(5), `/proc/pid/smaps`).
-    fn vm_flags(at: usize) -> String {
-        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
-        let holds = |line: &str| {
-            let range = line.split_whitespace().next()?;
-            let (start, end) = range.split_once('-')?;
-            let bound = |text| usize::from_str_radix(text, 16).ok();
-            Some((bound(start)?..bound(end)?).contains(&at))
-        };
-        let mapping = smaps.lines().skip_while(|line| holds(line) != Some(true));
-        let flags = mapping
-            .filter_map(|line| line.strip_prefix("VmFlags:"))
-            .next();
-        flags.expect("a mapping that holds the address").to_owned()
+    #[test]
+    fn as_many_pages_are_wiped_as_were_asked_for() {
+        let mut buf = PageBuf::new(3).unwrap();
+        for (pages, left) in [(0, 3), (2, 1), (3, 0), (u64::MAX, 0)] {
+            buf.as_mut_slice().fill(7);
+            buf.wipe(pages);
+            let kept = buf.as_slice().iter().filter(|byte| **byte == 7).count();
+            assert_eq!(kept, left * PAGE_BYTES, "{pages}");
+            assert!(
+                buf.as_slice()
+                    .iter()
+                    .rev()
+                    .take(kept)
+                    .all(|byte| *byte == 7)
+            );
+        }
     }
 
     #[test]

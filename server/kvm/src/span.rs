@@ -1,6 +1,6 @@
 //! A span of host virtual addresses that is mapped as long as its value lives.
 //!
-//! **Invariant:** a span never moves, grows or is mapped anew, and gives out no reference to its bytes; its owners do.
+//! **Invariant:** a span never moves, grows or is mapped anew, is in no core dump, and gives out no reference to its bytes; its owners do.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -54,7 +54,15 @@ impl Span {
         }
         // Linux maps nothing at address zero unless told to; were it ever to, the span would be of no use to Rust.
         let addr = NonNull::new(addr.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { addr, bytes })
+        // From here on it is unmapped whatever happens.
+        let span = Self { addr, bytes };
+        // What is mapped here is a guest's memory, or on its way there.
+        // SAFETY: the kernel marks the mapping and touches no byte of it. The range is exactly the span that was just mapped.
+        let ret = unsafe { libc::madvise(span.addr.as_ptr().cast(), bytes, libc::MADV_DONTDUMP) };
+        if ret != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(span)
     }
 
     /// The first byte.

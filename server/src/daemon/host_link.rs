@@ -352,16 +352,19 @@ impl Shared {
                         slot,
                     }) = pending
                     {
-                        if let Some(mut slot) = slot {
+                        let slot = slot.map(|mut slot| {
                             slot.take_back();
                             if let Err(refusal) = &answer.outcome
                                 && refusal.reason == Reason::ImageCorrupt
                             {
                                 slot.held().is_corrupt(&refusal.message);
                             }
-                        }
+                            slot
+                        });
                         // Nobody may be waiting any more; the snapshot has told the launch.
                         drop(waiting.send(answer));
+                        // Wiping it takes a moment, for which nobody waits.
+                        drop(slot);
                     }
                 }
                 Some(Message::Farewell(farewell)) => {

@@ -47,6 +47,8 @@ pub use record::Record;
 pub use records::{Page, Records, Withstands, Writing};
 pub use registry::{Made, OnTheWay, Registry, RegistryLimits, Reservation};
 pub use run::run;
-pub use staging::{Held, MAX_DATA_BYTES, MAX_SLICE_BYTES, Slot, Staging, StoredImage};
+pub use staging::{
+    Held, MAX_DATA_BYTES, MAX_SLICE_BYTES, Slot, Staging, StoredImage, check_locking,
+};
 pub use state_dir::StateDir;
 pub use status::{Ending, Status};

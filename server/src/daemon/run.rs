@@ -23,7 +23,7 @@ use tonic_health::server::HealthReporter;
 
 use super::{
     FirmwareQueues, Ledgers, Node, Nursery, Records, Registry, RegistryLimits, StateDir, Writing,
-    evict::evict, images, inherit::inherit, supervisor_link::SupervisorLink,
+    check_locking, evict::evict, images, inherit::inherit, supervisor_link::SupervisorLink,
 };
 use crate::{
     audit::Audit,
@@ -42,6 +42,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// It cannot start: the message says what to change. Or its supervisor is gone.
 pub fn run(config: Config) -> anyhow::Result<()> {
     raise_file_limit(&config);
+    check_locking();
     let socket = take_stdin().context("the supervisor's socket on standard input")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -4,19 +4,20 @@
 //! page up. A slot belongs to one call until the host has answered it, also when the call itself is gone.
 //!
 //! ```text
-//!  free, no pages ──call──▶ used ──answered──▶ free, with pages ──no call for IDLE, or closed──▶ free, no pages
+//!  free, no pages ──call──▶ used ──answered──▶ free, pages of zeros ──no call for IDLE, or closed──▶ free, no pages
 //!                            ▲                        │
 //!                            └──────── next call ─────┘
 //! ```
 //!
-//! While calls follow each other a slot's pages stay: to allocate, zero and free them for each call cost a third of all that the daemon does for it.
-//! A moment after the last of them neither contents nor memory are left.
+//! A slot is wiped when its call was answered, as far as the call wrote it: behind the answer, so that the caller does not wait for it. While calls follow each
+//! other its pages stay: to allocate and free them for each call costs five times as much as to overwrite them. While it has pages it is locked in memory, as far
+//! as the limit allows.
 //!
 //! A daemon that ends leaves calls with hosts, which complete them: what those are to read is left as it is, until the last of the two has closed
 //! the memory.
 //!
-//! **Invariant:** no slot is used by two calls at a time, none changes while a host may read it, and a launch that nothing is staged into for [`IDLE`] has
-//! nothing in here.
+//! **Invariant:** no slot is used by two calls at a time, none changes while a host may read it, none that no call has holds contents, and a launch that nothing
+//! is staged into for [`IDLE`] has no memory in here.
 
 use std::{
     fs::File,
@@ -40,6 +41,13 @@ use tokio::{
 
 use super::{Asked, OnTheWay, on_disk};
 
+mod room;
+#[cfg(test)]
+mod tests;
+
+use room::Room;
+pub use room::check_locking;
+
 /// Most data of one call, and the size of a slot, in bytes.
 pub const MAX_DATA_BYTES: u64 = 2 << 20;
 
@@ -49,7 +57,7 @@ pub const MAX_SLICE_BYTES: u64 = 64 << 20;
 /// Calls of one launch that are with its host at one time.
 const SLOTS: usize = 8;
 
-/// How long contents may stay after the last call was answered. Longer than calls of one client are apart, even of one that waits for each answer.
+/// How long pages may stay after the last call was answered. Longer than calls of one client are apart, even of one that waits for each answer.
 const IDLE: Duration = Duration::from_millis(100);
 
 /// A launch's staging memory. It holds no page until a call uses it.
@@ -69,14 +77,6 @@ struct Slots {
     taken: u64,
     /// Somebody will look whether the launch is idle.
     watched: bool,
-}
-
-/// The memory of a slot.
-#[derive(Debug)]
-struct Room {
-    window: Window,
-    /// Bytes from its beginning that may have pages.
-    touched: u64,
 }
 
 /// A slot, for one call.
@@ -155,7 +155,7 @@ impl Staging {
         let free = [(); SLOTS].map(|()| {
             let (window, behind) = rest.take()?.split(slot);
             rest = Some(behind);
-            Some(Room { window, touched: 0 })
+            Some(Room::new(window))
         });
         Ok(Arc::new(Self {
             file,
@@ -222,22 +222,33 @@ impl Staging {
     /// Gives back the pages of all slots that no call has.
     fn give_back(&self) {
         let mut slots = self.slots();
-        let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
         for (number, slot) in (0_u64..).zip(&mut slots.free) {
             let Some(room) = slot.as_mut().filter(|room| room.touched > 0) else {
                 continue;
             };
-            if let (Ok(offset), Ok(length)) = (
-                (number * MAX_DATA_BYTES).try_into(),
-                room.touched.try_into(),
-            ) && let Err(error) = fallocate(&self.file, hole, offset, length)
-            {
-                tracing::warn!(%error, "a staging slot keeps its contents until it is used again");
-                continue;
+            if let Err(error) = self.punch(number, room) {
+                tracing::warn!(%error, "a staging slot keeps its memory until it is used again");
             }
-            room.touched = 0;
         }
         slots.watched = false;
+    }
+
+    /// Gives back the pages of one slot, contents and all.
+    fn punch(&self, number: u64, room: &mut Room) -> io::Result<()> {
+        let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        let offset = (number * MAX_DATA_BYTES).try_into();
+        let length = room.touched.try_into();
+        fallocate(
+            &self.file,
+            hole,
+            offset.map_err(io::Error::other)?,
+            length.map_err(io::Error::other)?,
+        )?;
+        room.touched = 0;
+        room.written = 0;
+        // What is locked counts against the limit, with pages or without.
+        room.unlock();
+        Ok(())
     }
 }
 
@@ -289,7 +300,9 @@ impl Slot {
         let Some(room) = &mut self.room else {
             return Err(io::Error::other("a slot that was given back"));
         };
+        room.lock();
         room.touched = room.touched.max(length);
+        room.written = room.written.max(data.len());
         room.window.write(data).map_err(io::Error::from)
     }
 
@@ -318,7 +331,13 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         // What is lent stays as it is, and its number is never given out again.
-        if let Some(room) = self.room.take().filter(|_| !self.lent) {
+        if let Some(mut room) = self.room.take().filter(|_| !self.lent) {
+            if let Err(error) = room.wipe() {
+                tracing::debug!(%error, "a staging slot is given back, for it cannot be overwritten");
+                if let Err(error) = self.staging.punch(self.number as u64, &mut room) {
+                    tracing::warn!(%error, "a staging slot keeps its contents until it is used again");
+                }
+            }
             self.staging.put(self.number, room);
         }
     }
@@ -330,6 +349,3 @@ impl Drop for Staging {
         self.give_back();
     }
 }
-
-#[cfg(test)]
-mod tests;

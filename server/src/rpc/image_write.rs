@@ -31,7 +31,7 @@ use crate::{
 const AHEAD: usize = 2;
 
 /// What a call's thread is given.
-enum Step {
+pub(super) enum Step {
     Bytes(u64, Bytes),
     Zeros(u64, u64),
     /// The client has sent all.
@@ -165,7 +165,10 @@ fn carry_out(
 }
 
 /// What a request asks for; nothing where it carries nothing.
-fn step(request: v1::WriteImageRequest, digest: ImageDigest) -> Result<Option<Step>, ApiError> {
+pub(super) fn step(
+    request: v1::WriteImageRequest,
+    digest: ImageDigest,
+) -> Result<Option<Step>, ApiError> {
     if !request.name.is_empty() && self::digest("name", &request.name)? != digest {
         let text =
             "names another image than the first request of this stream; use a stream for each";

@@ -8,6 +8,8 @@ pub mod convert;
 mod create;
 mod decode;
 mod finish;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guest;
 mod image_error;
 mod image_service;

@@ -29,6 +29,8 @@ mod candidate;
 mod connection;
 mod event_loop;
 mod exit;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handover;
 mod hosts;
 mod id;

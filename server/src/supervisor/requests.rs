@@ -108,7 +108,7 @@ fn admit(hosts: &HostTable, id: &HostId) -> Result<(), Refusal> {
     })
 }
 
-fn validate(request: &SpawnHost) -> Result<(HostId, HostKind), Refusal> {
+pub(super) fn validate(request: &SpawnHost) -> Result<(HostId, HostKind), Refusal> {
     let named = name(&request.id, request.kind)?;
     let bytes: usize = request.args.iter().map(String::len).sum();
     if request.args.len() > MAX_ARGS || bytes > MAX_ARG_BYTES {

@@ -11,7 +11,10 @@ use super::{
     pages_at,
     retry::Retry,
 };
-use crate::platform::{Chunk, Installed, Source, Stop};
+use crate::{
+    platform::{Chunk, Installed, Source, Stop},
+    stack,
+};
 
 /// Consecutive pages of one type, submitted together.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +61,20 @@ impl Open {
     /// Installs `extent` in ascending order, up to the first page that the ledger holds.
     ///
     /// `between` is told after every chunk but the last, and asked before each.
-    pub fn install(mut self, extent: &Extent<'_>, between: &mut dyn Between) -> AfterInstall {
+    pub fn install(self, extent: &Extent<'_>, between: &mut dyn Between) -> AfterInstall {
+        let mut after = self.try_install(extent, between);
+        match &mut after {
+            AfterInstall::Applied(open, _) | AfterInstall::Refused(open, _) => {
+                open.platform.forget();
+            }
+            // The platform is gone, and has wiped its memory.
+            AfterInstall::Aborted(..) => {}
+        }
+        stack::wipe();
+        after
+    }
+
+    fn try_install(mut self, extent: &Extent<'_>, between: &mut dyn Between) -> AfterInstall {
         if let Err(refusal) = self.books.check(extent) {
             return AfterInstall::Refused(self, refusal);
         }

@@ -194,6 +194,9 @@ pub trait Platform: fmt::Debug + Send {
         }
     }
 
+    /// The call is over: overwrites what this process holds of its pages beside the guest's memory. Where contents go there directly, that is nothing.
+    fn forget(&mut self) {}
+
     /// What its vCPUs may hold. Every state is checked against it before the platform sees it.
     fn cpu(&self) -> CpuModel;
 

@@ -2,6 +2,8 @@
 //!
 //! Numbers that do not fit travel as they were given: the host refuses them, and names the field.
 
+use std::fmt;
+
 /// What an SEV-SNP launch is made with.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct SevSnp {
@@ -94,6 +96,7 @@ pub struct GetRejectedCpuid {}
 
 /// A CPUID page that firmware refused.
 #[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
 pub struct RejectedCpuid {
     /// Its address.
     #[prost(uint64, tag = "1")]
@@ -104,6 +107,15 @@ pub struct RejectedCpuid {
     /// As firmware would have it, 4096 bytes.
     #[prost(bytes = "vec", tag = "3")]
     pub corrected: Vec<u8>,
+}
+
+impl fmt::Debug for RejectedCpuid {
+    /// Without the pages.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RejectedCpuid")
+            .field("gpa", &self.gpa)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What KVM takes here, by platform.

@@ -23,6 +23,8 @@ mod args;
 mod connection;
 mod create;
 mod ended;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guest;
 mod intake;
 mod listener;

@@ -159,7 +159,7 @@ impl Between for Telling<'_> {
 }
 
 /// The digests that come with an image.
-fn pieces(image: &Image) -> Result<Vec<PieceDigest>, Refusal> {
+pub(super) fn pieces(image: &Image) -> Result<Vec<PieceDigest>, Refusal> {
     match image.pieces.as_chunks::<HASH_BYTES>() {
         (digests, []) => Ok(digests.iter().copied().map(PieceDigest).collect()),
         _ => Err(Refusal::new(

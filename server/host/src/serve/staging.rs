@@ -1,5 +1,7 @@
 //! The memory that a daemon puts pages into for its host.
 //!
+//! Locked here too, as far as the limit allows: the daemon may end and leave contents to this host. The daemon says once what the limit has to be.
+//!
 //! **Invariant:** only copied from; what a daemon changes meanwhile is seen in the copy, or not at all.
 
 use std::{fs::File, os::fd::AsFd as _};
@@ -28,6 +30,10 @@ impl Staging {
         let window = mapped
             .inspect_err(|error| tracing::warn!(error, "the staging memory is read, not mapped"))
             .ok();
+        let locked = window.as_ref().map_or(Ok(()), Window::lock);
+        if let Err(error) = locked {
+            tracing::debug!(%error, "the staging memory is not locked here");
+        }
         Self { file, window }
     }
 

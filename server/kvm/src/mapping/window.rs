@@ -2,6 +2,8 @@
 //!
 //! What a process on the other side writes meanwhile may be copied in part. So whoever judges bytes judges the copy.
 //!
+//! What is in one is a guest's to be, so it can be locked into memory and is wiped by whoever put it there.
+//!
 //! **Invariant:** no reference to its bytes is given out, and no two windows that come of one [`Window::map`] have a byte in common. Who maps the same memory twice has
 //! made a second process of itself, and gets what such a one gets: mixtures.
 
@@ -94,6 +96,65 @@ impl Window {
         Ok(())
     }
 
+    /// Overwrites the first `bytes` bytes of the window with zeros. Pages that do not exist are made.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for more than it has; `ENOMEM` where there is no memory, and then nothing was overwritten.
+    pub fn wipe(&mut self, bytes: usize) -> Result<(), KvmError> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        // They exist already, unless the other side has made a hole: it must not turn this into a signal.
+        let addr = self.populated(0, bytes, libc::MADV_POPULATE_WRITE)?;
+        // SAFETY: as in `write`: `bytes` bytes at `addr` are inside the span, exist, and are mapped writable; this process reaches them through `self` only.
+        unsafe { libc::explicit_bzero(addr.as_ptr().cast(), bytes) };
+        Ok(())
+    }
+
+    /// Keeps the window's pages out of swap from when they exist (`MLOCK_ONFAULT`, Linux 4.4), until [`unlock`](Self::unlock). It makes none.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `EPERM` or `EAGAIN` beyond the limit on locked memory, which counts the whole window. `EINVAL` for a window that does not begin at a page.
+    pub fn lock(&self) -> Result<(), KvmError> {
+        const OP: &str = "mlock2";
+        let page = self.whole_pages(OP)?;
+        // SAFETY: the kernel marks pages of the window, which are inside the span, and changes no byte.
+        let ret = unsafe { libc::mlock2(page.as_ptr().cast(), self.bytes, libc::MLOCK_ONFAULT) };
+        if ret == 0 {
+            Ok(())
+        } else {
+            Err(KvmError::last(OP))
+        }
+    }
+
+    /// Lets the kernel swap the window's pages out again.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    pub fn unlock(&self) -> Result<(), KvmError> {
+        const OP: &str = "munlock";
+        let page = self.whole_pages(OP)?;
+        // SAFETY: as in `lock`.
+        let ret = unsafe { libc::munlock(page.as_ptr().cast(), self.bytes) };
+        if ret == 0 {
+            Ok(())
+        } else {
+            Err(KvmError::last(OP))
+        }
+    }
+
+    /// Where the window begins, if that is a page of its own.
+    fn whole_pages(&self, op: &'static str) -> Result<NonNull<u8>, KvmError> {
+        if !self.at.is_multiple_of(PAGE_BYTES) || !self.bytes.is_multiple_of(PAGE_BYTES) {
+            return Err(KvmError::from_errno(op, libc::EINVAL));
+        }
+        // SAFETY: touches no memory. The window is inside the span.
+        Ok(unsafe { self.span.addr().add(self.at) })
+    }
+
     /// Where `bytes` bytes are from `at` on, in pages that exist now.
     fn populated(&self, at: u64, bytes: usize, how: libc::c_int) -> Result<NonNull<u8>, KvmError> {
         const OP: &str = "madvise MADV_POPULATE";
@@ -149,9 +210,10 @@ impl fmt::Debug for Window {
 mod tests {
     use std::ffi::CStr;
     use std::os::fd::{AsFd, FromRawFd};
-    use std::os::unix::fs::FileExt;
+    use std::os::unix::fs::{FileExt, MetadataExt};
 
     use super::*;
+    use crate::tests::vm_flags;
     use crate::{Anonymous, Mapping};
 
     fn memfd(seals: libc::c_int, pages: u64) -> File {
@@ -234,6 +296,48 @@ mod tests {
         }
         let (all, none) = second.split(usize::MAX);
         assert_eq!((all.bytes(), none.bytes()), (PAGE_BYTES, 0));
+    }
+
+    #[test]
+    fn what_is_wiped_is_zero_in_the_file_and_nothing_behind_it() {
+        let file = memfd(libc::F_SEAL_SHRINK, 4);
+        let (mut first, mut second) = window(&file, 4).unwrap().split(2 * PAGE_BYTES);
+        first.write(&[1; 2 * PAGE_BYTES]).unwrap();
+        second.write(&[2; 2 * PAGE_BYTES]).unwrap();
+        second.wipe(PAGE_BYTES + 1).unwrap();
+        first.wipe(0).unwrap();
+        let mut byte = [0];
+        for (at, found) in [
+            (0x1fff, 1),
+            (0x2000, 0),
+            (0x3000, 0),
+            (0x3001, 2),
+            (0x3fff, 2),
+        ] {
+            file.read_exact_at(&mut byte, at).unwrap();
+            assert_eq!(byte, [found], "{at:#x}");
+        }
+        let wrong = second.wipe(2 * PAGE_BYTES + 1).unwrap_err();
+        assert_eq!(wrong.errno(), Some(libc::EINVAL));
+    }
+
+    #[test]
+    fn a_window_is_locked_without_pages_and_given_free_again() {
+        let file = memfd(libc::F_SEAL_SHRINK, 4);
+        let (mut first, mut second) = window(&file, 4).unwrap().split(2 * PAGE_BYTES);
+        second.lock().unwrap();
+        assert_eq!(file.metadata().unwrap().blocks(), 0);
+        first.write(&[1]).unwrap();
+        second.write(&[2]).unwrap();
+        let flags = |window: &Window| vm_flags(window.span.addr().as_ptr().addr() + window.at);
+        assert!(flags(&second).contains(" lo "), "{}", flags(&second));
+        assert!(!flags(&first).contains(" lo "), "{}", flags(&first));
+        second.unlock().unwrap();
+        assert!(!flags(&second).contains(" lo "), "{}", flags(&second));
+        assert!(flags(&second).contains(" dd "), "{}", flags(&second));
+        let (_, odd) = second.split(1);
+        assert_eq!(odd.lock().unwrap_err().errno(), Some(libc::EINVAL));
+        assert_eq!(odd.unlock().unwrap_err().errno(), Some(libc::EINVAL));
     }
 
     #[test]

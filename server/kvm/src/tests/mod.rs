@@ -77,3 +77,19 @@ fn the_device_answers_what_is_asked() {
         );
     }
 }
+
+/// The kernel's flags of the mapping that holds an address (proc(5), `/proc/pid/smaps`).
+pub(crate) fn vm_flags(at: usize) -> String {
+    let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let holds = |line: &str| {
+        let range = line.split_whitespace().next()?;
+        let (start, end) = range.split_once('-')?;
+        let bound = |text| usize::from_str_radix(text, 16).ok();
+        Some((bound(start)?..bound(end)?).contains(&at))
+    };
+    let mapping = smaps.lines().skip_while(|line| holds(line) != Some(true));
+    let flags = mapping
+        .filter_map(|line| line.strip_prefix("VmFlags:"))
+        .next();
+    flags.expect("a mapping that holds the address").to_owned()
+}

@@ -57,6 +57,33 @@ async fn the_lowest_slot_is_taken_first() {
     assert_eq!(staging.slot().await.unwrap().number, 0);
 }
 
+#[tokio::test]
+async fn a_slot_holds_zeros_once_its_call_is_answered() {
+    let staging = Staging::new().unwrap();
+    let mut slot = staging.slot().await.unwrap();
+    slot.write(&[7; 3 * 4096]).unwrap();
+    slot.write(&[8; 4096]).unwrap();
+    slot.lend();
+    slot.take_back();
+    drop(slot);
+    let mut bytes = vec![1; 3 * 4096];
+    staging.file().read_exact_at(&mut bytes, 0).unwrap();
+    assert!(bytes.iter().all(|byte| *byte == 0));
+}
+
+#[tokio::test]
+async fn a_slot_whose_pages_are_gone_is_given_back_as_well() {
+    let staging = Staging::new().unwrap();
+    let mut slot = staging.slot().await.unwrap();
+    slot.write(&[7; 8192]).unwrap();
+    // As a host may that wants the daemon to stumble.
+    let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    fallocate(staging.file(), hole, 0, 8192).unwrap();
+    drop(slot);
+    assert_eq!(first_byte(staging.file(), 0), 0);
+    staging.slot().await.unwrap().write(&[8; 4096]).unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn pages_stay_between_calls_and_are_gone_when_none_comes() {
     let staging = Staging::new().unwrap();
@@ -69,7 +96,7 @@ async fn pages_stay_between_calls_and_are_gone_when_none_comes() {
         others().await;
         assert_eq!(allocated(&staging), 8192);
     }
-    // A call that writes less leaves what another wrote, and it goes with the rest.
+    // A call that writes less leaves the pages of another, and they go with the rest.
     staging.slot().await.unwrap().write(&[8; 4096]).unwrap();
     for _ in 0..3 {
         others().await;
@@ -94,7 +121,9 @@ async fn nothing_is_given_back_while_a_call_has_a_slot() {
     }
     others().await;
     assert_eq!(first_byte(staging.file(), 0), 7);
-    assert_eq!(first_byte(staging.file(), 1), 8);
+    // Wiped, and not given back.
+    assert_eq!(first_byte(staging.file(), 1), 0);
+    assert_eq!(allocated(&staging), 8192);
 }
 
 #[tokio::test]

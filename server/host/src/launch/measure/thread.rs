@@ -3,7 +3,7 @@
 //! It waits for nothing but work, and nothing that it is given can make it wait, so whoever waits for it waits for hashing alone, and needs no time limit: a
 //! limit would end launches of a host that was merely paused. Should the thread die, both channels close, which ends every wait.
 //!
-//! **Invariant:** a buffer is given back only after what it held is published.
+//! **Invariant:** a buffer is given back only after what it held is published, and holds zeros then.
 
 use std::{
     io,
@@ -17,6 +17,7 @@ use std::{
 use stagepages_kvm::{GfnRange, PAGE_BYTES, PageBuf, PageType};
 
 use super::{Died, lock, pages::Pages};
+use crate::stack;
 
 /// Buffers: one is filled while the other is hashed.
 pub(super) const SLOTS: usize = 2;
@@ -120,8 +121,14 @@ impl Thread {
 
 fn measure(work: &Receiver<Job>, back: &SyncSender<PageBuf>, told: &Mutex<Told>) {
     let mut pages = lock(told).pages.clone();
-    while let Ok(job) = work.recv() {
-        if !add(&mut pages, &job) {
+    while let Ok(mut job) = work.recv() {
+        let measured = add(&mut pages, &job);
+        if job.contents {
+            // While it is in the processor's cache.
+            job.buffer.wipe(job.range.pages());
+            stack::wipe();
+        }
+        if !measured {
             tracing::error!(range = %job.range, "pages came to be measured without their contents");
             return;
         }

@@ -3,7 +3,7 @@
 //! The kernel pins or copies the source when the ioctl runs, which is after it was hashed: whoever could change it in between would have other bytes
 //! installed than the ledger says. So it is the host's own, locked into memory, page aligned, and shared with nobody.
 //!
-//! **Invariant:** what is hashed is what the kernel reads.
+//! **Invariant:** what is hashed is what the kernel reads; once a call is over, nothing of it is left.
 
 use std::{fmt, fs::File, io, os::unix::fs::FileExt as _};
 
@@ -15,7 +15,11 @@ use crate::platform::{Source, Stop};
 pub(in crate::platform) const BUFFER_PAGES: u64 = 64;
 
 /// A private, locked buffer of [`BUFFER_PAGES`] pages.
-pub(in crate::platform) struct Buffer(PageBuf);
+pub(in crate::platform) struct Buffer {
+    memory: PageBuf,
+    /// Pages from its beginning that may hold contents.
+    used: u64,
+}
 
 impl Buffer {
     /// Takes the memory, and locks it.
@@ -25,7 +29,10 @@ impl Buffer {
     pub(in crate::platform) fn new() -> io::Result<Self> {
         let mut pages = PageBuf::new(usize::try_from(BUFFER_PAGES).unwrap_or(1))?;
         pages.lock()?;
-        Ok(Self(pages))
+        Ok(Self {
+            memory: pages,
+            used: 0,
+        })
     }
 
     /// Copies the first `pages` pages of `source` into the buffer.
@@ -35,10 +42,11 @@ impl Buffer {
     pub(in crate::platform) fn load(&mut self, pages: u64, source: Source<'_>) -> Result<(), Stop> {
         let Some(room) = usize::try_from(pages)
             .ok()
-            .and_then(|pages| self.0.as_mut_slice().get_mut(..pages * PAGE_BYTES))
+            .and_then(|pages| self.memory.as_mut_slice().get_mut(..pages * PAGE_BYTES))
         else {
             return Err(Stop::Unread(io::Error::from(io::ErrorKind::InvalidInput)));
         };
+        self.used = self.used.max(pages);
         match source {
             Source::File(file, offset) => read(&file, room, offset).map_err(Stop::Unread),
             Source::Blank => {
@@ -51,12 +59,20 @@ impl Buffer {
     /// Its first `pages` pages.
     pub(in crate::platform) fn bytes(&self, pages: u64) -> &[u8] {
         let bytes = usize::try_from(pages).map_or(0, |pages| pages * PAGE_BYTES);
-        self.0.as_slice().get(..bytes).unwrap_or_default()
+        self.memory.as_slice().get(..bytes).unwrap_or_default()
     }
 
     /// The memory, for the kernel.
     pub(in crate::platform) fn memory(&mut self) -> &mut PageBuf {
-        &mut self.0
+        // Firmware may write to a page that it refuses: one, the first.
+        self.used = self.used.max(1);
+        &mut self.memory
+    }
+
+    /// Overwrites what it holds.
+    pub(in crate::platform) fn wipe(&mut self) {
+        self.memory.wipe(self.used);
+        self.used = 0;
     }
 }
 
@@ -97,6 +113,23 @@ mod tests {
         buffer.load(1, Source::Blank).unwrap();
         assert_eq!(buffer.bytes(1), [0; PAGE_BYTES]);
         assert_eq!(format!("{buffer:?}"), "Buffer(64 pages)");
+    }
+
+    #[test]
+    fn a_wiped_buffer_holds_nothing_of_any_load_since_the_last() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[7; 3 * PAGE_BYTES]).unwrap();
+        let mut buffer = Buffer::new().unwrap();
+        for pages in [3, 1] {
+            let source = Source::File((&file).into(), 0);
+            buffer.load(pages, source).unwrap();
+        }
+        buffer.wipe();
+        assert!(buffer.bytes(BUFFER_PAGES).iter().all(|byte| *byte == 0));
+        // As firmware does with a secrets page, or one that it corrects.
+        buffer.memory().as_mut_slice()[0] = 7;
+        buffer.wipe();
+        assert_eq!(buffer.bytes(1), [0; PAGE_BYTES]);
     }
 
     #[test]

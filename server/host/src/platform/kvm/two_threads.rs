@@ -21,7 +21,7 @@ use std::{
 use stagepages_kvm::{PAGE_BYTES, PAGE_SIZE, Part};
 
 use super::super::{Hashing, Source, Stop, fill::fill};
-use crate::ledger::PageHash;
+use crate::{ledger::PageHash, stack};
 
 /// Pages that are done before anybody is asked whether to go on: a few milliseconds. A thread costs less than a hundredth of that.
 pub(super) const PAGES: u64 = 2048;
@@ -87,7 +87,12 @@ pub(super) fn fill_and_hash(
             .name("fill".to_owned())
             .stack_size(STACK_BYTES);
         // Without it all takes longer, and is the same.
-        if let Err(error) = second.spawn_scoped(scope, work) {
+        let second = second.spawn_scoped(scope, || {
+            work();
+            // The C library keeps the stacks of threads that ended, for others.
+            stack::wipe();
+        });
+        if let Err(error) = second {
             tracing::debug!(%error, "pages are filled by one thread");
         }
         work();

@@ -94,6 +94,10 @@ impl Platform for SnpPlatform {
         }
     }
 
+    fn forget(&mut self) {
+        self.buffer.wipe();
+    }
+
     fn cpu(&self) -> CpuModel {
         vcpu::model(&self.cpuid)
     }

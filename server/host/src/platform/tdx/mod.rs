@@ -73,6 +73,10 @@ impl Platform for TdxPlatform {
         }
     }
 
+    fn forget(&mut self) {
+        self.buffer.wipe();
+    }
+
     fn cpu(&self) -> CpuModel {
         vcpu::model(&self.cpuid)
     }
