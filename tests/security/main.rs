@@ -9,8 +9,14 @@
 //! | `peers`       | who is at a Unix socket                                        |
 //! | `policies`    | policies that are wrong                                        |
 //! | `town`        | a daemon with two tenants                                      |
+//! | `tls_refused` | who has no business on a TCP port                              |
+//! | `tls_crowd`   | connections that never begin to speak                          |
+//! | `tls_expiry`  | certificates that expire while they are in use                 |
+//! | `tls_rotation` | certificates, keys and CAs that are replaced                  |
+//! | `tls_stagectl` | `stagectl` over TCP                                           |
 #![forbid(unsafe_code)]
 #![expect(
+    clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
     reason = "helpers of tests: a panic is a failing assertion"
@@ -22,4 +28,9 @@ mod policies;
 mod quotas;
 mod revoked;
 mod table;
+mod tls_crowd;
+mod tls_expiry;
+mod tls_refused;
+mod tls_rotation;
+mod tls_stagectl;
 mod town;

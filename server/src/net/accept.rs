@@ -148,7 +148,7 @@ async fn arrive<A: Accept>(listener: Arc<A>, raw: A::Raw, source: Source, shared
         match Begun::read(io).await {
             Ok(begun) => Some((begun, peer)),
             Err(error) => {
-                tracing::debug!(?peer, %error, "a connection ended before it began");
+                tracing::debug!(%peer, %error, "a connection ended before it began");
                 None
             }
         }

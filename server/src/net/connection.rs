@@ -47,7 +47,7 @@ pub(super) async fn serve<IO>(
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let grant = shared.patience.budget.connection();
-    tracing::debug!(?peer, windows = ?grant.windows, "connected");
+    tracing::debug!(%peer, windows = ?grant.windows, "connected");
     let expired = CancellationToken::new();
     let service = service_fn(|mut request: Request<Incoming>| {
         let refused = peer.has_expired(SystemTime::now()).then(|| {
@@ -92,14 +92,14 @@ pub(super) async fn serve<IO>(
         }
     };
     match ended {
-        Ok(()) => tracing::debug!(?peer, "disconnected"),
+        Ok(()) => tracing::debug!(%peer, "disconnected"),
         // A peer's doing; it is told by HTTP/2 itself.
         Err(error) => {
-            tracing::debug!(?peer, %error, "connection failed");
+            tracing::debug!(%peer, %error, "connection failed");
             if is_flood(&error)
                 && let Some(floods) = shared.patience.trouble.floods.one_more()
             {
-                tracing::warn!(?peer, floods, "connections end because of floods");
+                tracing::warn!(%peer, floods, "connections end because of floods");
             }
         }
     }
@@ -111,7 +111,7 @@ pub(super) async fn serve<IO>(
 fn refuse_expired(peer: &PeerInfo, shared: &Shared) -> ApiError {
     if let Some(expired) = shared.patience.trouble.expired.one_more() {
         tracing::warn!(
-            ?peer,
+            %peer,
             expired,
             "calls are refused because their client's certificate has expired since it connected"
         );

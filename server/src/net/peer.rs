@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** nothing in here comes from the peer's own words.
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{fmt, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use super::tls::ClientCertificate;
 
@@ -45,6 +45,21 @@ impl PeerInfo {
         match self {
             Self::Unix { uid, gid, .. } => vec![format!("uid:{uid}"), format!("gid:{gid}")],
             Self::Tls { certificate, .. } => vec![certificate.identity().to_owned()],
+        }
+    }
+}
+
+impl fmt::Display for PeerInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix { uid, pid, .. } => {
+                write!(f, "uid {uid}")?;
+                pid.map_or(Ok(()), |pid| write!(f, " pid {pid}"))
+            }
+            Self::Tls {
+                address,
+                certificate,
+            } => write!(f, "{} at {address}", certificate.identity()),
         }
     }
 }

@@ -133,7 +133,8 @@ fn certificate(error: &CertificateError) -> String {
         words(std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(at.as_secs()))
     };
     match error {
-        CertificateError::UnknownIssuer => {
+        // Also of a CA that has the name of one of ours, and not its key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "the client's certificate is signed by none of the CAs in tls_client_ca".to_owned()
         }
         CertificateError::ExpiredContext { not_after, .. } => {
