@@ -145,20 +145,19 @@ impl Credentials {
         let verifier = ByName::new(roots, Arc::clone(&provider), spiffe_id)
             .map_err(|error| wrong(CA, &self.ca, format!("cannot be used: {error}")))?;
         let chain = certificates(CERT, &self.cert)?;
-        let pair =
-            CertifiedKey::from_der(chain, private_key(&self.key)?, &provider).map_err(|error| {
-                match error {
-                    rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => wrong(
-                        KEY,
-                        &self.key,
-                        format!(
-                            "is not the key of the certificate in {}",
-                            self.cert.display()
-                        ),
-                    ),
-                    other => wrong(KEY, &self.key, format!("cannot be used: {other}")),
-                }
-            })?;
+        let private = private_key(&self.key)?;
+        let pair = CertifiedKey::from_der(chain, private, &provider).map_err(|error| {
+            let mismatch = rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch);
+            let problem = if error == mismatch {
+                format!(
+                    "is not the key of the certificate in {}",
+                    self.cert.display()
+                )
+            } else {
+                format!("cannot be used: {error}")
+            };
+            wrong(KEY, &self.key, problem)
+        })?;
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| wrong(CA, &self.ca, format!("cannot be used: {error}")))?
@@ -184,13 +183,13 @@ fn certificates(
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, CredentialsError> {
-    PrivateKeyDer::from_pem_slice(&read(KEY, path)?).map_err(|error| match error {
-        pem::Error::NoItemsFound => wrong(
-            KEY,
-            path,
-            "holds no private key in PEM, or one with a passphrase",
-        ),
-        other => wrong(KEY, path, format!("does not parse: {other}")),
+    PrivateKeyDer::from_pem_slice(&read(KEY, path)?).map_err(|error| {
+        let problem = if matches!(error, pem::Error::NoItemsFound) {
+            "holds no private key in PEM, or one with a passphrase".to_owned()
+        } else {
+            format!("does not parse: {error}")
+        };
+        wrong(KEY, path, problem)
     })
 }
 

@@ -104,7 +104,7 @@ async fn serve(
     let policy = PolicyFile::open(config.policy.as_deref())?;
     let tls = config.tls.as_ref().map(net::Tls::open).transpose()?;
     let tls = tls.map(Arc::new);
-    let server = net::Server::bind(&config.listen, access(&config)?, tls.clone())?;
+    let server = net::Server::bind(&config.listen, access(&config)?, tls.as_ref())?;
 
     let nursery = Nursery {
         supervisor: supervisor.clone(),

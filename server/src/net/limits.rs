@@ -15,7 +15,7 @@ pub struct Limits {
     /// Largest gRPC message of a request, in bytes.
     pub max_message_bytes: usize,
     /// Connections at one time that have not begun to speak HTTP/2. One more drives out another. Beside the receive budget; each takes
-    /// 64 KiB at most, which is the longest message of a handshake that rustls takes (`MAX_HANDSHAKE_SIZE`, rustls/src/msgs/deframer/mod.rs).
+    /// 64 KiB at most, which is the longest message of a handshake that rustls takes (`MAX_HANDSHAKE_SIZE`, rustls/src/msgs/deframer/handshake.rs).
     pub max_handshakes: usize,
     /// How long a new connection may take to say that it speaks HTTP/2, with the handshake of TLS before that.
     pub handshake_timeout: Duration,

@@ -88,12 +88,12 @@ impl Server {
     pub fn bind(
         addresses: &[Listen],
         access: Access,
-        tls: Option<Arc<Tls>>,
+        tls: Option<&Arc<Tls>>,
     ) -> Result<Self, BindError> {
         let mut server = Self {
             listeners: Vec::new(),
             addresses: Vec::new(),
-            tls: tls.clone(),
+            tls: tls.cloned(),
         };
         for address in addresses {
             match address {
@@ -104,7 +104,7 @@ impl Server {
                 }
                 Listen::Tcp(wanted) => {
                     let tls = tls
-                        .clone()
+                        .cloned()
                         .ok_or_else(|| BindError::NoTls(address.clone()))?;
                     let (tcp, bound) = bind_tcp(*wanted).map_err(|source| BindError::Tcp {
                         address: address.clone(),

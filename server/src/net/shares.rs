@@ -21,8 +21,8 @@ const OVERHEAD_BYTES: u64 = 32 << 10;
 /// What a connection costs at the least: its window, a frame that is being read, a frame in hand (see `hand`), and itself.
 const CONNECTION_BYTES: u64 =
     LEAST_WINDOW_BYTES as u64 + 1 + 2 * LEAST_FRAME_BYTES as u64 + OVERHEAD_BYTES;
-/// TLS beside that: a record that is being read, one that HTTP/2 has not taken yet (16 KiB each and some; `READ_SIZE`, rustls/src/msgs/deframer/
-/// buffers.rs, `DEFAULT_RECEIVED_PLAINTEXT_LIMIT`, rustls/src/conn.rs), and the keys. What it sends is in the buffers for writing.
+/// TLS beside that: a record that is being read (`MAX_WIRE_SIZE`, rustls/src/msgs/message/mod.rs), what HTTP/2 has not taken of the one before
+/// (`DEFAULT_RECEIVED_PLAINTEXT_LIMIT`, rustls/src/common_state.rs), and the keys. What it sends is in the buffers for writing.
 const TLS_BYTES: u64 = 40 << 10;
 /// Least size of each of the two halves, in largest messages: a quarter of one of them has to hold one (see `budget`).
 const LEAST_MESSAGES: u64 = 8;

@@ -196,6 +196,6 @@ mod tests {
             followed.look(true, false),
             "who asks gets them read in any case"
         );
-        assert!(Followed::open(vec![dir.path().join("none")], number).is_err());
+        Followed::open(vec![dir.path().join("none")], number).expect_err("is not there");
     }
 }

@@ -52,20 +52,21 @@ impl ServerIdentity {
             .map_err(bad_cert)?;
         let bytes = read(key).map_err(|error| bad_key(Fault::Read(error)))?;
         let private = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
-            bad_key(match error {
-                pem::Error::NoItemsFound => Fault::Empty("private key without a passphrase"),
-                other => Fault::Parse(other.to_string()),
+            bad_key(if matches!(error, pem::Error::NoItemsFound) {
+                Fault::Empty("private key without a passphrase")
+            } else {
+                Fault::Parse(error.to_string())
             })
         })?;
-        let pair =
-            CertifiedKey::from_der(chain, private, &ring::default_provider()).map_err(|error| {
-                match error {
-                    rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                        bad_key(Fault::Mismatch)
-                    }
-                    other => bad_key(Fault::Unusable(other.to_string())),
-                }
-            })?;
+        let pair = CertifiedKey::from_der(chain, private, &ring::default_provider());
+        let pair = pair.map_err(|error| {
+            let mismatch = rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch);
+            bad_key(if error == mismatch {
+                Fault::Mismatch
+            } else {
+                Fault::Unusable(error.to_string())
+            })
+        })?;
         // Nothing valid is given up for what is not.
         if let Some(old) = old {
             let now = SystemTime::now();

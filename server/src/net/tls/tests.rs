@@ -93,7 +93,7 @@ impl Files {
     /// Good ones.
     fn new() -> Self {
         let files = Self(tempfile::tempdir().expect("a directory"));
-        files.pair(KeyPair::generate().expect("a key"), 1);
+        files.pair(1);
         files.put("ca", &ca(1));
         files
     }
@@ -109,7 +109,8 @@ impl Files {
     }
 
     /// A certificate that ends after `days`, and its key.
-    fn pair(&self, key: KeyPair, days: i32) {
+    fn pair(&self, days: i32) {
+        let key = KeyPair::generate().expect("a key");
         self.put("key", &key.serialize_pem());
         self.put(
             "cert",
@@ -196,14 +197,14 @@ fn what_has_expired_replaces_nothing_and_is_taken_where_there_is_nothing() {
     let files = Files::new();
     let tls = files.open().expect("is good");
     assert_eq!(tls.not_after().server, days(1));
-    files.pair(KeyPair::generate().expect("a key"), -1);
+    files.pair(-1);
     files.put("ca", &ca(-1));
     tls.reload();
     assert!(tls.not_after().server > SystemTime::now());
     assert!(tls.not_after().client_ca > SystemTime::now());
     let late = files.open().expect("starts all the same");
     assert!(late.not_after().server < SystemTime::now());
-    files.pair(KeyPair::generate().expect("a key"), 3);
+    files.pair(3);
     // One that has gone, in a bundle with one that is good, is left out.
     files.put("ca", &format!("{}{}", ca(-1), ca(2)));
     for tls in [&tls, &late] {
