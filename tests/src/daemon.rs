@@ -35,7 +35,8 @@ pub struct Daemon {
     notify: NotifySocket,
     ready: Ready,
     options: DaemonOptions,
-    pki: Pki,
+    /// Boxed: a daemon is held across the waits of every test.
+    pki: Box<Pki>,
     /// Removed with everything in it, unless the test fails.
     dir: Option<TempDir>,
 }
@@ -69,7 +70,7 @@ impl Daemon {
             .tempdir_in("/tmp")
             .expect("a directory in /tmp");
         let notify = NotifySocket::bind(&dir.path().join("notify"));
-        let pki = Pki::create(&tls_dir(dir.path()));
+        let pki = Box::new(Pki::create(&tls_dir(dir.path())));
         let supervisor = command(dir.path(), options)
             .spawn()
             .expect("stagepagesd starts");
