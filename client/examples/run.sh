@@ -3,6 +3,7 @@
 #
 # usage: run.sh ADDRESS...     ADDRESS: unix:/path or tcp:HOST:PORT
 #
+# Over TCP the examples take the files of mutual TLS from STAGEPAGES_CA, STAGEPAGES_CERT and STAGEPAGES_KEY, as stagectl does.
 # STAGEPAGES_EXAMPLE_PLATFORM names the platform (sim). Packages are installed by name into a temporary directory, and nothing else is touched.
 set -euo pipefail
 

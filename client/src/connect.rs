@@ -9,7 +9,11 @@ use tokio::net::UnixStream;
 use tonic::transport::{self, Channel, Uri};
 use tower::service_fn;
 
-use crate::Endpoint;
+use crate::{
+    Credentials, Endpoint,
+    credentials::CredentialsError,
+    tls::{self, DialError},
+};
 
 /// Flow-control windows towards us. The largest answer is a page of the ledger, well under 1 MiB; pages flow the other way.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -24,13 +28,16 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 #[error("cannot reach the daemon at {endpoint}")]
 pub struct ConnectError {
     endpoint: Endpoint,
-    source: transport::Error,
+    source: Box<dyn Error + Send + Sync>,
 }
 
 impl ConnectError {
     /// What to do about it.
     #[must_use]
     pub fn remedy(&self) -> &'static str {
+        if self.is_about_tls() {
+            return "TCP is served by mutual TLS: see --ca, --cert, --key and --server-name, and deploy/TLS.md";
+        }
         match self.io_kind() {
             Some(io::ErrorKind::PermissionDenied) => {
                 "its socket is for the user who runs it: run this as that user, or name another with --endpoint"
@@ -44,21 +51,53 @@ impl ConnectError {
         }
     }
 
+    fn is_about_tls(&self) -> bool {
+        self.causes().any(|error| {
+            error.is::<CredentialsError>()
+                || error
+                    .downcast_ref::<DialError>()
+                    .is_some_and(|error| !matches!(error, DialError::Connect(_)))
+        })
+    }
+
     fn io_kind(&self) -> Option<io::ErrorKind> {
-        let mut cause = self.source.source();
-        while let Some(error) = cause {
-            if let Some(error) = error.downcast_ref::<io::Error>() {
-                return Some(error.kind());
+        self.causes().find_map(|error| {
+            // Transparent, so the system's error is not among its causes.
+            match error.downcast_ref::<DialError>() {
+                Some(DialError::Connect(error)) => Some(error.kind()),
+                Some(_) | None => error.downcast_ref::<io::Error>().map(io::Error::kind),
             }
-            cause = error.source();
-        }
-        None
+        })
+    }
+
+    fn causes(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
+        let first: &(dyn Error + 'static) = &*self.source;
+        std::iter::successors(Some(first), cause)
     }
 }
 
-/// A channel to `endpoint`, connected.
-pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Channel, ConnectError> {
-    let connected = match endpoint {
+fn cause<'a>(error: &&'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    (**error).source()
+}
+
+/// A channel to `endpoint`, connected; over TCP with `credentials`, whose files are read again for each connection.
+pub(crate) async fn connect(
+    endpoint: &Endpoint,
+    credentials: Option<&Credentials>,
+) -> Result<Channel, ConnectError> {
+    channel(endpoint, credentials)
+        .await
+        .map_err(|source| ConnectError {
+            endpoint: endpoint.clone(),
+            source,
+        })
+}
+
+async fn channel(
+    endpoint: &Endpoint,
+    credentials: Option<&Credentials>,
+) -> Result<Channel, Box<dyn Error + Send + Sync>> {
+    Ok(match endpoint {
         Endpoint::Unix(path) => {
             let path = path.clone();
             let dial = service_fn(move |_: Uri| {
@@ -68,18 +107,18 @@ pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Channel, ConnectError
             // The authority of a request over a Unix socket; the connector above never sees it resolved.
             tuned(transport::Endpoint::from_static("http://localhost"))
                 .connect_with_connector(dial)
-                .await
+                .await?
         }
         Endpoint::Tcp { host, port } => {
-            match transport::Endpoint::from_shared(format!("http://{host}:{port}")) {
-                Ok(target) => tuned(target).connect().await,
-                Err(malformed) => Err(malformed),
-            }
+            let credentials = credentials.ok_or(CredentialsError::Missing)?.clone();
+            let target = transport::Endpoint::from_shared(format!("https://{host}:{port}"))?;
+            let (host, port) = (host.clone(), *port);
+            let dial = service_fn(move |_: Uri| {
+                let (host, credentials) = (host.clone(), credentials.clone());
+                async move { tls::dial(&host, port, &credentials).await.map(TokioIo::new) }
+            });
+            tuned(target).connect_with_connector(dial).await?
         }
-    };
-    connected.map_err(|source| ConnectError {
-        endpoint: endpoint.clone(),
-        source,
     })
 }
 
@@ -90,5 +129,4 @@ fn tuned(target: transport::Endpoint) -> transport::Endpoint {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
-        .tcp_nodelay(true)
 }

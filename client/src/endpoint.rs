@@ -21,7 +21,7 @@ const SOCKET: &str = "api.sock";
 pub enum Endpoint {
     /// A Unix socket.
     Unix(PathBuf),
-    /// A TCP port, without TLS.
+    /// A TCP port, by mutual TLS (see [`crate::Credentials`]).
     Tcp {
         /// Name or address; an IPv6 address in brackets.
         host: String,
@@ -34,7 +34,7 @@ pub enum Endpoint {
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
     /// The text is none of the forms.
-    #[error("endpoint `{}` is not valid: {problem}; give unix:/path, tcp:HOST:PORT or http://HOST:PORT", text.escape_debug())]
+    #[error("endpoint `{}` is not valid: {problem}; give unix:/path or tcp:HOST:PORT", text.escape_debug())]
     Form {
         /// What was given.
         text: String,
@@ -92,7 +92,7 @@ impl Endpoint {
 impl FromStr for Endpoint {
     type Err = EndpointError;
 
-    /// `unix:/path`, `unix:///path`, `tcp:HOST:PORT` or `http://HOST:PORT`.
+    /// `unix:/path`, `unix:///path`, `tcp:HOST:PORT` or `https://HOST:PORT`.
     fn from_str(text: &str) -> Result<Self, EndpointError> {
         let wrong = |problem| EndpointError::Form {
             text: text.to_owned(),
@@ -109,11 +109,11 @@ impl FromStr for Endpoint {
                 _ => Ok(Self::Unix(PathBuf::from(path))),
             };
         }
-        let address = match (text.strip_prefix("tcp:"), text.strip_prefix("http://")) {
+        let address = match (text.strip_prefix("tcp:"), text.strip_prefix("https://")) {
             (Some(address), _) => address.trim_start_matches("//"),
             (None, Some(address)) => address.trim_end_matches('/'),
-            (None, None) if text.starts_with("https://") => {
-                return Err(wrong("TLS is not available"));
+            (None, None) if text.starts_with("http://") => {
+                return Err(wrong("TCP is served with TLS only"));
             }
             (None, None) => return Err(wrong("it has no scheme that is known here")),
         };
@@ -173,8 +173,8 @@ mod tests {
             ("unix:x.sock", unix("x.sock")),
             ("tcp:localhost:7070", tcp("localhost", 7070)),
             ("tcp:[::1]:7070", tcp("[::1]", 7070)),
-            ("http://127.0.0.1:7070", tcp("127.0.0.1", 7070)),
-            ("http://127.0.0.1:7070/", tcp("127.0.0.1", 7070)),
+            ("https://127.0.0.1:7070", tcp("127.0.0.1", 7070)),
+            ("https://127.0.0.1:7070/", tcp("127.0.0.1", 7070)),
         ] {
             assert_eq!(text.parse::<Endpoint>().unwrap(), endpoint, "{text}");
         }
@@ -195,10 +195,10 @@ mod tests {
             "tcp:host:0",
             "tcp:host:65536",
             "tcp:::1:70",
-            "http://a b:1",
-            "http://u@h:1",
-            "https://h:1",
-            "http://h/p:1",
+            "https://a b:1",
+            "https://u@h:1",
+            "http://h:1",
+            "https://h/p:1",
         ] {
             let error = text.parse::<Endpoint>().unwrap_err().to_string();
             assert!(

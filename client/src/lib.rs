@@ -5,6 +5,7 @@
 //! | [`addr`]     | guest-physical addresses, sizes and regions, as people type them                |
 //! | [`cpu_type`] | the vCPU type of an SEV-SNP guest, as people type it                       |
 //! | [`cpuid_page`] | what firmware would have otherwise in a CPUID page                            |
+//! | [`credentials`] | what a client proves itself by over TCP                                      |
 //! | [`diff`]     | where what is installed and what was planned part, and all that differs         |
 //! | [`endpoint`] | where the daemon listens                                                        |
 //! | [`Client`]   | one method per RPC                                                              |
@@ -47,6 +48,7 @@ mod connect;
 pub mod console;
 pub mod cpu_type;
 pub mod cpuid_page;
+pub mod credentials;
 pub mod diff;
 pub mod endpoint;
 pub mod error;
@@ -59,15 +61,18 @@ pub mod picture;
 mod plain;
 pub mod plan;
 pub mod reason;
+mod server_name;
 pub mod session;
 pub mod sev_snp;
 pub mod stage;
 pub mod tdx;
+mod tls;
 pub mod vcpu;
 pub mod words;
 
 pub use client::{CallName, Client, FinishArgs, InstalledPages, Watch};
 pub use connect::ConnectError;
+pub use credentials::Credentials;
 pub use endpoint::Endpoint;
 pub use error::StagepagesError;
 pub use launch_ref::LaunchRef;

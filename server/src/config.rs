@@ -25,6 +25,7 @@ mod machine;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod tls;
 pub mod values;
 
 pub use machine::Machine;
@@ -34,7 +35,7 @@ use values::{Switch, ValueError};
 use crate::{
     audit,
     logging::LogFormat,
-    net::{Limits, Listen, MAX_SOCKET_PATH_BYTES, Shares, TooSmall},
+    net::{Limits, Listen, MAX_SOCKET_PATH_BYTES, Shares, TlsFiles, TooSmall},
 };
 
 /// What the daemon runs with.
@@ -42,6 +43,12 @@ use crate::{
 pub struct Config {
     /// Addresses to serve on; at least one.
     pub listen: Vec<Listen>,
+    /// What TCP is served with; there where an address of TCP is.
+    pub tls: Option<TlsFiles>,
+    /// How long a new connection may take until it speaks HTTP/2.
+    pub handshake_timeout: Duration,
+    /// Connections at one time that do not speak HTTP/2 yet.
+    pub max_handshakes: u32,
     /// Where state outlives the daemon; absolute. It need not exist.
     pub state_dir: PathBuf,
     /// Where sockets live; absolute. It need not exist.
@@ -140,6 +147,19 @@ pub enum ConfigError {
         .0.display()
     )]
     SocketPath(PathBuf),
+    /// TCP is served with TLS only.
+    #[error(
+        "listen {address}: TCP is served with mutual TLS only, and {missing} is not set; set it, or listen on a unix: address"
+    )]
+    TcpWithoutTls {
+        /// The address.
+        address: Listen,
+        /// The keys that are not set.
+        missing: String,
+    },
+    /// TLS that is configured in part.
+    #[error("{0} is not set; tls_cert, tls_key and tls_client_ca go together")]
+    HalfTls(String),
     /// The receive budget and the connections do not go together.
     #[error(transparent)]
     ReceiveBudget(#[from] TooSmall),
@@ -205,9 +225,21 @@ impl Config {
                 vec![Listen::Unix(path)]
             }
         };
+        let tls = tls::files(
+            set.tls_cert,
+            set.tls_key,
+            set.tls_client_ca,
+            set.tls_identity,
+            &listen,
+        )?;
         let config = Self {
             listen,
             audit_dir,
+            tls,
+            handshake_timeout: set
+                .handshake_timeout
+                .map_or(limits.handshake_timeout, |time| time.get()),
+            max_handshakes: set.max_handshakes.map_or(256, |count| count.get()),
             state_dir,
             runtime_dir,
             socket_mode: set.socket_mode.unwrap_or_default().bits(),
@@ -279,6 +311,9 @@ impl Config {
             receive_budget_bytes: self.receive_budget_bytes,
             stall_timeout: self.stall_timeout,
             idle_timeout: self.idle_timeout,
+            max_handshakes: usize::try_from(self.max_handshakes).unwrap_or(usize::MAX),
+            handshake_timeout: self.handshake_timeout,
+            tls: self.tls.is_some(),
             ..Limits::default()
         }
     }

@@ -160,7 +160,7 @@ async fn limits_are_positive_and_fit_each_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn usage_counts_what_lives_and_what_has_ended() {
     let daemon = Daemon::start(&DaemonOptions::new());
-    let api = Api::tcp(daemon.tcp()).await;
+    let api = Api::tcp(&daemon).await;
     let usage = async || {
         let usage = api.node_info().await.usage.unwrap();
         (usage.launches, usage.live_launches, usage.draining)

@@ -10,10 +10,7 @@ const OURS: [&str; 2] = ["stagepages.v1.LaunchService", "stagepages.v1.NodeServi
 #[tokio::test(flavor = "multi_thread")]
 async fn health_says_serving() {
     let daemon = Daemon::start(&DaemonOptions::new());
-    for api in [
-        Api::unix(daemon.socket()).await,
-        Api::tcp(daemon.tcp()).await,
-    ] {
+    for api in [Api::unix(daemon.socket()).await, Api::tcp(&daemon).await] {
         let mut health = HealthClient::new(api.channel);
         for service in ["", OURS[0], OURS[1]] {
             let answer = health

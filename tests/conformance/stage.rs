@@ -123,7 +123,7 @@ async fn a_long_run_of_zeros_needs_no_data() {
 async fn clients_on_either_socket_share_one_launch() {
     on_every_platform(async |bench: &Bench| {
         let launch = bench.launch("vm").await;
-        let tcp = Api::tcp(bench.daemon.tcp()).await;
+        let tcp = Api::tcp(&bench.daemon).await;
         let data = Contents::new(5).pages(2);
         bench
             .api

@@ -43,7 +43,7 @@ async fn every_page_goes_to_the_one_that_counted_it() {
                 // Over either socket, each on a connection of its own.
                 let api = match number % 2 {
                     0 => Api::unix(bench.daemon.socket()).await,
-                    _ => Api::tcp(bench.daemon.tcp()).await,
+                    _ => Api::tcp(&bench.daemon).await,
                 };
                 clients.push(Client::new(number, api));
             }

@@ -11,6 +11,11 @@
 //! | `town`        | a daemon with two tenants                                      |
 //! | `audit_…`     | the audit log: what it tells, and what is done to it           |
 //! | `memory…`     | where the contents of pages are, and for how long              |
+//! | `tls_refused` | who has no business on a TCP port                              |
+//! | `tls_crowd`   | connections that never begin to speak                          |
+//! | `tls_expiry`  | certificates that expire while they are in use                 |
+//! | `tls_rotation` | certificates, keys and CAs that are replaced                  |
+//! | `tls_stagectl` | `stagectl` over TCP                                           |
 //!
 //! `STAGEPAGES_ROUNDS` sets how often a daemon is killed over its audit log, 200 being the full measure.
 #![forbid(unsafe_code)]
@@ -37,4 +42,9 @@ mod policies;
 mod quotas;
 mod revoked;
 mod table;
+mod tls_crowd;
+mod tls_expiry;
+mod tls_refused;
+mod tls_rotation;
+mod tls_stagectl;
 mod town;

@@ -6,7 +6,7 @@ use crate::town::{STRANGER, Town, entry, person};
 
 #[tokio::test]
 async fn without_a_policy_the_daemons_user_may_do_all_and_others_nothing() {
-    let daemon = Daemon::start(&DaemonOptions::new());
+    let daemon = Daemon::start(&DaemonOptions::new().without_tcp());
     let own = Api::unix(daemon.socket()).await;
     refused(own.get("launches/none").await, "LAUNCH_NOT_FOUND");
     // The file's mode keeps others out, before the daemon has to.

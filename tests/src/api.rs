@@ -1,7 +1,6 @@
 //! The public API as a client sees it: typed where that saves words, raw where a test wants to be rude.
 //!
 //! **Invariant:** no retries and no corrections; every answer reaches the test as it came.
-use std::net::SocketAddr;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -16,6 +15,9 @@ use stagepages_proto::v1::{
 };
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
+
+use crate::daemon::Daemon;
+use crate::tls::{tls_channel, tls_config};
 
 /// What one StagePages asks for.
 #[derive(Debug, Clone)]
@@ -109,12 +111,14 @@ impl Api {
         Some(Self::over(channel))
     }
 
-    /// Connects over TCP.
+    /// Connects over TCP, by mutual TLS, with the daemon's CA and its client's certificate as they are now.
     ///
     /// # Panics
     /// If nobody listens there.
-    pub async fn tcp(address: SocketAddr) -> Self {
-        Self::connect(format!("http://{address}")).await
+    pub async fn tcp(daemon: &Daemon) -> Self {
+        let (ca, client) = (daemon.pki().get("ca.crt"), daemon.pki().client());
+        let channel = tls_channel(daemon.tcp(), move || tls_config(&ca, Some(&client))).await;
+        Self::over(channel.expect("the daemon accepts"))
     }
 
     async fn connect(place: String) -> Self {
@@ -126,7 +130,9 @@ impl Api {
         Self::over(channel)
     }
 
-    pub(crate) fn over(channel: Channel) -> Self {
+    /// Over a connection that is there.
+    #[must_use]
+    pub fn over(channel: Channel) -> Self {
         Self {
             launches: LaunchServiceClient::new(channel.clone()),
             node: NodeServiceClient::new(channel.clone()),

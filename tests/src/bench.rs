@@ -167,7 +167,7 @@ impl Bench {
     /// # Panics
     /// If not.
     pub async fn still_serves(&self) {
-        let api = Api::tcp(self.daemon.tcp()).await;
+        let api = Api::tcp(&self.daemon).await;
         let launch = api
             .create("", spec(self.platform, [region(page(16), 16 * PAGE)]))
             .await

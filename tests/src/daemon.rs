@@ -13,7 +13,8 @@ use tempfile::TempDir;
 use crate::leavings::SharedMemory;
 use crate::model::Trace;
 use crate::notify::{NotifySocket, Ready};
-use crate::options::{DaemonOptions, command, log_path};
+use crate::options::{DaemonOptions, command, log_path, tls_dir};
+use crate::pki::Pki;
 use crate::process_tree::{Member, members};
 use crate::wait::LONG;
 
@@ -34,6 +35,8 @@ pub struct Daemon {
     notify: NotifySocket,
     ready: Ready,
     options: DaemonOptions,
+    /// Boxed: a daemon is held across the waits of every test.
+    pki: Box<Pki>,
     /// Removed with everything in it, unless the test fails.
     dir: Option<TempDir>,
 }
@@ -67,6 +70,7 @@ impl Daemon {
             .tempdir_in("/tmp")
             .expect("a directory in /tmp");
         let notify = NotifySocket::bind(&dir.path().join("notify"));
+        let pki = Box::new(Pki::create(&tls_dir(dir.path())));
         let supervisor = command(dir.path(), options)
             .spawn()
             .expect("stagepagesd starts");
@@ -76,6 +80,7 @@ impl Daemon {
             notify,
             ready: Ready::default(),
             options: options.clone(),
+            pki,
             dir: Some(dir),
         };
         match daemon.await_ready() {
@@ -164,6 +169,12 @@ impl Daemon {
     #[must_use]
     pub fn tcp(&self) -> SocketAddr {
         *self.ready.tcp.first().expect("the daemon listens on TCP")
+    }
+
+    /// The files of TLS, which tests may replace.
+    #[must_use]
+    pub fn pki(&self) -> &Pki {
+        &self.pki
     }
 
     /// The directory that holds all of this daemon's files; tests may add theirs.

@@ -3,7 +3,7 @@
 //! ```text
 //! Bench ──▶ Daemon ──▶ stagepagesd serve ──▶ daemon, launch hosts     (ended, and proven gone, when the Bench ends)
 //!   │       a Subject says on which platform, and on what kernel: this machine's, or a model of one
-//!   ├─────▶ Api          StagePages and its neighbours over a Unix socket or TCP, as any client would call them
+//!   ├─────▶ Api          StagePages and its neighbours over a Unix socket or TCP with TLS, as any client would call them
 //!   ├─────▶ Raw          HTTP/2 by hand, for what no well-behaved client sends
 //!   ├─────▶ GuestMemory  the bytes of a launch, read behind the product's back
 //!   └─────▶ Marker       bytes that are looked for wherever the product could have left them
@@ -41,6 +41,7 @@ mod model;
 mod notify;
 mod options;
 mod peer;
+mod pki;
 mod platform;
 mod process_tree;
 mod raw;
@@ -53,6 +54,7 @@ mod slow;
 mod spec;
 pub mod stagectl;
 mod subject;
+mod tls;
 mod wait;
 mod watcher;
 
@@ -71,6 +73,7 @@ pub use ledger::{Snapshot, ledger, page_hashes, snapshot};
 pub use model::Trace;
 pub use options::DaemonOptions;
 pub use peer::User;
+pub use pki::{Authority, CLIENT_ID, Issued, Leaf, Pki, SERVER_ID};
 pub use raw::{Raw, RawAnswer, frame};
 pub use rebirth::{answered, over, renew_daemon, when};
 pub use refusal::{Refusal, refused};
@@ -80,5 +83,6 @@ pub use scan::{Found, Marker};
 pub use slow::{Call, Slow};
 pub use spec::{SimScript, region, spec};
 pub use subject::{Subject, Subjects};
+pub use tls::{tls_channel, tls_config, tls_connect};
 pub use wait::{LONG, eventually};
 pub use watcher::{Watcher, states};

@@ -22,13 +22,22 @@ pub struct DaemonOptions {
     state_dir: Option<PathBuf>,
     pub(crate) model: Option<Model>,
     pub(crate) pid_namespace: bool,
+    no_tcp: bool,
 }
 
 impl DaemonOptions {
-    /// A daemon on a Unix socket and on a TCP port of the loopback device, everything else by default.
+    /// A daemon on a Unix socket and, by mutual TLS, on a TCP port of the loopback device, everything else by default. Its policy lets whoever runs
+    /// it do all, and so clients with SPIFFE IDs of the trust domain `test`.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Listens on no TCP port, and knows nothing of TLS.
+    #[must_use]
+    pub fn without_tcp(mut self) -> Self {
+        self.no_tcp = true;
+        self
     }
 
     /// Adds a line to the configuration file, in TOML.
@@ -132,7 +141,22 @@ pub(crate) fn command(dir: &Path, options: &DaemonOptions) -> Command {
     command
         .arg("--listen")
         .arg(format!("unix:{}", dir.join("api.sock").display()));
-    command.args(["--listen", "tcp:127.0.0.1:0"]);
+    if !options.no_tcp {
+        command.args(["--listen", "tcp:127.0.0.1:0"]);
+        for (flag, file) in [
+            ("--tls-cert", "server.crt"),
+            ("--tls-key", "server.key"),
+            ("--tls-client-ca", "ca.crt"),
+        ] {
+            command.arg(flag).arg(tls_dir(dir).join(file));
+        }
+        // Without a policy only users of this machine are known.
+        if !options.flags.iter().any(|it| it.starts_with("--policy")) {
+            command
+                .arg("--policy")
+                .arg(tls_dir(dir).join("policy.toml"));
+        }
+    }
     for place in &options.listen {
         command.arg("--listen").arg(place);
     }
@@ -171,6 +195,11 @@ pub(crate) fn command(dir: &Path, options: &DaemonOptions) -> Command {
     // A group of its own: the mark by which the whole tree is found again.
     command.process_group(0);
     command
+}
+
+/// Where the files of TLS lie.
+pub(crate) fn tls_dir(dir: &Path) -> PathBuf {
+    dir.join("tls")
 }
 
 /// What the whole tree writes.

@@ -1,11 +1,13 @@
 // Stages pages into a launch with @grpc/grpc-js: counts, short counts, ALREADY_EXISTS, and what the error details say.
 //
 // usage: node stage.js ADDRESS LAUNCH_ID [PLATFORM]     ADDRESS: unix:/path or tcp:HOST:PORT     PLATFORM: sim (default) or kvm
+// Over TCP: STAGEPAGES_CA, STAGEPAGES_CERT and STAGEPAGES_KEY name the files of mutual TLS.
 //
 // Needs `npm install` of package.json. Exits non-zero on any surprise.
 'use strict';
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
 const path = require('node:path');
 const { promisify } = require('node:util');
 const grpc = require('@grpc/grpc-js');
@@ -49,9 +51,16 @@ function show(what, expected, got) {
   assert.deepEqual(got, expected);
 }
 
+/** Over TCP mutual TLS, over a Unix socket nothing: the kernel says who calls. */
+function credentials(address) {
+  if (!address.startsWith('tcp:')) return grpc.credentials.createInsecure();
+  const [ca, key, cert] = ['CA', 'KEY', 'CERT'].map((name) => fs.readFileSync(process.env[`STAGEPAGES_${name}`]));
+  return grpc.credentials.createSsl(ca, key, cert);
+}
+
 async function main(address, id, platform = 'sim') {
   // grpc-js takes unix:/path as it is and sends `localhost` as the authority; C-core clients have to be told to.
-  const client = new LaunchService(address.replace(/^tcp:/, ''), grpc.credentials.createInsecure());
+  const client = new LaunchService(address.replace(/^tcp:/, ''), credentials(address));
   const call = (method, request) => promisify(client[method].bind(client))(request);
   const name = `launches/${id}`;
   const stage = (first, fill, more = {}) => call('StagePages', {

@@ -1,11 +1,13 @@
 """Stages pages into a launch with grpcio: counts, short counts, ALREADY_EXISTS, and what the error details say.
 
 usage: stage.py ADDRESS LAUNCH_ID [PLATFORM]     ADDRESS: unix:/path or tcp:HOST:PORT     PLATFORM: sim (default) or kvm
+Over TCP: STAGEPAGES_CA, STAGEPAGES_CERT and STAGEPAGES_KEY name the files of mutual TLS.
 
 Needs requirements.txt. The stubs are made from the project's proto files when this runs. Exits non-zero on any surprise.
 """
 
 import importlib
+import os
 import pathlib
 import sys
 import tempfile
@@ -33,7 +35,9 @@ def stubs():
 def connect(address):
     kind, _, rest = address.partition(":")
     if kind == "tcp":
-        return grpc.insecure_channel(rest)
+        # Mutual TLS; over a Unix socket the kernel says who calls.
+        ca, key, cert = (pathlib.Path(os.environ[f"STAGEPAGES_{name}"]).read_bytes() for name in ("CA", "KEY", "CERT"))
+        return grpc.secure_channel(rest, grpc.ssl_channel_credentials(ca, key, cert))
     # C-core sends the percent-encoded path of the socket as :authority, which HTTP/2 servers refuse; so it is named.
     return grpc.insecure_channel(f"unix:{rest.removeprefix('//')}", options=[("grpc.default_authority", "localhost")])
 

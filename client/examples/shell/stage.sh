@@ -3,21 +3,23 @@
 #
 # usage: stage.sh ADDRESS LAUNCH_ID [PLATFORM]     ADDRESS: unix:/path or tcp:HOST:PORT     PLATFORM: sim (default) or kvm
 #
+# Over TCP: STAGEPAGES_CA, STAGEPAGES_CERT and STAGEPAGES_KEY name the files of mutual TLS.
+#
 # Needs buf (`npm install @bufbuild/buf`). The schema comes from the daemon itself, by reflection. Exits non-zero on any surprise.
 #
 # The twin of every call with grpcurl, which wants a socket as an address with three slashes (its -unix flag is broken in current releases):
 #   grpcurl -plaintext -d '{"name": "launches/vm-1"}' unix:///run/stagepages/api.sock stagepages.v1.LaunchService/GetLaunch
-#   grpcurl -plaintext -d '{"name": "launches/vm-1"}' 127.0.0.1:7070 stagepages.v1.LaunchService/GetLaunch
+#   grpcurl -cacert ca.crt -cert client.crt -key client.key -d '{"name": "launches/vm-1"}' localhost:7070 stagepages.v1.LaunchService/GetLaunch
 set -euo pipefail
 
 address=${1:?usage: stage.sh ADDRESS LAUNCH_ID [PLATFORM]}
 id=${2:?usage: stage.sh ADDRESS LAUNCH_ID [PLATFORM]}
 platform=${3:-sim}
 
-buf=(buf curl --protocol grpc --http2-prior-knowledge)
+buf=(buf curl --protocol grpc)
 case $address in
-    unix:*) path=${address#unix:} url=http://localhost buf+=(--unix-socket "${path#//}") ;;
-    tcp:*) url=http://${address#tcp:} ;;
+    unix:*) path=${address#unix:} url=http://localhost buf+=(--http2-prior-knowledge --unix-socket "${path#//}") ;;
+    tcp:*) url=https://${address#tcp:} buf+=(--cacert "$STAGEPAGES_CA" --cert "$STAGEPAGES_CERT" --key "$STAGEPAGES_KEY") ;;
     *) echo "address $address is neither unix:/path nor tcp:HOST:PORT" >&2 && exit 2 ;;
 esac
 

@@ -11,7 +11,7 @@ use stagepages_proto::v1::{
 };
 use tonic::{Request, transport::Channel};
 
-use crate::{ConnectError, Endpoint, StagepagesError, connect::connect};
+use crate::{ConnectError, Credentials, Endpoint, StagepagesError, connect::connect};
 
 mod data_body;
 mod finish;
@@ -42,12 +42,23 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects. Calls have no deadline until [`Client::with_timeout`].
+    /// Connects to a Unix socket. Calls have no deadline until [`Client::with_timeout`].
     ///
     /// # Errors
-    /// Nobody listens there, or not for this user.
+    /// Nobody listens there, or not for this user; over TCP always, for that takes credentials.
     pub async fn connect(endpoint: &Endpoint) -> Result<Self, ConnectError> {
-        let channel = connect(endpoint).await?;
+        Self::connect_with(endpoint, None).await
+    }
+
+    /// Connects, over TCP with `credentials`. Their files are read again whenever a lost connection is replaced.
+    ///
+    /// # Errors
+    /// Nobody listens there, a file cannot be used, or one side refuses the other's certificate.
+    pub async fn connect_with(
+        endpoint: &Endpoint,
+        credentials: Option<&Credentials>,
+    ) -> Result<Self, ConnectError> {
+        let channel = connect(endpoint, credentials).await?;
         Ok(Self {
             launches: LaunchServiceClient::new(channel.clone())
                 .max_decoding_message_size(MAX_ANSWER),
@@ -95,6 +106,13 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn tcp_without_credentials_names_them() {
+        let endpoint: Endpoint = "tcp:127.0.0.1:1".parse().unwrap();
+        let error = Client::connect(&endpoint).await.unwrap_err();
+        assert!(error.remedy().contains("--cert"), "{}", error.remedy());
+    }
 
     #[tokio::test]
     async fn a_missing_socket_is_named_with_what_to_do() {

@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::{StatusExt, pb};
 
 use super::{Answer, DOMAIN, StagepagesError, Violation};
-use crate::plain;
+use crate::{plain, tls};
 
 impl From<Status> for StagepagesError {
     fn from(status: Status) -> Self {
@@ -74,6 +74,7 @@ fn message_of(status: &Status) -> String {
     let mut cause = status.source();
     while let Some(error) = cause {
         let text = error.to_string();
+        let text = tls::late(&text).map_or(text, str::to_owned);
         if !message.contains(&text) {
             message = format!("{message}: {text}");
         }

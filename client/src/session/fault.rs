@@ -23,7 +23,16 @@ pub(crate) enum Fault {
 pub(crate) fn fault(error: &StagepagesError) -> Fault {
     match (error.reason(), error.code()) {
         (Some(reason::HOST_UNREACHABLE | reason::DEADLINE_EXPIRED), _) => Fault::Lost,
-        (Some(reason::DRAINING | reason::QUEUE_FULL | reason::NOT_APPLIED), _) => Fault::Later,
+        // Of a certificate that expired on an open connection: the daemon closes it, and the next one is made with the files as they are then.
+        (
+            Some(
+                reason::DRAINING
+                | reason::QUEUE_FULL
+                | reason::NOT_APPLIED
+                | reason::UNAUTHENTICATED,
+            ),
+            _,
+        ) => Fault::Later,
         (
             Some(reason::OUT_OF_SEQUENCE | reason::SEQUENCE_CONFLICT | reason::REQUEST_ID_REUSED),
             _,
@@ -70,7 +79,10 @@ mod tests {
             let error = StagepagesError::refused_here(Code::Internal, reason, "x".into(), []);
             let kept = match *reason {
                 reason::HOST_UNREACHABLE | reason::DEADLINE_EXPIRED => Fault::Lost,
-                reason::DRAINING | reason::QUEUE_FULL | reason::NOT_APPLIED => Fault::Later,
+                reason::DRAINING
+                | reason::QUEUE_FULL
+                | reason::NOT_APPLIED
+                | reason::UNAUTHENTICATED => Fault::Later,
                 reason::OUT_OF_SEQUENCE | reason::SEQUENCE_CONFLICT | reason::REQUEST_ID_REUSED => {
                     Fault::Taken
                 }

@@ -38,7 +38,7 @@ impl Call {
                 let pid = pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());
                 format!("unix:uid={uid},gid={gid},pid={pid}")
             }
-            Some(PeerInfo::Tcp(address)) => format!("tcp:{address}"),
+            Some(PeerInfo::Tls { address, .. }) => format!("tcp:{address}"),
             None => String::new(),
         };
         let identity = names.first().map_or("unknown", String::as_str);

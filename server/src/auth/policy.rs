@@ -118,11 +118,7 @@ impl Policy {
             tenant: Tenant::local(),
             roles: Roles::of(&[Role::Admin]),
         };
-        let names = [
-            format!("uid:{uid}"),
-            "uid:0".to_owned(),
-            "tcp:loopback".to_owned(),
-        ];
+        let names = [format!("uid:{uid}"), "uid:0".to_owned()];
         Self {
             exact: names
                 .into_iter()

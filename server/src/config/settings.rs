@@ -15,16 +15,37 @@ use super::{
         Switch, Timeout, ValueError,
     },
 };
-use crate::{logging::LogFormat, net::Listen};
+use crate::{
+    logging::LogFormat,
+    net::{IdentityKind, Listen},
+};
 
 /// What one source sets. Each key is also the name of its flag (with dashes) and of its variable (upper case, `STAGEPAGES_`). Only the programs of hosts
 /// are a table in the file, `[host.kvm]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, clap::Args)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Address to serve on, unix:PATH or tcp:HOST:PORT; repeat for several [default: unix:RUNTIME_DIR/api.sock]
+    /// Address to serve on, unix:PATH, or tcp:HOST:PORT with TLS; repeat for several [default: unix:RUNTIME_DIR/api.sock]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<Vec<Listen>>,
+    /// Certificate of the server for tcp: addresses, PEM, read again when it changes
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<AbsolutePath>,
+    /// Its private key, PEM
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<AbsolutePath>,
+    /// CAs whose clients are let in over TCP, PEM
+    #[arg(long, value_name = "FILE")]
+    pub tls_client_ca: Option<AbsolutePath>,
+    /// What of a client's certificate is its identity: the only name of this kind, spiffe, dns or email [default: spiffe]
+    #[arg(long, value_name = "KIND")]
+    pub tls_identity: Option<IdentityKind>,
+    /// How long a new connection may take until it speaks HTTP/2 [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    pub handshake_timeout: Option<Timeout>,
+    /// Connections at one time that do not speak HTTP/2 yet [default: 256]
+    #[arg(long, value_name = "N")]
+    pub max_handshakes: Option<Count<16, 4096>>,
     /// Where state outlives the daemon [default: $XDG_STATE_HOME/stagepages, /var/lib/stagepages for root]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<AbsolutePath>,
@@ -124,6 +145,12 @@ impl Settings {
     pub fn or(self, weaker: Self) -> Self {
         Self {
             listen: self.listen.or(weaker.listen),
+            tls_cert: self.tls_cert.or(weaker.tls_cert),
+            tls_key: self.tls_key.or(weaker.tls_key),
+            tls_client_ca: self.tls_client_ca.or(weaker.tls_client_ca),
+            tls_identity: self.tls_identity.or(weaker.tls_identity),
+            handshake_timeout: self.handshake_timeout.or(weaker.handshake_timeout),
+            max_handshakes: self.max_handshakes.or(weaker.max_handshakes),
             state_dir: self.state_dir.or(weaker.state_dir),
             runtime_dir: self.runtime_dir.or(weaker.runtime_dir),
             socket_mode: self.socket_mode.or(weaker.socket_mode),
@@ -169,6 +196,12 @@ impl Settings {
         let variable = &variable;
         Ok(Self {
             listen: list(variable, "STAGEPAGES_LISTEN")?,
+            tls_cert: one(variable, "STAGEPAGES_TLS_CERT")?,
+            tls_key: one(variable, "STAGEPAGES_TLS_KEY")?,
+            tls_client_ca: one(variable, "STAGEPAGES_TLS_CLIENT_CA")?,
+            tls_identity: one(variable, "STAGEPAGES_TLS_IDENTITY")?,
+            handshake_timeout: one(variable, "STAGEPAGES_HANDSHAKE_TIMEOUT")?,
+            max_handshakes: one(variable, "STAGEPAGES_MAX_HANDSHAKES")?,
             state_dir: one(variable, "STAGEPAGES_STATE_DIR")?,
             runtime_dir: one(variable, "STAGEPAGES_RUNTIME_DIR")?,
             socket_mode: one(variable, "STAGEPAGES_SOCKET_MODE")?,
@@ -208,6 +241,12 @@ impl Settings {
         // Taken apart, so that a new key cannot be forgotten.
         let Self {
             listen,
+            tls_cert,
+            tls_key,
+            tls_client_ca,
+            tls_identity,
+            handshake_timeout,
+            max_handshakes,
             state_dir,
             runtime_dir,
             socket_mode,
@@ -251,6 +290,12 @@ impl Settings {
             args.push(format!("--host-env={name}").into());
         }
         let others = [
+            ("tls-cert", text(tls_cert.as_ref())),
+            ("tls-key", text(tls_key.as_ref())),
+            ("tls-client-ca", text(tls_client_ca.as_ref())),
+            ("tls-identity", text(tls_identity.as_ref())),
+            ("handshake-timeout", text(handshake_timeout.as_ref())),
+            ("max-handshakes", text(max_handshakes.as_ref())),
             ("state-dir", text(state_dir.as_ref())),
             ("runtime-dir", text(runtime_dir.as_ref())),
             ("socket-mode", text(socket_mode.as_ref())),

@@ -53,10 +53,12 @@ fn the_example_file_shows_every_key_with_its_default() {
     assert_eq!(file(EXAMPLE).expect("parses"), Settings::default());
     let shown = file(&uncommented()).expect("parses");
     let keys = Settings::augment_args(clap::Command::new("x"));
-    // The programs of hosts, the policy and the group have no default to show, and no names are no flags.
-    assert!(EXAMPLE.contains("[host.kvm]") && EXAMPLE.contains("\n#     policy = "));
-    assert!(EXAMPLE.contains("\n#host_env = []\n"));
-    assert_eq!(shown.to_args().len() + 4, keys.get_arguments().count());
+    // The programs of hosts, the policy, the group and the files of TLS have no default to show, and no names are no flags.
+    for key in ["policy", "tls_cert", "tls_key", "tls_client_ca"] {
+        assert!(EXAMPLE.contains(&format!("\n#     {key} = ")), "{key}");
+    }
+    assert!(EXAMPLE.contains("[host.kvm]") && EXAMPLE.contains("\n#host_env = []\n"));
+    assert_eq!(shown.to_args().len() + 7, keys.get_arguments().count());
     assert_eq!(
         Config::resolve(shown, nothing, ROOT).expect("resolves"),
         defaults
@@ -68,6 +70,12 @@ fn every_key_can_be_set_by_each_source() {
     let from_file = file(
         r#"
         listen = ["unix:/a/b", "tcp:127.0.0.1:0"]
+        tls_cert = "/t/c"
+        tls_key = "/t/k"
+        tls_client_ca = "/t/a"
+        tls_identity = "dns"
+        handshake_timeout = "3s"
+        max_handshakes = 17
         state_dir = "/s"
         runtime_dir = "/r"
         socket_mode = "0660"
@@ -106,6 +114,12 @@ fn every_key_can_be_set_by_each_source() {
     .expect("parses");
     let from_env = Settings::from_env(vars(&[
         ("STAGEPAGES_LISTEN", "unix:/a/b, tcp:127.0.0.1:0"),
+        ("STAGEPAGES_TLS_CERT", "/t/c"),
+        ("STAGEPAGES_TLS_KEY", "/t/k"),
+        ("STAGEPAGES_TLS_CLIENT_CA", "/t/a"),
+        ("STAGEPAGES_TLS_IDENTITY", "dns"),
+        ("STAGEPAGES_HANDSHAKE_TIMEOUT", "3000ms"),
+        ("STAGEPAGES_MAX_HANDSHAKES", "17"),
         ("STAGEPAGES_STATE_DIR", "/s"),
         ("STAGEPAGES_RUNTIME_DIR", "/r"),
         ("STAGEPAGES_SOCKET_MODE", "660"),
@@ -143,7 +157,7 @@ fn every_key_can_be_set_by_each_source() {
         .iter()
         .map(|arg| arg.to_str().expect("is text"))
         .collect();
-    assert_eq!(args.len(), 34);
+    assert_eq!(args.len(), 40);
     assert_eq!(from_env, from_file);
     assert_eq!(flags(&args), from_file);
 }
@@ -296,7 +310,13 @@ fn mistakes_in_the_file_name_file_line_and_key() {
         ("max_launches = -1\n", 1, vec!["max_launches"]),
         ("grace = \"soon\"\n", 1, vec!["grace", "30s"]),
         ("stall_timeout = \"0s\"\n", 1, vec!["stall_timeout", "1ms"]),
-        ("listen = [\"tcp:0.0.0.0:1\"]\n", 1, vec!["listen", "TLS"]),
+        (
+            "listen = [\"tcp:example:1\"]\n",
+            1,
+            vec!["listen", "IP:PORT"],
+        ),
+        ("tls_cert = \"x\"\n", 1, vec!["tls_cert", "absolute"]),
+        ("tls_identity = \"cn\"\n", 1, vec!["tls_identity", "spiffe"]),
         ("state_dir = \"x\"\n", 1, vec!["state_dir", "absolute"]),
         (
             "log = \"info\"\nlog = \"warn\"\n",
@@ -328,4 +348,31 @@ fn mistakes_in_variables_name_them() {
     assert!(error.contains("\"b\" is neither"), "{error}");
     let empty = Settings::from_env(vars(&[("STAGEPAGES_GRACE", "")])).expect("is as unset");
     assert_eq!(empty, Settings::default());
+}
+
+#[test]
+fn tcp_without_all_of_tls_is_refused_and_the_missing_keys_are_named() {
+    let said = |args: &[&str]| {
+        let error = Config::resolve(flags(args), nothing, ROOT).expect_err("is refused");
+        error.to_string()
+    };
+    for address in ["tcp:127.0.0.1:1", "tcp:0.0.0.0:1"] {
+        let listen = format!("--listen={address}");
+        let error = said(&[&listen]);
+        let all = "tls_cert, tls_key, tls_client_ca is not set";
+        assert!(error.contains(address) && error.contains(all), "{error}");
+        let error = said(&[&listen, "--tls-cert=/c", "--tls-client-ca=/a"]);
+        assert!(error.contains(" tls_key is not set"), "{error}");
+    }
+    let error = said(&["--tls-key=/k"]);
+    assert!(
+        error.starts_with("tls_cert, tls_client_ca is not set"),
+        "{error}"
+    );
+    let files = ["--tls-cert=/c", "--tls-key=/k", "--tls-client-ca=/a"];
+    let with_tls = [&files[..], &["--listen=tcp:0.0.0.0:1"]].concat();
+    let config = Config::resolve(flags(&with_tls), nothing, ROOT).expect("resolves");
+    assert!(config.limits().tls && config.tls.is_some());
+    let unix = Config::resolve(flags(&[]), nothing, ROOT).expect("resolves");
+    assert!(!unix.limits().tls);
 }

@@ -43,6 +43,9 @@ pub enum ValueError {
     /// A path that depends on where the daemon was started.
     #[error("path {0:?} is not absolute; begin it with /")]
     Relative(String),
+    /// No kind of identity.
+    #[error("{0:?} is no kind of identity; write spiffe, dns or email")]
+    Identity(String),
     /// Not a platform.
     #[error("{0:?} is no platform; write sim, kvm, sev-snp or tdx")]
     Platform(String),

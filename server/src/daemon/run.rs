@@ -63,9 +63,10 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     done
 }
 
-/// Lets this process open as many files as it may: a launch takes two, a connection one, and the usual soft limit is 1024.
+/// Lets this process open as many files as it may: a launch takes two, a connection one, begun or not, and the usual soft limit is 1024.
 fn raise_file_limit(config: &Config) {
-    let wanted = 2 * u64::from(config.max_launches) + u64::from(config.max_connections) + 64;
+    let connections = u64::from(config.max_connections) + u64::from(config.max_handshakes);
+    let wanted = 2 * u64::from(config.max_launches) + connections + 64;
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard));
     match raised {
@@ -73,7 +74,7 @@ fn raise_file_limit(config: &Config) {
         Ok(most) => tracing::warn!(
             most,
             wanted,
-            "too few open files are allowed for max_launches and max_connections; raise LimitNOFILE"
+            "too few open files are allowed for max_launches, max_connections and max_handshakes; raise LimitNOFILE"
         ),
         Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
     }
@@ -108,7 +109,9 @@ async fn serve(
     let _closing = Closing(audit.clone());
     *open = Some((state, writing));
     let policy = PolicyFile::open(config.policy.as_deref())?;
-    let server = net::Server::bind(&config.listen, access(&config)?)?;
+    let tls = config.tls.as_ref().map(net::Tls::open).transpose()?;
+    let tls = tls.map(Arc::new);
+    let server = net::Server::bind(&config.listen, access(&config)?, tls.as_ref())?;
 
     let nursery = Nursery {
         supervisor: supervisor.clone(),
@@ -168,7 +171,12 @@ async fn serve(
         tokio::select! {
             _ = term.recv() => break,
             _ = int.recv() => break,
-            _ = hup.recv() => read_again.notify_one(),
+            _ = hup.recv() => {
+                read_again.notify_one();
+                if let Some(tls) = &tls {
+                    tls.reload();
+                }
+            }
             () = supervisor.retired() => {
                 replaced = true;
                 break;

@@ -1,51 +1,101 @@
-//! The accept loop: one per listener, the same for every kind of listener.
+//! The accept loop: one per listener, the same for every kind of listener; and what a connection has to do before it counts as one.
 //!
-//! **Invariant:** no error of `accept` ends the loop, and none makes it spin.
+//! ```text
+//!  accept ─▶ half_open (a place) ─▶ TLS, if it is TCP ─▶ HTTP/2's preface ─▶ connection (a permit)
+//!            └──────────────── handshake_timeout ────────────────────┘
+//! ```
+//!
+//! **Invariant:** no error of `accept` ends the loop, and none makes it spin; what has not begun to speak HTTP/2 takes the place of nothing
+//! that has.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
 };
+use tokio_rustls::server::TlsStream;
 
-use super::{connection, peer::PeerInfo, server::Shared};
+use super::{
+    connection,
+    half_open::Source,
+    peer::PeerInfo,
+    preface::Begun,
+    server::Shared,
+    tally::Trouble,
+    tls::{self, Tls},
+};
 
 /// A listener, and how its connections are told apart.
-pub(super) trait Accept: Send + 'static {
+pub(super) trait Accept: Send + Sync + 'static {
+    /// A connection as the kernel hands it out.
+    type Raw: Send + 'static;
+    /// The same, open for HTTP/2.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    fn accept(&self) -> impl Future<Output = io::Result<(Self::Io, PeerInfo)>> + Send;
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Raw, Source)>> + Send;
+
+    /// What the peer has to do first. None, if it did not; that is counted and logged.
+    fn open(
+        &self,
+        raw: Self::Raw,
+        trouble: &Trouble,
+    ) -> impl Future<Output = Option<(Self::Io, PeerInfo)>> + Send;
 }
 
 impl Accept for UnixListener {
+    type Raw = (UnixStream, PeerInfo);
     type Io = UnixStream;
 
-    async fn accept(&self) -> io::Result<(UnixStream, PeerInfo)> {
+    async fn accept(&self) -> io::Result<(Self::Raw, Source)> {
         let (stream, _) = Self::accept(self).await?;
         let peer = stream.peer_cred()?;
-        let peer = PeerInfo::Unix {
+        let info = PeerInfo::Unix {
             uid: peer.uid(),
             gid: peer.gid(),
             pid: peer.pid(),
         };
-        Ok((stream, peer))
+        Ok(((stream, info), Source::User(peer.uid())))
+    }
+
+    async fn open(&self, raw: Self::Raw, _: &Trouble) -> Option<(UnixStream, PeerInfo)> {
+        Some(raw)
     }
 }
 
-impl Accept for TcpListener {
-    type Io = TcpStream;
+/// TCP, with TLS and never without.
+#[derive(Debug)]
+pub(super) struct TlsListener {
+    pub(super) tcp: TcpListener,
+    pub(super) tls: Arc<Tls>,
+}
 
-    async fn accept(&self) -> io::Result<(TcpStream, PeerInfo)> {
-        let (stream, address) = Self::accept(self).await?;
+impl Accept for TlsListener {
+    type Raw = (TcpStream, SocketAddr);
+    type Io = TlsStream<TcpStream>;
+
+    async fn accept(&self) -> io::Result<(Self::Raw, Source)> {
+        let (stream, address) = self.tcp.accept().await?;
         // Small answers are waited for; Nagle's algorithm would hold them back for the peer's delayed ACK.
         stream.set_nodelay(true)?;
-        Ok((stream, PeerInfo::Tcp(address)))
+        Ok(((stream, address), Source::from(address)))
+    }
+
+    async fn open(
+        &self,
+        (stream, address): Self::Raw,
+        trouble: &Trouble,
+    ) -> Option<(Self::Io, PeerInfo)> {
+        let accepted = tls::accept(&self.tls, stream, address).await;
+        accepted
+            .inspect_err(|refused| trouble.handshakes.count(refused, address))
+            .ok()
     }
 }
 
 /// Accepts until the server drains or is killed.
 pub(super) async fn run<A: Accept>(listener: A, shared: Arc<Shared>) {
+    let listener = Arc::new(listener);
     let mut trouble = Backoff::default();
     loop {
         let accepted = tokio::select! {
@@ -55,14 +105,15 @@ pub(super) async fn run<A: Accept>(listener: A, shared: Arc<Shared>) {
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((io, peer)) => {
+            Ok((raw, source)) => {
                 trouble = Backoff::default();
-                if let Ok(permit) = Arc::clone(&shared.permits).try_acquire_owned() {
-                    let connection = connection::serve(io, peer, Arc::clone(&shared), permit);
-                    shared.tasks.spawn(connection);
-                } else {
+                if shared.permits.available_permits() == 0 {
                     turn_away(&shared);
+                    continue;
                 }
+                let (listener, shared) = (Arc::clone(&listener), Arc::clone(&shared));
+                let tasks = shared.tasks.clone();
+                tasks.spawn(arrive(listener, raw, source, shared));
             }
             Err(error) => {
                 let Some(pause) = trouble.pause(&error) else {
@@ -75,6 +126,54 @@ pub(super) async fn run<A: Accept>(listener: A, shared: Arc<Shared>) {
                     () = shared.drain.cancelled() => return,
                     () = tokio::time::sleep(pause) => {}
                 }
+            }
+        }
+    }
+}
+
+/// Waits until the peer of a new connection speaks HTTP/2, and serves it.
+async fn arrive<A: Accept>(listener: Arc<A>, raw: A::Raw, source: Source, shared: Arc<Shared>) {
+    let trouble = &shared.patience.trouble;
+    let (place, crowded) = shared.half_open.enter(source);
+    if crowded && let Some(driven_out) = trouble.driven_out.one_more() {
+        let max_handshakes = shared.limits.max_handshakes;
+        tracing::warn!(
+            max_handshakes,
+            driven_out,
+            "connections that have not begun are at their limit; the oldest of whoever has most are closed"
+        );
+    }
+    let begin = async {
+        let (io, peer) = listener.open(raw, trouble).await?;
+        match Begun::read(io).await {
+            Ok(begun) => Some((begun, peer)),
+            Err(error) => {
+                tracing::debug!(%peer, %error, "a connection ended before it began");
+                None
+            }
+        }
+    };
+    let begun = tokio::select! {
+        biased;
+        () = shared.kill.cancelled() => return,
+        () = shared.drain.cancelled() => return,
+        () = place.driven_out() => return,
+        begun = tokio::time::timeout(shared.limits.handshake_timeout, begin) => begun,
+    };
+    drop(place);
+    match begun {
+        Ok(Some((io, peer))) => match Arc::clone(&shared.permits).try_acquire_owned() {
+            Ok(permit) => connection::serve(io, peer, shared, permit).await,
+            Err(_full) => turn_away(&shared),
+        },
+        Ok(None) => {}
+        Err(_elapsed) => {
+            if let Some(silent) = trouble.silent.one_more() {
+                tracing::warn!(
+                    ?source,
+                    silent,
+                    "connections are closed that do not begin to speak in time"
+                );
             }
         }
     }

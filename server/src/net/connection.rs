@@ -8,7 +8,13 @@
 //!
 //! **Invariant:** a connection holds its permit and its part of the budget for as long as its socket is open.
 
-use std::{convert::Infallible, error::Error, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    error::Error,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use hyper::{Request, body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,7 +22,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{OwnedSemaphorePermit, watch},
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     call,
@@ -25,12 +31,14 @@ use super::{
     },
     ongoing::Watched,
     peer::PeerInfo,
-    preface::Punctual,
     record::Record,
     server::Shared,
     stall::Patience,
 };
-use crate::audit;
+use crate::{
+    audit,
+    rpc::{reason::Reason, status::ApiError},
+};
 
 /// Serves one connection to its end.
 pub(super) async fn serve<IO>(
@@ -42,9 +50,13 @@ pub(super) async fn serve<IO>(
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let grant = shared.patience.budget.connection();
-    tracing::debug!(?peer, windows = ?grant.windows, "connected");
-    let io = TokioIo::new(Punctual::new(io, shared.limits.preface_timeout));
+    tracing::debug!(%peer, windows = ?grant.windows, "connected");
+    let expired = CancellationToken::new();
     let service = service_fn(|mut request: Request<Incoming>| {
+        let refused = peer.has_expired(SystemTime::now()).then(|| {
+            expired.cancel();
+            refuse_expired(&peer, &shared)
+        });
         request.extensions_mut().insert(peer.clone());
         let keeper = shared.keeper.clone();
         let routes = shared.routes.clone();
@@ -53,7 +65,14 @@ pub(super) async fn serve<IO>(
         let audit = shared.audit.clone();
         let caller = audit::Call::new(audit, request.extensions(), request.uri().path());
         async move {
-            let answer = call::answer(keeper, routes, max_message_bytes, patience, request);
+            let answer = async {
+                match refused {
+                    Some(error) => error.into_response(),
+                    None => {
+                        call::answer(keeper, routes, max_message_bytes, patience, request).await
+                    }
+                }
+            };
             let response = audit::within(caller.clone(), answer).await;
             Ok::<_, Infallible>(audit::watched(caller, response))
         }
@@ -61,12 +80,13 @@ pub(super) async fn serve<IO>(
     let calls = Calls::new(&shared);
     let count = calls.count.subscribe();
     let http2 = http2(&shared.limits, grant.windows, calls);
-    let mut connection = pin!(http2.serve_connection(io, service));
+    let mut connection = pin!(http2.serve_connection(TokioIo::new(io), service));
     let ended = tokio::select! {
         biased;
         () = shared.kill.cancelled() => return,
         ended = connection.as_mut() => Some(ended),
         () = shared.drain.cancelled() => None,
+        () = expired.cancelled() => None,
         () = without_calls(count.clone(), shared.limits.idle_timeout) => None,
     };
     let ended = match ended {
@@ -83,18 +103,34 @@ pub(super) async fn serve<IO>(
         }
     };
     match ended {
-        Ok(()) => tracing::debug!(?peer, "disconnected"),
+        Ok(()) => tracing::debug!(%peer, "disconnected"),
         // A peer's doing; it is told by HTTP/2 itself.
         Err(error) => {
-            tracing::debug!(?peer, %error, "connection failed");
+            tracing::debug!(%peer, %error, "connection failed");
             if is_flood(&error)
                 && let Some(floods) = shared.patience.trouble.floods.one_more()
             {
-                tracing::warn!(?peer, floods, "connections end because of floods");
+                tracing::warn!(%peer, floods, "connections end because of floods");
             }
         }
     }
     drop((permit, grant));
+}
+
+/// The answer to a call of a client whose certificate has expired since it connected. Its connection is closed too; calls that began before
+/// that go on.
+fn refuse_expired(peer: &PeerInfo, shared: &Shared) -> ApiError {
+    if let Some(expired) = shared.patience.trouble.expired.one_more() {
+        tracing::warn!(
+            %peer,
+            expired,
+            "calls are refused because their client's certificate has expired since it connected"
+        );
+    }
+    ApiError::new(
+        Reason::Unauthenticated,
+        "the client's certificate has expired since it connected; nothing was done, connect again with a valid one",
+    )
 }
 
 /// Returns when there was no call for `time`.

@@ -14,8 +14,13 @@ pub struct Limits {
     pub max_streams_per_connection: u32,
     /// Largest gRPC message of a request, in bytes.
     pub max_message_bytes: usize,
-    /// How long a new connection may take to say that it speaks HTTP/2.
-    pub preface_timeout: Duration,
+    /// Connections at one time that have not begun to speak HTTP/2. One more drives out another. Beside the receive budget; each takes
+    /// 64 KiB at most, which is the longest message of a handshake that rustls takes (`MAX_HANDSHAKE_SIZE`, rustls/src/msgs/deframer/handshake.rs).
+    pub max_handshakes: usize,
+    /// How long a new connection may take to say that it speaks HTTP/2, with the handshake of TLS before that.
+    pub handshake_timeout: Duration,
+    /// Whether connections may be by TLS, whose buffers are part of what each reserves of the receive budget.
+    pub tls: bool,
     /// How often a connection is pinged.
     pub keepalive_interval: Duration,
     /// How long it may take to answer a ping before it is closed.
@@ -82,7 +87,9 @@ impl Default for Limits {
             max_connections: 1024,
             max_streams_per_connection: 128,
             max_message_bytes: MAX_MESSAGE_BYTES,
-            preface_timeout: Duration::from_secs(10),
+            max_handshakes: 256,
+            handshake_timeout: Duration::from_secs(10),
+            tls: false,
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(20),
             windows: Windows::default(),

@@ -1,6 +1,6 @@
 //! Addresses to serve on, as they are written in flags, files and variables: `unix:PATH` and `tcp:HOST:PORT`.
 //!
-//! **Invariant:** a `Listen` that exists may be served on: a TCP address is a loopback address, a path fits into a socket address.
+//! **Invariant:** a `Listen` that exists may be served on, a TCP address with TLS only: a path fits into a socket address.
 
 use std::{fmt, net::IpAddr, net::Ipv4Addr, net::SocketAddr, path::PathBuf, str::FromStr};
 
@@ -17,7 +17,7 @@ pub const MAX_SOCKET_PATH_BYTES: usize = 107;
 pub enum Listen {
     /// A Unix socket at an absolute path.
     Unix(PathBuf),
-    /// A loopback address. Port 0 lets the kernel choose.
+    /// An address of this machine, by mutual TLS. Port 0 lets the kernel choose.
     Tcp(SocketAddr),
 }
 
@@ -46,12 +46,6 @@ pub enum ListenError {
     /// A name, or garbage.
     #[error("tcp address {0:?} is not IP:PORT; names are not resolved, except localhost")]
     NotAnIp(String),
-    /// An address that others can reach.
-    #[error(
-        "tcp address {0} is not a loopback address: others are served only with TLS configured first, which this version \
-         cannot do yet; use 127.0.0.1 or a unix: address"
-    )]
-    NotLoopback(SocketAddr),
 }
 
 impl FromStr for Listen {
@@ -95,8 +89,7 @@ fn tcp(address: &str) -> Result<Listen, ListenError> {
         None => address.parse::<SocketAddr>().ok(),
     };
     match parsed {
-        Some(address) if address.ip().is_loopback() => Ok(Listen::Tcp(address)),
-        Some(address) => Err(ListenError::NotLoopback(address)),
+        Some(address) => Ok(Listen::Tcp(address)),
         None => Err(ListenError::NotAnIp(printable(address, 200))),
     }
 }
@@ -132,7 +125,9 @@ mod tests {
             "unix:/run/x.sock",
             "tcp:127.0.0.1:0",
             "tcp:[::1]:7000",
-            "tcp:127.9.9.9:1",
+            "tcp:0.0.0.0:1",
+            "tcp:[::]:1",
+            "tcp:192.0.2.1:7000",
         ] {
             assert_eq!(text.parse::<Listen>().expect("is valid").to_string(), text);
         }
@@ -141,18 +136,6 @@ mod tests {
             Ok(Listen::Tcp(([127, 0, 0, 1], 80).into()))
         );
         assert_eq!("unix:///run/x".parse(), Ok(Listen::Unix("/run/x".into())));
-    }
-
-    #[test]
-    fn what_others_can_reach_is_refused_and_names_tls() {
-        for text in [
-            "tcp:0.0.0.0:1",
-            "tcp:[::]:1",
-            "tcp:10.0.0.1:7000",
-            "tcp:[::ffff:10.0.0.1]:1",
-        ] {
-            assert!(error(text).contains("TLS"), "{text}");
-        }
     }
 
     #[test]

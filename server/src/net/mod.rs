@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!  listen ─▶ unix ─▶ accept ─▶ connection ─▶ call ─▶ Routes (tonic services)
-//!                      cap       HTTP/2,      ├ gate          whether the policy lets its caller do this, now and while it goes on
-//!                                peer,        ├ framing       well-formed, bounded, one message where one is meant
+//!         └▶ tls ─┘    cap,      HTTP/2,      ├ gate          whether the policy lets its caller do this, now and while it goes on
+//!                    half_open   peer,        ├ framing       well-formed, bounded, one message where one is meant
 //!                                windows      ├ metered       within the receive budget; a peer that stalls is not waited for
 //!                                             ├ panics        a defect ends one call, not the connection
 //!                                             ├ deadline      grpc-timeout, also for a response that has begun
@@ -25,6 +25,7 @@ mod deadline;
 mod frame_errors;
 mod framing;
 mod gate;
+mod half_open;
 mod hand;
 mod held;
 mod limits;
@@ -43,6 +44,7 @@ mod stall;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod unix;
 
 pub use limits::{Limits, MAX_HEADER_LIST_BYTES, MAX_MESSAGE_BYTES, RECEIVE_BUDGET_BYTES, Windows};
@@ -51,4 +53,5 @@ pub use ongoing::{deadline, message_consumed};
 pub use peer::PeerInfo;
 pub use server::{BindError, Server};
 pub use shares::{Shares, TooSmall};
+pub use tls::{ClientCertificate, Fault, IdentityKind, NotAfter, Tls, TlsError, TlsFiles};
 pub use unix::{Access, UnixError};

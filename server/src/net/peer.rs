@@ -1,8 +1,10 @@
-//! Who is at the other end of a connection, as far as the kernel knows.
+//! Who is at the other end of a connection, as far as the kernel knows, or a certificate proves.
 //!
 //! **Invariant:** nothing in here comes from the peer's own words.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr, sync::Arc, time::SystemTime};
+
+use super::tls::ClientCertificate;
 
 /// The other end of a connection; in the extensions of every request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +18,24 @@ pub enum PeerInfo {
         /// Process id in the daemon's pid namespace; none where it is not visible there.
         pid: Option<i32>,
     },
-    /// The remote address.
-    Tcp(SocketAddr),
+    /// A client that proved who it is by mutual TLS.
+    Tls {
+        /// Its address.
+        address: SocketAddr,
+        /// What it proved to hold the key of.
+        certificate: Arc<ClientCertificate>,
+    },
+}
+
+impl PeerInfo {
+    /// Whether what the peer proved itself by is valid no longer.
+    #[must_use]
+    pub fn has_expired(&self, now: SystemTime) -> bool {
+        match self {
+            Self::Unix { .. } => false,
+            Self::Tls { certificate, .. } => certificate.has_expired(now),
+        }
+    }
 }
 
 impl PeerInfo {
@@ -26,8 +44,22 @@ impl PeerInfo {
     pub fn names(&self) -> Vec<String> {
         match self {
             Self::Unix { uid, gid, .. } => vec![format!("uid:{uid}"), format!("gid:{gid}")],
-            // Until TCP proves who calls: whoever is on this machine.
-            Self::Tcp(_) => vec!["tcp:loopback".to_owned()],
+            Self::Tls { certificate, .. } => vec![certificate.identity().to_owned()],
+        }
+    }
+}
+
+impl fmt::Display for PeerInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix { uid, pid, .. } => {
+                write!(f, "uid {uid}")?;
+                pid.map_or(Ok(()), |pid| write!(f, " pid {pid}"))
+            }
+            Self::Tls {
+                address,
+                certificate,
+            } => write!(f, "{} at {address}", certificate.identity()),
         }
     }
 }

@@ -3,20 +3,22 @@
 //! **Invariant:** when `serve` has returned, no connection and no call of it goes on; when it was dropped, each ends as soon as the
 //! runtime looks at it next.
 
-use std::{io, net::TcpListener as StdTcpListener, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 
 use super::{
-    accept,
+    accept::{self, TlsListener},
     budget::Budget,
+    half_open::HalfOpen,
     limits::Limits,
     listen::Listen,
     shares::TooSmall,
     stall::Patience,
+    tls::Tls,
     unix::{self, Access, SocketFile, UnixError},
 };
 use crate::{audit::Audit, auth::Gatekeeper};
@@ -26,6 +28,7 @@ use crate::{audit::Audit, auth::Gatekeeper};
 pub struct Server {
     listeners: Vec<Listener>,
     addresses: Vec<Listen>,
+    tls: Option<Arc<Tls>>,
 }
 
 /// Why an address cannot be served on.
@@ -42,12 +45,20 @@ pub enum BindError {
         /// What the system said.
         source: io::Error,
     },
+    /// A TCP address, and nothing to prove who serves there and who calls.
+    #[error(
+        "{0} is served with mutual TLS only; set tls_cert, tls_key and tls_client_ca, or listen on a unix: address alone"
+    )]
+    NoTls(Listen),
 }
+
+/// Connections to a TCP port that may wait to be accepted; the kernel caps it further (net.core.somaxconn).
+const BACKLOG: u32 = 1024;
 
 #[derive(Debug)]
 enum Listener {
     Unix(UnixListener, SocketFile),
-    Tcp(TcpListener),
+    Tcp(TlsListener),
 }
 
 /// What all connections of a server share.
@@ -58,6 +69,7 @@ pub(super) struct Shared {
     pub(super) keeper: Gatekeeper,
     pub(super) limits: Limits,
     pub(super) permits: Arc<Semaphore>,
+    pub(super) half_open: Arc<HalfOpen>,
     /// What bounds calls.
     pub(super) patience: Patience,
     /// Where refused calls are told.
@@ -71,14 +83,19 @@ pub(super) struct Shared {
 }
 
 impl Server {
-    /// Binds all addresses, or none. Must be called within a tokio runtime.
+    /// Binds all addresses, or none; those of TCP with `tls`, which the server makes follow its files. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// The first address that cannot be served on; sockets that were bound before it are removed again.
-    pub fn bind(addresses: &[Listen], access: Access) -> Result<Self, BindError> {
+    pub fn bind(
+        addresses: &[Listen],
+        access: Access,
+        tls: Option<&Arc<Tls>>,
+    ) -> Result<Self, BindError> {
         let mut server = Self {
             listeners: Vec::new(),
             addresses: Vec::new(),
+            tls: tls.cloned(),
         };
         for address in addresses {
             match address {
@@ -88,11 +105,16 @@ impl Server {
                     server.addresses.push(address.clone());
                 }
                 Listen::Tcp(wanted) => {
-                    let (listener, bound) = bind_tcp(*wanted).map_err(|source| BindError::Tcp {
+                    let tls = tls
+                        .cloned()
+                        .ok_or_else(|| BindError::NoTls(address.clone()))?;
+                    let (tcp, bound) = bind_tcp(*wanted).map_err(|source| BindError::Tcp {
                         address: address.clone(),
                         source,
                     })?;
-                    server.listeners.push(Listener::Tcp(listener));
+                    server
+                        .listeners
+                        .push(Listener::Tcp(TlsListener { tcp, tls }));
                     server.addresses.push(Listen::Tcp(bound));
                 }
             }
@@ -133,6 +155,7 @@ impl Server {
             routes: routes.prepare(),
             keeper,
             permits: Arc::new(Semaphore::new(limits.max_connections)),
+            half_open: Arc::new(HalfOpen::new(limits.max_handshakes)),
             patience,
             audit,
             limits,
@@ -140,6 +163,16 @@ impl Server {
             drain,
             kill,
         });
+        if let Some(tls) = self.tls {
+            let shared = Arc::clone(&shared);
+            shared.tasks.clone().spawn(async move {
+                tokio::select! {
+                    () = shared.kill.cancelled() => {}
+                    () = shared.drain.cancelled() => {}
+                    () = tls.follow() => {}
+                }
+            });
+        }
         for listener in self.listeners {
             let tasks = shared.tasks.clone();
             match listener {
@@ -162,9 +195,15 @@ impl Server {
     }
 }
 
-fn bind_tcp(address: std::net::SocketAddr) -> io::Result<(TcpListener, std::net::SocketAddr)> {
-    let listener = StdTcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
+fn bind_tcp(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // So that the next daemon need not wait until the last one's connections are forgotten (TIME_WAIT).
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?;
     let bound = listener.local_addr()?;
-    Ok((TcpListener::from_std(listener)?, bound))
+    Ok((listener, bound))
 }

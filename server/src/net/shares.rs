@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  receive_budget_bytes
-//!  ├─ max_connections × CONNECTION_BYTES   reserved: the least that HTTP/2 lets a peer send, and the connection itself
+//!  ├─ max_connections × CONNECTION_BYTES   reserved: the least that HTTP/2 lets a peer send, and the connection itself; with TLS TLS_BYTES too
 //!  ├─ 1/16                                 calls: their headers and their state
 //!  └─ the rest, halved ─┬─ messages        gathered by calls until they are whole and consumed (see `budget`)
 //!                       └─ windows         beyond the least, for the connections that came first
@@ -21,6 +21,9 @@ const OVERHEAD_BYTES: u64 = 32 << 10;
 /// What a connection costs at the least: its window, a frame that is being read, a frame in hand (see `hand`), and itself.
 const CONNECTION_BYTES: u64 =
     LEAST_WINDOW_BYTES as u64 + 1 + 2 * LEAST_FRAME_BYTES as u64 + OVERHEAD_BYTES;
+/// TLS beside that: a record that is being read (`MAX_WIRE_SIZE`, rustls/src/msgs/message/mod.rs), what HTTP/2 has not taken of the one before
+/// (`DEFAULT_RECEIVED_PLAINTEXT_LIMIT`, rustls/src/common_state.rs), and the keys. What it sends is in the buffers for writing.
+const TLS_BYTES: u64 = 40 << 10;
 /// Least size of each of the two halves, in largest messages: a quarter of one of them has to hold one (see `budget`).
 const LEAST_MESSAGES: u64 = 8;
 
@@ -57,7 +60,8 @@ impl Shares {
     pub fn of(limits: &Limits) -> Result<Self, TooSmall> {
         let connections = limits.max_connections as u64;
         let given = limits.receive_budget_bytes;
-        let reserved = connections.saturating_mul(CONNECTION_BYTES);
+        let each = CONNECTION_BYTES + if limits.tls { TLS_BYTES } else { 0 };
+        let reserved = connections.saturating_mul(each);
         let least_half = LEAST_MESSAGES * limits.max_message_bytes as u64;
         let calls = given / 16;
         let rest = given.saturating_sub(reserved).saturating_sub(calls);

@@ -12,6 +12,8 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::tls::Refusals;
+
 const EVERY: Duration = Duration::from_secs(10);
 
 /// A number of events of one kind.
@@ -26,6 +28,14 @@ pub(super) struct Tally {
 pub(super) struct Trouble {
     /// Connections beyond the limit.
     pub(super) turned_away: Tally,
+    /// Connections that had to make place for later ones before they began to speak HTTP/2.
+    pub(super) driven_out: Tally,
+    /// Connections that did not begin to speak it in time.
+    pub(super) silent: Tally,
+    /// Handshakes of TLS that failed.
+    pub(super) handshakes: Refusals,
+    /// Calls on connections whose client's certificate has expired since.
+    pub(super) expired: Tally,
     /// Connections that ended because their peer flooded them.
     pub(super) floods: Tally,
     /// Calls that were refused for the lack of room.

@@ -43,7 +43,7 @@ impl Running {
     fn start(limits: Limits) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let address = Listen::Unix(dir.path().join("api.sock"));
-        let server = Server::bind(std::slice::from_ref(&address), OWN).expect("binds");
+        let server = Server::bind(std::slice::from_ref(&address), OWN, None).expect("binds");
         let probe = Probe::default();
         let drain = CancellationToken::new();
         let serving = server.serve(
@@ -115,23 +115,10 @@ async fn tonic_clients_understand_it() {
 }
 
 #[tokio::test]
-async fn tcp_is_served_on_the_port_that_the_kernel_chose() {
-    let server = Server::bind(&["tcp:127.0.0.1:0".parse().expect("is valid")], OWN).expect("binds");
-    let address = server.local_addrs()[0].clone();
-    assert!(matches!(&address, Listen::Tcp(at) if at.port() != 0));
-    let probe = Probe::default();
-    let drain = CancellationToken::new();
-    let _end_when_dropped = drain.clone().drop_guard();
-    tokio::spawn(server.serve(
-        probe.routes(),
-        keeper(),
-        Limits::default(),
-        Audit::off(),
-        drain,
-    ));
-    let client = Client::connect(&address).await.expect("connects");
-    client.call("/test.Probe/Echo", EMPTY).await;
-    assert!(matches!(probe.peer(), Some(PeerInfo::Tcp(_))));
+async fn tcp_is_not_served_without_tls() {
+    let address: Listen = "tcp:127.0.0.1:0".parse().expect("is valid");
+    let error = Server::bind(&[address], OWN, None).expect_err("is refused");
+    assert!(error.to_string().contains("tls_client_ca"), "{error}");
 }
 
 #[tokio::test]
@@ -372,7 +359,7 @@ async fn connections_beyond_the_limit_are_closed_and_places_come_back() {
 #[tokio::test]
 async fn a_connection_that_says_nothing_is_closed() {
     let limits = Limits {
-        preface_timeout: Duration::from_millis(10),
+        handshake_timeout: Duration::from_millis(10),
         ..Limits::default()
     };
     let server = Running::start(limits);

@@ -2,10 +2,15 @@
 //!
 //! **Invariant:** says what can be asked, and does none of it.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use clap::{Parser, Subcommand};
-use stagepages_client::{Client, Endpoint};
+use clap::{Args, Parser, Subcommand};
+use stagepages_client::{
+    Client, Credentials, Endpoint,
+    credentials::{
+        CA_VARIABLE, CERT_VARIABLE, CredentialsError, KEY_VARIABLE, SERVER_NAME_VARIABLE,
+    },
+};
 
 use crate::{args, cmd, failure::Failure, output::Output};
 
@@ -21,12 +26,14 @@ use crate::{args, cmd, failure::Failure, output::Output};
     after_help = "Exit status: 0 if what was asked for is so, 1 if not, 2 if the command line is wrong."
 )]
 pub(crate) struct Cli {
-    /// Where the daemon listens: unix:/path, tcp:HOST:PORT or http://HOST:PORT.
+    /// Where the daemon listens: unix:/path, or tcp:HOST:PORT with --ca, --cert and --key.
     ///
     /// Without it: STAGEPAGES_ENDPOINT, else api.sock in STAGEPAGES_RUNTIME_DIR, in XDG_RUNTIME_DIR/stagepages, in /run/stagepages
     /// (root) or in /tmp/stagepages-UID.
     #[arg(long, global = true, value_name = "ENDPOINT")]
     endpoint: Option<Endpoint>,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// What to print: text for people, or one JSON document.
     #[arg(
         long,
@@ -41,6 +48,44 @@ pub(crate) struct Cli {
     timeout: Option<Duration>,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// What TCP takes: mutual TLS. The files are read again for each connection.
+#[derive(Clone, Debug, Args)]
+struct TlsArgs {
+    /// CAs of the daemon's certificate, PEM [else: STAGEPAGES_CA]
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Certificate to connect with, PEM [else: STAGEPAGES_CERT]
+    #[arg(long, global = true, value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// Its private key, PEM [else: STAGEPAGES_KEY]
+    #[arg(long, global = true, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Name, address or SPIFFE ID in the daemon's certificate, where it is not the endpoint's host [else: STAGEPAGES_SERVER_NAME]
+    #[arg(long, global = true, value_name = "NAME")]
+    server_name: Option<String>,
+}
+
+impl TlsArgs {
+    /// What was given, and for the rest what the environment names.
+    fn credentials(&self) -> Result<Option<Credentials>, CredentialsError> {
+        let Self {
+            ca,
+            cert,
+            key,
+            server_name,
+        } = self.clone();
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let file = |given: Option<PathBuf>, name| given.or_else(|| variable(name).map(Into::into));
+        let named = variable(SERVER_NAME_VARIABLE).map(|it| it.to_string_lossy().into_owned());
+        Credentials::of(
+            file(ca, CA_VARIABLE),
+            file(cert, CERT_VARIABLE),
+            file(key, KEY_VARIABLE),
+            server_name.or(named),
+        )
+    }
 }
 
 /// The commands.
@@ -76,6 +121,7 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Context {
     endpoint: Option<Endpoint>,
+    tls: TlsArgs,
     timeout: Option<Duration>,
     /// Where documents go.
     pub(crate) output: Output,
@@ -86,6 +132,7 @@ impl Cli {
     pub(crate) fn context(&self) -> Context {
         Context {
             endpoint: self.endpoint.clone(),
+            tls: self.tls.clone(),
             timeout: self.timeout,
             output: self.output,
         }
@@ -99,7 +146,9 @@ impl Context {
             Some(endpoint) => endpoint.clone(),
             None => Endpoint::from_environment()?,
         };
-        Ok(Client::connect(&endpoint).await?.with_timeout(self.timeout))
+        let credentials = self.tls.credentials()?;
+        let client = Client::connect_with(&endpoint, credentials.as_ref()).await?;
+        Ok(client.with_timeout(self.timeout))
     }
 }
 
@@ -121,6 +170,7 @@ mod tests {
             "stagectl --endpoint unix:/run/x.sock launch create vm-1 --platform sim --memory 0x0+64M --memory 0xffc00000+4M --label owner=me --page-latency 1ms",
             "stagectl launch create --memory 0x0+1G",
             "stagectl launch create vm-1 --platform sim --memory 0x0+1G --ordering sequenced --lease 1h",
+            "stagectl node --endpoint tcp:node-1.example:7070 --ca ca.crt --cert me.crt --key me.key --server-name spiffe://prod/node",
             "stagectl launch watch vm-1 --output json",
             "stagectl launch renew vm-1",
             "stagectl launch result vm-1 --sequence 0",

@@ -9,7 +9,9 @@ use std::{
     process::ExitCode,
 };
 
-use stagepages_client::{ConnectError, StagepagesError, endpoint::EndpointError, plain};
+use stagepages_client::{
+    ConnectError, StagepagesError, credentials::CredentialsError, endpoint::EndpointError, plain,
+};
 
 use crate::{
     json::{ErrorDetails, ErrorDocument},
@@ -125,6 +127,15 @@ impl From<EndpointError> for Failure {
         Self::usage(
             with_causes(&error),
             "name the daemon's socket with --endpoint unix:/path",
+        )
+    }
+}
+
+impl From<CredentialsError> for Failure {
+    fn from(error: CredentialsError) -> Self {
+        Self::usage(
+            with_causes(&error),
+            "give --ca, --cert and --key together; deploy/TLS.md shows how they are made",
         )
     }
 }
