@@ -74,6 +74,7 @@ mod errno;
 mod error;
 mod firmware;
 mod guest_memfd;
+pub mod ioctls;
 pub mod kick;
 mod kvm;
 mod mapping;

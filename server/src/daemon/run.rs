@@ -22,7 +22,7 @@ use tonic_health::server::HealthReporter;
 
 use super::{
     FirmwareQueues, Ledgers, Node, Nursery, Records, Registry, RegistryLimits, StateDir, Writing,
-    evict::evict, images, inherit::inherit, supervisor_link::SupervisorLink,
+    confine::confine, evict::evict, images, inherit::inherit, supervisor_link::SupervisorLink,
 };
 use crate::{
     auth::PolicyFile,
@@ -41,6 +41,8 @@ const GOODBYE: Duration = Duration::from_secs(2);
 pub fn run(config: Config) -> anyhow::Result<()> {
     raise_file_limit(&config);
     let socket = take_stdin().context("the supervisor's socket on standard input")?;
+    // While there is one thread: those that are started inherit it.
+    confine(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("daemon")

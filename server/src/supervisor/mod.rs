@@ -77,6 +77,10 @@ pub struct SupervisorConfig {
     pub host_programs: BTreeMap<String, PathBuf>,
     /// Variables of the supervisor's environment that hosts get. They get no others.
     pub host_env: BTreeSet<String>,
+    /// Arguments of hosts that run `program`, behind those that the daemon asks for: how they are confined, which is not the daemon's to say.
+    pub host_args: Vec<String>,
+    /// The user that hosts become, where it is not the supervisor's own.
+    pub host_uid: Option<u32>,
     /// Arguments behind `daemon`.
     pub daemon_args: Vec<OsString>,
     /// Arguments behind `serve`, with which an upgrade goes on.

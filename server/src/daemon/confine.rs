@@ -1,0 +1,61 @@
+//! What the daemon keeps of the machine: the list of its places, in one value.
+//!
+//! **Invariant:** /dev/kvm is not in the list, nor is anything that the daemon could run.
+
+use std::{
+    env,
+    fs::DirBuilder,
+    os::unix::{ffi::OsStrExt as _, fs::DirBuilderExt as _},
+    path::Path,
+};
+
+use anyhow::Context as _;
+use stagepages_sandbox::{
+    Access, Mode, Place,
+    daemon::{self, Policy},
+};
+
+use crate::{config::Config, net::Listen};
+
+/// Confines the daemon, which has one thread. Its state directory is made before, for it may lie where nothing can be made afterwards.
+///
+/// # Errors
+/// The kernel refused, or the directory cannot be made.
+pub(super) fn confine(config: &Config) -> anyhow::Result<()> {
+    if config.sandbox == Mode::Off {
+        return Ok(());
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&config.state_dir)
+        .with_context(|| format!("state_dir {}", config.state_dir.display()))?;
+    Ok(daemon::confine(&policy(config))?)
+}
+
+fn policy(config: &Config) -> Policy {
+    let port = |listen: &Listen| match listen {
+        Listen::Tcp(address) => Some(address.port()),
+        Listen::Unix(_) => None,
+    };
+    let told_by_name = env::var_os("NOTIFY_SOCKET");
+    Policy {
+        mode: config.sandbox,
+        places: places(config),
+        ports: config.listen.iter().filter_map(port).collect(),
+        abstract_sockets: told_by_name.is_some_and(|name| name.as_bytes().starts_with(b"@")),
+    }
+}
+
+/// Everything that the daemon opens. What it reads again while it runs is here as [`Place::read_again`].
+fn places(config: &Config) -> Vec<Place> {
+    let mut places = daemon::places();
+    places.push(Place::new(&config.state_dir, Access::Own));
+    places.push(Place::new(&config.runtime_dir, Access::Own));
+    let sockets = config.listen.iter().filter_map(|listen| match listen {
+        Listen::Unix(path) => path.parent().map(Path::to_owned),
+        Listen::Tcp(_) => None,
+    });
+    places.extend(sockets.map(|dir| Place::new(dir, Access::Sockets)));
+    places
+}
