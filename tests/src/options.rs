@@ -137,6 +137,7 @@ pub(crate) fn command(dir: &Path, options: &DaemonOptions) -> Command {
         command.arg("--listen").arg(place);
     }
     command.args(&options.flags);
+    command.args(extra_flags());
     command
         .arg("--state-dir")
         .arg(
@@ -171,6 +172,14 @@ pub(crate) fn command(dir: &Path, options: &DaemonOptions) -> Command {
     // A group of its own: the mark by which the whole tree is found again.
     command.process_group(0);
     command
+}
+
+/// Flags that a whole run of a suite is to have, such as `--sandbox=off`, separated by spaces. A test that gives one of them itself cannot run so.
+const EXTRA_FLAGS: &str = "STAGEPAGES_TEST_FLAGS";
+
+fn extra_flags() -> Vec<String> {
+    let given = std::env::var(EXTRA_FLAGS).unwrap_or_default();
+    given.split_whitespace().map(str::to_owned).collect()
 }
 
 /// What the whole tree writes.
