@@ -9,8 +9,10 @@
 //! | `peers`       | who is at a Unix socket                                        |
 //! | `policies`    | policies that are wrong                                        |
 //! | `town`        | a daemon with two tenants                                      |
+//! | `sandbox_…`   | what each process has left, and what comes of trying more      |
 #![forbid(unsafe_code)]
 #![expect(
+    clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
     reason = "helpers of tests: a panic is a failing assertion"
@@ -21,5 +23,10 @@ mod peers;
 mod policies;
 mod quotas;
 mod revoked;
+mod sandbox_daemon;
+mod sandbox_descriptors;
+mod sandbox_host;
+mod sandbox_missing;
+mod sandbox_state;
 mod table;
 mod town;

@@ -22,6 +22,7 @@ pub struct DaemonOptions {
     state_dir: Option<PathBuf>,
     pub(crate) model: Option<Model>,
     pub(crate) pid_namespace: bool,
+    launcher: Vec<PathBuf>,
 }
 
 impl DaemonOptions {
@@ -98,6 +99,13 @@ impl DaemonOptions {
         self
     }
 
+    /// Starts it by this program, which is given `argument` and then the command line that it is to become.
+    #[must_use]
+    pub fn started_by(mut self, program: &Path, argument: &str) -> Self {
+        self.launcher = vec![program.to_owned(), argument.into()];
+        self
+    }
+
     /// Runs it as PID 1 of a pid namespace, as a container does.
     #[must_use]
     pub fn in_pid_namespace(mut self) -> Self {
@@ -118,6 +126,10 @@ pub(crate) fn command(dir: &Path, options: &DaemonOptions) -> Command {
         let mut command = Command::new("unshare");
         command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
         command.arg(program);
+        command
+    } else if let [launcher, argument] = options.launcher.as_slice() {
+        let mut command = Command::new(launcher);
+        command.arg(argument).arg(program);
         command
     } else {
         Command::new(program)
