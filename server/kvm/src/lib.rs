@@ -65,6 +65,7 @@
 
 mod abi;
 mod addr;
+mod arenas;
 mod attempt;
 mod buf;
 mod caps;
@@ -74,6 +75,7 @@ mod errno;
 mod error;
 mod firmware;
 mod guest_memfd;
+mod inherited;
 pub mod ioctls;
 pub mod kick;
 mod kvm;
@@ -90,6 +92,7 @@ mod vcpu;
 mod vm;
 
 pub use addr::{Gfn, Gpa};
+pub use arenas::settle_allocator;
 pub use attempt::Attempt;
 pub use buf::PageBuf;
 pub use caps::{Cap, GuestMemfdFlags, VmType, VmTypes};
@@ -98,6 +101,7 @@ pub use errno::errno_name;
 pub use error::KvmError;
 pub use firmware::FirmwareStatus;
 pub use guest_memfd::GuestMemfd;
+pub use inherited::keep_descriptors_from_children;
 pub use kvm::{DEV_KVM, Kvm};
 pub use mapping::{Anonymous, Guest, Mapping, Part, Window};
 pub use page::{PAGE_BYTES, PAGE_SIZE, Page, PageType};

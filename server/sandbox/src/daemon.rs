@@ -29,7 +29,12 @@ pub struct Policy {
 /// What every daemon reads: how much of the machine it has (the runtime's number of threads), and itself.
 #[must_use]
 pub fn places() -> Vec<Place> {
-    let read = ["/proc/self", "/proc/meminfo", "/sys/fs/cgroup"];
+    let read = [
+        "/proc/self",
+        "/proc/meminfo",
+        "/sys/fs/cgroup",
+        "/sys/devices/system/cpu",
+    ];
     let mut places: Vec<_> = read.map(|path| Place::new(path, Access::Read)).into();
     places.push(Place::new("/dev/null", Access::ReadWrite));
     places

@@ -44,6 +44,7 @@ pub fn places() -> Vec<Place> {
     let devices = ["/dev/kvm", "/dev/sev"].map(|path| Place::new(path, Access::Device));
     let read = [
         "/sys/module",
+        "/sys/devices/system/cpu",
         "/sys/fs/cgroup",
         "/proc/cpuinfo",
         "/proc/meminfo",

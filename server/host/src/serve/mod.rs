@@ -94,6 +94,7 @@ pub fn run_confined(
     confinement: Confinement,
 ) -> io::Result<Ended> {
     SigSet::all().thread_block()?;
+    stagepages_kvm::settle_allocator();
     let (jobs, queue) = mpsc::sync_channel(QUEUE + RESERVE);
     let common = Common {
         jobs,
