@@ -92,7 +92,7 @@ mod vcpu;
 mod vm;
 
 pub use addr::{Gfn, Gpa};
-pub use arenas::settle_allocator;
+pub use arenas::share_one_arena;
 pub use attempt::Attempt;
 pub use buf::PageBuf;
 pub use caps::{Cap, GuestMemfdFlags, VmType, VmTypes};

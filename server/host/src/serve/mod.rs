@@ -94,7 +94,7 @@ pub fn run_confined(
     confinement: Confinement,
 ) -> io::Result<Ended> {
     SigSet::all().thread_block()?;
-    stagepages_kvm::settle_allocator();
+    stagepages_kvm::share_one_arena();
     let (jobs, queue) = mpsc::sync_channel(QUEUE + RESERVE);
     let common = Common {
         jobs,
