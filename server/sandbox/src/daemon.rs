@@ -22,6 +22,8 @@ pub struct Policy {
     pub places: Vec<Place>,
     /// The TCP ports that it binds; 0 for one that the kernel chooses.
     pub ports: Vec<u16>,
+    /// The group that its Unix sockets are given to. A daemon that is root joins it; another has to be a member.
+    pub group: Option<u32>,
     /// Its service manager is told by a socket without a file (`NOTIFY_SOCKET` beginning with `@`), so such sockets stay within reach.
     pub abstract_sockets: bool,
 }
@@ -65,6 +67,7 @@ pub fn confine(policy: &Policy) -> Result<(), SandboxError> {
     limits::no_core()?;
     if privileges::is_root() {
         limits::keep_locked_memory();
+        policy.group.map_or(Ok(()), privileges::join)?;
     }
     let low = |port: &u16| (1..UNPRIVILEGED_PORTS).contains(port);
     let kept = if policy.ports.iter().any(low) {
@@ -144,6 +147,9 @@ fn filter() -> Result<BpfProgram, SandboxError> {
             libc::SYS_link,
             libc::SYS_linkat,
             libc::SYS_chmod,
+            libc::SYS_chown,
+            libc::SYS_fchown,
+            libc::SYS_fchownat,
             libc::SYS_fchmod,
             libc::SYS_fchmodat,
             libc::SYS_utimensat,

@@ -6,7 +6,7 @@
 
 use nix::{
     sys::prctl,
-    unistd::{geteuid, setgroups, setresgid, setresuid},
+    unistd::{Gid, geteuid, getgroups, setgroups, setresgid, setresuid},
 };
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
@@ -42,6 +42,18 @@ pub(crate) fn keep(wanted: CapabilitySet) -> Result<(), SandboxError> {
         inheritable: CapabilitySet::empty(),
     };
     set_capabilities(None, sets).map_err(SandboxError::step(step))
+}
+
+/// Becomes a member of `group`, beside those that it is a member of: members may give files of their own to it without `CAP_CHOWN`
+/// (`setattr_prepare()`, fs/attr.c), which would be for all files.
+pub(crate) fn join(group: u32) -> Result<(), SandboxError> {
+    let group = Gid::from_raw(group);
+    let mut groups = getgroups().map_err(SandboxError::step("read the groups"))?;
+    if groups.contains(&group) {
+        return Ok(());
+    }
+    groups.push(group);
+    setgroups(&groups).map_err(SandboxError::step("join the group of the sockets"))
 }
 
 /// Becomes `user`, with its group and no other. The permitted capabilities stay, for [`keep`] to choose from; the effective ones are gone.

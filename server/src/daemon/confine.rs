@@ -17,11 +17,11 @@ use stagepages_sandbox::{
 
 use crate::{config::Config, net::Listen};
 
-/// Confines the daemon, which has one thread. Its state directory is made before, for it may lie where nothing can be made afterwards.
+/// Confines the daemon, which has one thread, and whose sockets are for `group`. Its state directory is made before, for it may lie where nothing can be made afterwards.
 ///
 /// # Errors
 /// The kernel refused, or the directory cannot be made.
-pub(super) fn confine(config: &Config) -> anyhow::Result<()> {
+pub(super) fn confine(config: &Config, group: Option<u32>) -> anyhow::Result<()> {
     if config.sandbox == Mode::Off {
         return Ok(());
     }
@@ -30,10 +30,10 @@ pub(super) fn confine(config: &Config) -> anyhow::Result<()> {
         .mode(0o700)
         .create(&config.state_dir)
         .with_context(|| format!("state_dir {}", config.state_dir.display()))?;
-    Ok(daemon::confine(&policy(config))?)
+    Ok(daemon::confine(&policy(config, group))?)
 }
 
-fn policy(config: &Config) -> Policy {
+fn policy(config: &Config, group: Option<u32>) -> Policy {
     let port = |listen: &Listen| match listen {
         Listen::Tcp(address) => Some(address.port()),
         Listen::Unix(_) => None,
@@ -43,6 +43,7 @@ fn policy(config: &Config) -> Policy {
         mode: config.sandbox,
         places: places(config),
         ports: config.listen.iter().filter_map(port).collect(),
+        group,
         abstract_sockets: told_by_name.is_some_and(|name| name.as_bytes().starts_with(b"@")),
     }
 }
@@ -57,5 +58,7 @@ fn places(config: &Config) -> Vec<Place> {
         Listen::Tcp(_) => None,
     });
     places.extend(sockets.map(|dir| Place::new(dir, Access::Sockets)));
+    let read_again = [config.policy.as_deref()];
+    places.extend(read_again.into_iter().flatten().map(Place::read_again));
     places
 }

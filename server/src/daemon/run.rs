@@ -41,15 +41,16 @@ const GOODBYE: Duration = Duration::from_secs(2);
 pub fn run(config: Config) -> anyhow::Result<()> {
     raise_file_limit(&config);
     let socket = take_stdin().context("the supervisor's socket on standard input")?;
-    // While there is one thread: those that are started inherit it.
-    confine(&config)?;
+    // While there is one thread: those that are started inherit it. Names of groups are looked up before, in files that are out of reach afterwards.
+    let access = access(&config)?;
+    confine(&config, access.group)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("daemon")
         .build()?;
     // The directory is this daemon's until all is written.
     let mut open = None;
-    let done = runtime.block_on(serve(config, SeqSocket::from(socket), &mut open));
+    let done = runtime.block_on(serve(config, access, SeqSocket::from(socket), &mut open));
     // Nothing that is left may hold up the end: hosts finish what they have, and answer nobody.
     runtime.shutdown_timeout(Duration::from_millis(200));
     if let Some((_state, writing)) = open
@@ -80,6 +81,7 @@ fn raise_file_limit(config: &Config) {
 
 async fn serve(
     config: Config,
+    access: net::Access,
     socket: SeqSocket,
     open: &mut Option<(StateDir, Vec<Writing>)>,
 ) -> anyhow::Result<()> {
@@ -103,7 +105,7 @@ async fn serve(
     let writing = std::iter::once(writing).chain(ledger_files).collect();
     *open = Some((state, writing));
     let policy = PolicyFile::open(config.policy.as_deref())?;
-    let server = net::Server::bind(&config.listen, access(&config)?)?;
+    let server = net::Server::bind(&config.listen, access)?;
 
     let nursery = Nursery {
         supervisor: supervisor.clone(),
