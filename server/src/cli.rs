@@ -5,10 +5,12 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use stagepages_sandbox::{HostUser, Mode};
 
 use crate::{
     config::{
         Settings,
+        sandbox::SandboxMode,
         values::{AbsolutePath, Count, LogFilter},
     },
     logging::LogFormat,
@@ -54,12 +56,25 @@ pub struct ServeArgs {
     /// Go on for the build that ran this process until now; its state is on standard input. Only a supervisor says this, at its upgrade
     #[arg(long, hide = true)]
     pub take_over: bool,
+    /// Refuse to start where the kernel lacks something for the sandbox: --sandbox=require
+    #[arg(long, conflicts_with = "sandbox")]
+    pub require_sandbox: bool,
     /// Everything else.
     #[command(flatten)]
     pub settings: Settings,
 }
 
 impl ServeArgs {
+    /// What the flags set.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let mut settings = self.settings.clone();
+        if self.require_sandbox {
+            settings.sandbox = Some(SandboxMode::REQUIRE);
+        }
+        settings
+    }
+
     /// The same flags, to pass on. Not `--take-over`, which is said once.
     #[must_use]
     pub fn to_args(&self) -> Vec<OsString> {
@@ -69,7 +84,7 @@ impl ServeArgs {
             arg.push(file);
             args.push(arg);
         }
-        args.extend(self.settings.to_args());
+        args.extend(self.settings().to_args());
         args
     }
 }
@@ -126,6 +141,12 @@ pub struct HostArgs {
     /// How it is logged
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
+    /// Whether it is confined. Its supervisor alone says this, and not the daemon
+    #[arg(long, value_name = "on|off|require", default_value = "on")]
+    pub sandbox: Mode,
+    /// Whom it becomes
+    #[arg(long, value_name = "UID:GID")]
+    pub host_user: Option<HostUser>,
 }
 
 #[cfg(test)]
@@ -203,6 +224,26 @@ mod tests {
         };
         assert!(serve.take_over);
         assert_eq!(serve.to_args(), check.serve.to_args());
+    }
+
+    #[test]
+    fn requiring_the_sandbox_is_a_mode_and_not_said_beside_another() {
+        let Ok(Command::Serve(serve)) = parse(&["serve", "--require-sandbox"]) else {
+            panic!("not serve");
+        };
+        assert_eq!(serve.to_args(), ["--sandbox=require"]);
+        parse(&["serve", "--require-sandbox", "--sandbox=off"]).expect_err("contradicts itself");
+    }
+
+    #[test]
+    fn a_daemon_has_no_say_in_how_a_host_is_confined() {
+        let twice = ["--sandbox=off", "--sandbox=on"];
+        let flags = ["host", "--id=a", "--runtime-dir=/r"];
+        parse(&[flags.as_slice(), &twice].concat()).expect_err("is refused");
+        let Ok(Command::Host(host)) = parse(&flags) else {
+            panic!("not host");
+        };
+        assert_eq!(host.sandbox, Mode::On, "confined unless told otherwise");
     }
 
     #[test]

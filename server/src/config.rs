@@ -22,13 +22,17 @@ pub mod fuzzing;
 pub mod host_env;
 pub mod host_programs;
 mod machine;
+pub mod sandbox;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod tls;
 pub mod values;
 
+use stagepages_sandbox::{BadHostUser, HostUser, Mode};
+
 pub use machine::Machine;
+use sandbox::SandboxMode;
 pub use settings::Settings;
 use values::{Switch, ValueError};
 
@@ -103,6 +107,10 @@ pub struct Config {
     pub host_programs: BTreeMap<String, PathBuf>,
     /// Environment variables that hosts get from the supervisor, by name; they get no others.
     pub host_env: BTreeSet<String>,
+    /// Whether daemon and hosts are confined.
+    pub sandbox: Mode,
+    /// Whom hosts become; `None` for the supervisor's own user.
+    pub host_user: Option<HostUser>,
 }
 
 /// Why there is no configuration.
@@ -163,6 +171,14 @@ pub enum ConfigError {
     /// The receive budget and the connections do not go together.
     #[error(transparent)]
     ReceiveBudget(#[from] TooSmall),
+    /// There is no such user for hosts.
+    #[error("host_user")]
+    HostUser(#[from] BadHostUser),
+    /// Only root can give hosts another user.
+    #[error(
+        "host_user is set, and only root can start hosts as another user; unset it, or start the service as root"
+    )]
+    HostUserNotRoot,
     /// The machine does not tell how much memory it has.
     #[error(
         "cannot read the machine's memory from {}; set max_memory_bytes",
@@ -214,6 +230,10 @@ impl Config {
             Some(dir) => dir.into_path(),
             None => state_dir.join("audit"),
         };
+        let host_user = set.host_user.map(|name| name.find()).transpose()?;
+        if host_user.is_some() && machine.uid != 0 {
+            return Err(ConfigError::HostUserNotRoot);
+        }
         let limits = Limits::default();
         let listen = match set.listen {
             Some(listen) if !listen.is_empty() => listen,
@@ -296,6 +316,8 @@ impl Config {
             },
             host_programs: host_programs::by_platform(set.host_program.unwrap_or_default()),
             host_env: host_env::names(set.host_env.unwrap_or_default()),
+            sandbox: set.sandbox.map_or(Mode::On, SandboxMode::get),
+            host_user,
         };
         Shares::of(&config.limits())?;
         Ok(config)

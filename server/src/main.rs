@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use stagepages_host::{
-    serve::{Builtin, HostConfig},
+    sandbox::{Mode, SandboxError, host::Confinement, missing, supervisor as own},
+    serve::{Builtin, HostConfig, policy, run_confined as serve_launch},
     wire::{SeqListener, take_stdin},
 };
 use stagepages_server::{
@@ -24,7 +25,7 @@ static HEAP: stagepages_kvm::WipingHeap = stagepages_kvm::WipingHeap::SYSTEM;
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve(&args),
-        Command::Daemon(args) => daemon(*args).map(|()| ExitCode::SUCCESS),
+        Command::Daemon(args) => daemon(&args).map(|()| ExitCode::SUCCESS),
         Command::Host(args) => host(args),
         Command::CheckUpgrade(args) => check_upgrade(&args).map(|()| ExitCode::SUCCESS),
         Command::Demo(args) => demo::run(&args),
@@ -41,8 +42,12 @@ fn main() -> ExitCode {
 
 /// The supervisor. The configuration is read here too, so that a mistake in it is told before anything is started.
 fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let config = Config::load(args.config.as_deref(), args.settings.clone())?;
+    let config = Config::load(args.config.as_deref(), args.settings())?;
     logging::init(Role::Supervisor, &config.log, config.log_format)?;
+    check_sandbox(&config)?;
+    if config.sandbox != Mode::Off {
+        own::confine()?;
+    }
     let supervisor = supervisor_config(args, config);
     Ok(if args.take_over {
         supervisor::take_over(supervisor)?
@@ -53,7 +58,8 @@ fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 
 /// What `serve --take-over` would do with the same flags, told by the exit status before anything is given up.
 fn check_upgrade(args: &CheckUpgradeArgs) -> anyhow::Result<()> {
-    let config = Config::load(args.serve.config.as_deref(), args.serve.settings.clone())?;
+    let config = Config::load(args.serve.config.as_deref(), args.serve.settings())?;
+    check_sandbox(&config)?;
     let supervisor = supervisor_config(&args.serve, config);
     Ok(supervisor::check_upgrade(
         &supervisor,
@@ -62,9 +68,36 @@ fn check_upgrade(args: &CheckUpgradeArgs) -> anyhow::Result<()> {
     )?)
 }
 
+/// Tells what the kernel lacks, a line for each; that is the end where nothing may be missing.
+fn check_sandbox(config: &Config) -> Result<(), SandboxError> {
+    if config.sandbox == Mode::Off {
+        tracing::warn!(
+            "the sandbox is off: daemon and launch hosts can do all that their user can"
+        );
+        return Ok(());
+    }
+    let missing = missing(config.host_user);
+    for one in &missing {
+        tracing::warn!("the sandbox is weaker without {one}");
+    }
+    if config.sandbox == Mode::Require {
+        SandboxError::if_missing(&missing)?;
+    }
+    Ok(())
+}
+
+/// How hosts are confined, in their flags.
+fn host_args(config: &Config) -> Vec<String> {
+    let mode = format!("--sandbox={}", config.sandbox);
+    let user = config.host_user.map(|user| format!("--host-user={user}"));
+    std::iter::once(mode).chain(user).collect()
+}
+
 fn supervisor_config(args: &ServeArgs, config: Config) -> SupervisorConfig {
     SupervisorConfig {
         program: supervisor::own_program(),
+        host_args: host_args(&config),
+        host_uid: config.host_user.map(|user| user.uid()),
         host_programs: config.host_programs,
         host_env: config.host_env,
         daemon_args: args.to_args(),
@@ -75,8 +108,8 @@ fn supervisor_config(args: &ServeArgs, config: Config) -> SupervisorConfig {
     }
 }
 
-fn daemon(args: ServeArgs) -> anyhow::Result<()> {
-    let config = Config::load(args.config.as_deref(), args.settings)?;
+fn daemon(args: &ServeArgs) -> anyhow::Result<()> {
+    let config = Config::load(args.config.as_deref(), args.settings())?;
     logging::init(Role::Daemon, &config.log, config.log_format)?;
     daemon::run(config)
 }
@@ -94,7 +127,9 @@ fn host(args: HostArgs) -> anyhow::Result<ExitCode> {
     };
     let platforms = Builtin::new(&config.runtime_dir);
     let _launch = tracing::info_span!("host", uid = %args.id).entered();
-    let ended = stagepages_host::serve::run(listener, config, Box::new(platforms))
+    let confinement = Confinement::begin(policy(&config, args.sandbox, args.host_user))
+        .context("the launch host")?;
+    let ended = serve_launch(listener, config, Box::new(platforms), confinement)
         .context("the launch host")?;
     Ok(ended.exit_code().into())
 }

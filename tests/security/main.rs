@@ -16,6 +16,7 @@
 //! | `tls_expiry`  | certificates that expire while they are in use                 |
 //! | `tls_rotation` | certificates, keys and CAs that are replaced                  |
 //! | `tls_stagectl` | `stagectl` over TCP                                           |
+//! | `sandbox_…`   | what each process has left, and what comes of trying more      |
 //!
 //! `STAGEPAGES_ROUNDS` sets how often a daemon is killed over its audit log, 200 being the full measure.
 #![forbid(unsafe_code)]
@@ -41,6 +42,11 @@ mod peers;
 mod policies;
 mod quotas;
 mod revoked;
+mod sandbox_daemon;
+mod sandbox_descriptors;
+mod sandbox_host;
+mod sandbox_missing;
+mod sandbox_state;
 mod table;
 mod tls_crowd;
 mod tls_expiry;

@@ -30,14 +30,32 @@ const MODEL: (&str, &str) = (
     "libstagepages_kernel_preload.so",
 );
 
+/// The package of the library that plays an intruder, and the library's name.
+const INTRUDER: (&str, &str) = ("stagepages-intruder", "libstagepages_intruder.so");
+
 /// The library that puts a model of the kernel beneath a program, built by the first call.
 ///
 /// # Panics
 /// As [`binaries`].
 pub(crate) fn model_library() -> &'static Path {
     static LIBRARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let (package, file) = MODEL;
-    let found = LIBRARY.get_or_init(|| match std::env::var_os(BIN_DIR) {
+    preloadable(MODEL, &LIBRARY)
+}
+
+/// The library that plays somebody who has taken a process over, built by the first call.
+///
+/// # Panics
+/// As [`binaries`].
+pub fn intruder_library() -> &'static Path {
+    static LIBRARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    preloadable(INTRUDER, &LIBRARY)
+}
+
+fn preloadable(
+    (package, file): (&str, &str),
+    built: &'static OnceLock<Result<PathBuf, String>>,
+) -> &'static Path {
+    let found = built.get_or_init(|| match std::env::var_os(BIN_DIR) {
         Some(dir) => Ok(Path::new(&dir).join(file)),
         None => library(&build(&[package], "--lib")?, file),
     });

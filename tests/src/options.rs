@@ -23,6 +23,7 @@ pub struct DaemonOptions {
     pub(crate) model: Option<Model>,
     pub(crate) pid_namespace: bool,
     no_tcp: bool,
+    launcher: Vec<PathBuf>,
 }
 
 impl DaemonOptions {
@@ -107,6 +108,13 @@ impl DaemonOptions {
         self
     }
 
+    /// Starts it by this program, which is given `argument` and then the command line that it is to become.
+    #[must_use]
+    pub fn started_by(mut self, program: &Path, argument: &str) -> Self {
+        self.launcher = vec![program.to_owned(), argument.into()];
+        self
+    }
+
     /// Runs it as PID 1 of a pid namespace, as a container does.
     #[must_use]
     pub fn in_pid_namespace(mut self) -> Self {
@@ -127,6 +135,10 @@ pub(crate) fn command(dir: &Path, options: &DaemonOptions) -> Command {
         let mut command = Command::new("unshare");
         command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
         command.arg(program);
+        command
+    } else if let [launcher, argument] = options.launcher.as_slice() {
+        let mut command = Command::new(launcher);
+        command.arg(argument).arg(program);
         command
     } else {
         Command::new(program)
@@ -161,6 +173,7 @@ pub(crate) fn command(dir: &Path, options: &DaemonOptions) -> Command {
         command.arg("--listen").arg(place);
     }
     command.args(&options.flags);
+    command.args(extra_flags());
     command
         .arg("--state-dir")
         .arg(
@@ -200,6 +213,14 @@ pub(crate) fn command(dir: &Path, options: &DaemonOptions) -> Command {
 /// Where the files of TLS lie.
 pub(crate) fn tls_dir(dir: &Path) -> PathBuf {
     dir.join("tls")
+}
+
+/// Flags that a whole run of a suite is to have, such as `--sandbox=off`, separated by spaces. A test that gives one of them itself cannot run so.
+const EXTRA_FLAGS: &str = "STAGEPAGES_TEST_FLAGS";
+
+fn extra_flags() -> Vec<String> {
+    let given = std::env::var(EXTRA_FLAGS).unwrap_or_default();
+    given.split_whitespace().map(str::to_owned).collect()
 }
 
 /// What the whole tree writes.

@@ -137,6 +137,11 @@
 //! }
 //! ```
 //!
+//! # Confinement
+//!
+//! [`serve::run_confined`] takes from the process, step by step, what a launch does not need: the table is in [`sandbox`]. A VMM that is started for this
+//! one launch begins with it before it has a second thread, with [`serve::policy`] and what its own platforms need beside.
+//!
 //! # What a platform promises
 //!
 //! Order, partial progress, retries, the ledger, the digest and exactly-once calls are this library's. A [`platform::Platform`] promises the rest:
@@ -165,3 +170,5 @@ pub mod settings;
 mod stack;
 pub mod vcpu;
 pub mod wire;
+
+pub use stagepages_sandbox as sandbox;

@@ -65,6 +65,7 @@
 
 mod abi;
 mod addr;
+mod arenas;
 mod attempt;
 mod buf;
 mod caps;
@@ -75,6 +76,8 @@ mod error;
 mod firmware;
 mod guest_memfd;
 mod heap;
+mod inherited;
+pub mod ioctls;
 pub mod kick;
 mod kvm;
 mod mapping;
@@ -90,6 +93,7 @@ mod vcpu;
 mod vm;
 
 pub use addr::{Gfn, Gpa};
+pub use arenas::share_one_arena;
 pub use attempt::Attempt;
 pub use buf::PageBuf;
 pub use caps::{Cap, GuestMemfdFlags, VmType, VmTypes};
@@ -99,6 +103,7 @@ pub use error::KvmError;
 pub use firmware::FirmwareStatus;
 pub use guest_memfd::GuestMemfd;
 pub use heap::WipingHeap;
+pub use inherited::keep_descriptors_from_children;
 pub use kvm::{DEV_KVM, Kvm};
 pub use mapping::{Anonymous, Guest, Mapping, Part, Window};
 pub use page::{PAGE_BYTES, PAGE_SIZE, Page, PageType};

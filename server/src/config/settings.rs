@@ -10,6 +10,7 @@ use super::{
     ConfigError,
     host_env::VariableName,
     host_programs::{self, HostProgram},
+    sandbox::{SandboxMode, UserName},
     values::{
         AbsolutePath, Count, DiskBytes, Grace, LogFilter, MemoryBytes, SocketGroup, SocketMode,
         Switch, Timeout, ValueError,
@@ -137,6 +138,12 @@ pub struct Settings {
     /// Environment variables that hosts get from this process, NAME,…; they get no others [default: none]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub host_env: Option<Vec<VariableName>>,
+    /// Whether daemon and launch hosts are confined: as far as the kernel can, not at all, or wholly or not started [default: on]
+    #[arg(long, value_name = "on|off|require")]
+    pub sandbox: Option<SandboxMode>,
+    /// User that launch hosts become, where this is started by root: a name, UID or UID:GID [default: they stay root without capabilities]
+    #[arg(long, value_name = "USER")]
+    pub host_user: Option<UserName>,
 }
 
 impl Settings {
@@ -185,6 +192,8 @@ impl Settings {
             audit_files: self.audit_files.or(weaker.audit_files),
             host_program: self.host_program.or(weaker.host_program),
             host_env: self.host_env.or(weaker.host_env),
+            sandbox: self.sandbox.or(weaker.sandbox),
+            host_user: self.host_user.or(weaker.host_user),
         }
     }
 
@@ -232,6 +241,8 @@ impl Settings {
             audit_files: one(variable, "STAGEPAGES_AUDIT_FILES")?,
             host_program: list(variable, "STAGEPAGES_HOST_PROGRAM")?,
             host_env: list(variable, "STAGEPAGES_HOST_ENV")?,
+            sandbox: one(variable, "STAGEPAGES_SANDBOX")?,
+            host_user: one(variable, "STAGEPAGES_HOST_USER")?,
         })
     }
 
@@ -277,6 +288,8 @@ impl Settings {
             audit_files,
             host_program,
             host_env,
+            sandbox,
+            host_user,
         } = self;
         let mut args: Vec<OsString> = Vec::new();
         // One argument each, so that no value can be taken for a flag.
@@ -324,6 +337,8 @@ impl Settings {
             ("audit-dir", text(audit_dir.as_ref())),
             ("audit-max-bytes", text(audit_max_bytes.as_ref())),
             ("audit-files", text(audit_files.as_ref())),
+            ("sandbox", text(sandbox.as_ref())),
+            ("host-user", text(host_user.as_ref())),
         ];
         for (flag, value) in others {
             args.extend(value.map(|value| OsString::from(format!("--{flag}={value}"))));

@@ -53,12 +53,18 @@ fn the_example_file_shows_every_key_with_its_default() {
     assert_eq!(file(EXAMPLE).expect("parses"), Settings::default());
     let shown = file(&uncommented()).expect("parses");
     let keys = Settings::augment_args(clap::Command::new("x"));
-    // The programs of hosts, the policy, the group and the files of TLS have no default to show, and no names are no flags.
-    for key in ["policy", "tls_cert", "tls_key", "tls_client_ca"] {
+    // The programs and the user of hosts, the policy, the group and the files of TLS have no default to show, and no names are no flags.
+    for key in [
+        "policy",
+        "tls_cert",
+        "tls_key",
+        "tls_client_ca",
+        "host_user",
+    ] {
         assert!(EXAMPLE.contains(&format!("\n#     {key} = ")), "{key}");
     }
     assert!(EXAMPLE.contains("[host.kvm]") && EXAMPLE.contains("\n#host_env = []\n"));
-    assert_eq!(shown.to_args().len() + 7, keys.get_arguments().count());
+    assert_eq!(shown.to_args().len() + 8, keys.get_arguments().count());
     assert_eq!(
         Config::resolve(shown, nothing, ROOT).expect("resolves"),
         defaults
@@ -105,6 +111,8 @@ fn every_key_can_be_set_by_each_source() {
         audit_max_bytes = 70000
         audit_files = 2
         host_env = ["LD_PRELOAD", "_9"]
+        sandbox = "require"
+        host_user = "61000:61000"
         [host.kvm]
         program = "/opt/vmm"
         [host.sev-snp]
@@ -150,6 +158,8 @@ fn every_key_can_be_set_by_each_source() {
         ("STAGEPAGES_AUDIT_FILES", "2"),
         ("STAGEPAGES_HOST_PROGRAM", "kvm=/opt/vmm, sev-snp=/opt/b"),
         ("STAGEPAGES_HOST_ENV", "LD_PRELOAD, _9"),
+        ("STAGEPAGES_SANDBOX", "require"),
+        ("STAGEPAGES_HOST_USER", "61000:61000"),
     ]))
     .expect("is valid");
     let args = from_file.to_args();
@@ -157,9 +167,32 @@ fn every_key_can_be_set_by_each_source() {
         .iter()
         .map(|arg| arg.to_str().expect("is text"))
         .collect();
-    assert_eq!(args.len(), 40);
+    assert_eq!(args.len(), 42);
     assert_eq!(from_env, from_file);
     assert_eq!(flags(&args), from_file);
+}
+
+#[test]
+fn hosts_get_another_user_only_from_root_and_never_root_itself() {
+    let user = |name: &str, uid| {
+        let machine = Machine { uid, ..ROOT };
+        let variable = |name: &str| (name == "XDG_STATE_HOME").then(|| "/s".into());
+        Config::resolve(flags(&["--host-user", name]), variable, machine)
+    };
+    let config = user("61000:61001", 0).expect("resolves");
+    assert_eq!(config.host_user.expect("is set").to_string(), "61000:61001");
+    for (name, uid, told) in [
+        ("61000", 1000, "only root can"),
+        ("root", 0, "host_user"),
+        ("no-such-user-here", 0, "host_user"),
+    ] {
+        let error = user(name, uid).expect_err("is refused").to_string();
+        assert!(error.contains(told), "{error}");
+    }
+    for bad in ["", "a b", "../x"] {
+        file(&format!("host_user = {bad:?}\n")).expect_err("is refused");
+        file(&format!("sandbox = {bad:?}\n")).expect_err("is refused");
+    }
 }
 
 #[test]

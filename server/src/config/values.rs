@@ -87,6 +87,12 @@ pub enum ValueError {
     /// Neither on nor off.
     #[error("{0:?} is neither on nor off")]
     Switch(String),
+    /// Neither on, off nor require.
+    #[error("{0:?} is neither on, off nor require")]
+    SandboxMode(String),
+    /// Nothing that could be a user.
+    #[error("{0:?} is no user; write a name, UID or UID:GID")]
+    UserName(String),
     /// An address.
     #[error(transparent)]
     Listen(#[from] ListenError),

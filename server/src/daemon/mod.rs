@@ -6,6 +6,7 @@
 
 mod adopt;
 pub mod aio;
+mod confine;
 mod console;
 mod create;
 mod ended_ledger;

@@ -23,7 +23,8 @@ use tonic_health::server::HealthReporter;
 
 use super::{
     FirmwareQueues, Ledgers, Node, Nursery, Records, Registry, RegistryLimits, StateDir, Writing,
-    check_locking, evict::evict, images, inherit::inherit, supervisor_link::SupervisorLink,
+    check_locking, confine::confine, evict::evict, images, inherit::inherit,
+    supervisor_link::SupervisorLink,
 };
 use crate::{
     audit::Audit,
@@ -44,13 +45,16 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     raise_file_limit(&config);
     check_locking();
     let socket = take_stdin().context("the supervisor's socket on standard input")?;
+    // While there is one thread: those that are started inherit it. Names of groups are looked up before, in files that are out of reach afterwards.
+    let access = access(&config)?;
+    confine(&config, access.group)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("daemon")
         .build()?;
     // The directory is this daemon's until all is written.
     let mut open = None;
-    let done = runtime.block_on(serve(config, SeqSocket::from(socket), &mut open));
+    let done = runtime.block_on(serve(config, access, SeqSocket::from(socket), &mut open));
     // Nothing that is left may hold up the end: hosts finish what they have, and answer nobody.
     runtime.shutdown_timeout(Duration::from_millis(200));
     if let Some((_state, writing)) = open
@@ -82,6 +86,7 @@ fn raise_file_limit(config: &Config) {
 
 async fn serve(
     config: Config,
+    access: net::Access,
     socket: SeqSocket,
     open: &mut Option<(StateDir, Vec<Writing>)>,
 ) -> anyhow::Result<()> {
@@ -111,7 +116,7 @@ async fn serve(
     let policy = PolicyFile::open(config.policy.as_deref())?;
     let tls = config.tls.as_ref().map(net::Tls::open).transpose()?;
     let tls = tls.map(Arc::new);
-    let server = net::Server::bind(&config.listen, access(&config)?, tls.as_ref())?;
+    let server = net::Server::bind(&config.listen, access, tls.as_ref())?;
 
     let nursery = Nursery {
         supervisor: supervisor.clone(),

@@ -183,6 +183,8 @@ mod tests {
             program: PathBuf::from("/bin/true"),
             host_programs: BTreeMap::new(),
             host_env: BTreeSet::new(),
+            host_args: Vec::new(),
+            host_uid: None,
             daemon_args: Vec::new(),
             serve_args: Vec::new(),
             runtime_dir: PathBuf::from("/run/a"),

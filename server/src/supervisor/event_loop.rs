@@ -97,6 +97,7 @@ impl Supervisor {
                 config.program.clone(),
                 config.host_programs.clone(),
                 &config.host_env,
+                config.host_args.clone(),
             ),
             hosts: HostTable::new(config.max_hosts),
             config,
@@ -231,7 +232,10 @@ impl Supervisor {
                 RequestBody::AdoptHost(request) => {
                     let adopted = match pidfd {
                         _ if self.stopping => Err(ending()),
-                        Some(pidfd) => requests::adopt_host(&request, pidfd, &mut self.hosts),
+                        Some(pidfd) => {
+                            let user = self.config.host_uid;
+                            requests::adopt_host(&request, pidfd, user, &mut self.hosts)
+                        }
                         None => Err(Refusal::new(Errno::EBADF, "no pidfd")),
                     };
                     answer_adoption(connection, request, adopted)?;

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use nix::sys::signal::Signal;
 use rustix::process::WaitIdStatus;
 
 /// How a process ended.
@@ -99,8 +100,11 @@ impl fmt::Display for ExitStatus {
                 core_dumped,
             } => {
                 write!(f, "killed by signal {signal}")?;
-                if let Ok(name) = nix::sys::signal::Signal::try_from(*signal) {
+                if let Ok(name) = Signal::try_from(*signal) {
                     write!(f, " ({name})")?;
+                }
+                if *signal == Signal::SIGSYS as i32 {
+                    f.write_str(": its sandbox does not allow a system call that it made")?;
                 }
                 f.write_str(if *core_dumped { ", core dumped" } else { "" })
             }
@@ -161,6 +165,14 @@ mod tests {
         assert_eq!(
             killed.to_string(),
             "killed by signal 11 (SIGSEGV), core dumped"
+        );
+        let confined = ExitStatus::Signal {
+            signal: 31,
+            core_dumped: false,
+        };
+        assert_eq!(
+            confined.to_string(),
+            "killed by signal 31 (SIGSYS): its sandbox does not allow a system call that it made"
         );
         assert_eq!(ExitStatus::Code(3).shell_code(), 3);
         assert_eq!(ExitStatus::Code(3).to_string(), "exited with code 3");

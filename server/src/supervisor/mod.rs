@@ -79,6 +79,10 @@ pub struct SupervisorConfig {
     pub host_programs: BTreeMap<String, PathBuf>,
     /// Variables of the supervisor's environment that hosts get. They get no others.
     pub host_env: BTreeSet<String>,
+    /// Arguments of hosts that run `program`, behind those that the daemon asks for: how they are confined, which is not the daemon's to say.
+    pub host_args: Vec<String>,
+    /// The user that hosts become, where it is not the supervisor's own.
+    pub host_uid: Option<u32>,
     /// Arguments behind `daemon`.
     pub daemon_args: Vec<OsString>,
     /// Arguments behind `serve`, with which an upgrade goes on.
@@ -144,6 +148,7 @@ pub enum SupervisorError {
 /// See [`SupervisorError`]. But for the failures to start and `Wait`, no host is left either.
 pub fn run(config: SupervisorConfig) -> Result<ExitCode, SupervisorError> {
     check_host_programs(&config.host_programs)?;
+    keep_own_descriptors();
     let dir = RuntimeDir::claim(&config.runtime_dir)?;
     raise_file_limit(config.max_hosts);
     let signals = Signals::take().map_err(SupervisorError::Signals)?;
@@ -155,9 +160,17 @@ pub fn run(config: SupervisorConfig) -> Result<ExitCode, SupervisorError> {
 /// # Errors
 /// As [`run`]. [`SupervisorError::Handover`] leaves all hosts to their leases, or to the next supervisor.
 pub fn take_over(config: SupervisorConfig) -> Result<ExitCode, SupervisorError> {
+    keep_own_descriptors();
     let signals = Signals::take().map_err(SupervisorError::Signals)?;
     let handed = handover::receive()?;
     Supervisor::resume(config, handed, signals)?.supervise()
+}
+
+/// What whoever started this left open is nothing for daemons and hosts.
+fn keep_own_descriptors() {
+    if let Err(error) = stagepages_kvm::keep_descriptors_from_children() {
+        tracing::warn!(%error, "daemons and hosts get the descriptors that this was started with");
+    }
 }
 
 /// An adopted host takes a descriptor, and the usual soft limit is 1024.

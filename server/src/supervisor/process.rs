@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
@@ -51,13 +50,15 @@ impl PidFd {
     /// Takes a descriptor for the process of host `id`, if it is that.
     ///
     /// Whoever holds this can end the process with our rights, so a process that is no host is refused: who asks may be a daemon that somebody took
-    /// over. The command line is what its supervisor wrote; the descriptor pins the process while it is read.
-    pub(super) fn verify(fd: OwnedFd, id: &HostId) -> Result<Self, Refusal> {
+    /// over. The command line is what its supervisor wrote; the descriptor pins the process while it is read. Whose it is tells its status: its files
+    /// in /proc are root's, for it is not dumpable (`task_dump_owner()`, fs/proc/base.c).
+    pub(super) fn verify(fd: OwnedFd, id: &HostId, user: Option<u32>) -> Result<Self, Refusal> {
         let pid = pid_behind(&fd)?;
         let refuse = |why: String| Refusal::new(Errno::EPERM, format!("process {pid} {why}"));
         let gone = |error| Refusal::failed("the process of the pidfd is gone", &error);
-        let owner = fs::metadata(format!("/proc/{pid}")).map_err(gone)?.uid();
-        if owner != geteuid().as_raw() {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).map_err(gone)?;
+        let owner = user_in(&status).ok_or_else(|| refuse("tells no user".to_owned()))?;
+        if owner != geteuid().as_raw() && Some(owner) != user {
             return Err(refuse(format!("belongs to user {owner}")));
         }
         let command = fs::read(format!("/proc/{pid}/cmdline")).map_err(gone)?;
@@ -128,6 +129,12 @@ fn pid_in(info: &str) -> Option<Pid> {
     (pid > 0).then(|| Pid::from_raw(pid))
 }
 
+/// The real user, first of the four in the line of proc_pid_status(), fs/proc/array.c.
+fn user_in(status: &str) -> Option<u32> {
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 /// Whether a host of this name was started with this command line, whatever its program.
 fn is_host(command: &[u8], id: &HostId) -> bool {
     let mut args = command.split(|byte| *byte == 0).skip(1);
@@ -165,10 +172,13 @@ mod tests {
     #[test]
     fn what_is_no_pidfd_is_ebadf_and_a_stranger_eperm() {
         let null = File::open("/dev/null").unwrap().into();
-        assert_eq!(PidFd::verify(null, &id()).unwrap_err().errno, Errno::EBADF);
+        assert_eq!(
+            PidFd::verify(null, &id(), None).unwrap_err().errno,
+            Errno::EBADF
+        );
 
         let mut stranger = shell(&["host", "--id=a-1"]);
-        let refusal = PidFd::verify(pidfd(&stranger), &id()).unwrap_err();
+        let refusal = PidFd::verify(pidfd(&stranger), &id(), None).unwrap_err();
         assert_eq!(refusal.errno, Errno::EPERM, "{}", refusal.message);
         drop(stranger.stdin.take());
         stranger.wait().unwrap();
@@ -180,7 +190,10 @@ mod tests {
         let fd = pidfd(&child);
         drop(child.stdin.take());
         child.wait().unwrap();
-        assert_eq!(PidFd::verify(fd, &id()).unwrap_err().errno, Errno::ESRCH);
+        assert_eq!(
+            PidFd::verify(fd, &id(), None).unwrap_err().errno,
+            Errno::ESRCH
+        );
     }
 
     #[test]

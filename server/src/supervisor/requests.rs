@@ -69,15 +69,16 @@ pub(super) fn spawn_host(
     Ok(pid)
 }
 
-/// Books a host that an earlier supervisor started.
+/// Books a host that an earlier supervisor started, as its own user or as `user`.
 pub(super) fn adopt_host(
     request: &AdoptHost,
     pidfd: OwnedFd,
+    user: Option<u32>,
     hosts: &mut HostTable,
 ) -> Result<Pid, Refusal> {
     let (id, kind) = name(&request.id, request.kind)?;
     admit(hosts, &id)?;
-    let process = PidFd::verify(pidfd, &id)?;
+    let process = PidFd::verify(pidfd, &id, user)?;
     let pid = process.pid();
     if hosts.knows(pid) {
         let why = format!("process {pid} is a host already");
@@ -153,7 +154,12 @@ mod tests {
     fn refusal(request: &SpawnHost, limit: usize, program: &str) -> Errno {
         let base = tempfile::tempdir().unwrap();
         let dir = RuntimeDir::claim(&base.path().join("run")).unwrap();
-        let launcher = Launcher::new(PathBuf::from(program), BTreeMap::new(), &BTreeSet::new());
+        let launcher = Launcher::new(
+            PathBuf::from(program),
+            BTreeMap::new(),
+            &BTreeSet::new(),
+            Vec::new(),
+        );
         let mut hosts = HostTable::new(limit);
         let refusal = spawn_host(request, &mut hosts, &dir, &launcher).unwrap_err();
         assert_eq!(hosts.living(), 0);
@@ -206,7 +212,7 @@ mod tests {
             let id = id.to_owned();
             let pidfd = File::open("/dev/null").unwrap().into();
             let mut hosts = HostTable::new(limit);
-            let refusal = adopt_host(&AdoptHost { id, kind }, pidfd, &mut hosts).unwrap_err();
+            let refusal = adopt_host(&AdoptHost { id, kind }, pidfd, None, &mut hosts).unwrap_err();
             assert_eq!(hosts.living(), 0);
             refusal.errno
         };

@@ -32,6 +32,7 @@ pub(super) struct Launcher {
     host_programs: BTreeMap<String, PathBuf>,
     environment: Vec<CString>,
     host_environment: Vec<CString>,
+    host_args: Vec<String>,
 }
 
 /// What a child runs.
@@ -47,11 +48,12 @@ pub(super) enum Program<'a> {
 
 impl Launcher {
     /// Children run `program`, or for some platforms others, with the environment that this process has now; hosts with what `host_env` names
-    /// of it.
+    /// of it. Hosts that run `program` get `host_args` behind all others; a flag that is there twice starts none.
     pub(super) fn new(
         program: PathBuf,
         host_programs: BTreeMap<String, PathBuf>,
         host_env: &BTreeSet<String>,
+        host_args: Vec<String>,
     ) -> Self {
         Self {
             is_self: is_running_binary(&program),
@@ -61,6 +63,7 @@ impl Launcher {
             host_environment: environment(|name| {
                 name.to_str().is_some_and(|name| host_env.contains(name))
             }),
+            host_args,
         }
     }
 
@@ -76,7 +79,15 @@ impl Launcher {
         stdin: BorrowedFd<'_>,
     ) -> io::Result<Pid> {
         let (name, file) = self.find(program);
-        let argv = argv(name, role, args)?;
+        let own: &[String] = match program {
+            Program::Host(platform) if !self.host_programs.contains_key(platform) => {
+                &self.host_args
+            }
+            Program::Own | Program::Host(_) | Program::Successor => &[],
+        };
+        let args = args.iter().map(AsRef::as_ref);
+        let args: Vec<&OsStr> = args.chain(own.iter().map(OsStr::new)).collect();
+        let argv = argv(name, role, &args)?;
         let environment = match program {
             Program::Host(_) => &self.host_environment,
             Program::Own | Program::Successor => &self.environment,
@@ -183,13 +194,18 @@ mod tests {
     use super::*;
 
     fn launcher(program: PathBuf) -> Launcher {
-        Launcher::new(program, BTreeMap::new(), &BTreeSet::new())
+        Launcher::new(program, BTreeMap::new(), &BTreeSet::new(), Vec::new())
     }
 
     #[test]
     fn a_platform_has_its_own_program_only_where_one_is_named() {
         let programs = BTreeMap::from([("kvm".to_owned(), PathBuf::from("/opt/vmm"))]);
-        let launcher = Launcher::new(PathBuf::from("/bin/true"), programs, &BTreeSet::new());
+        let launcher = Launcher::new(
+            PathBuf::from("/bin/true"),
+            programs,
+            &BTreeSet::new(),
+            Vec::new(),
+        );
         let file = |program| launcher.find(program).1;
         assert_eq!(file(Program::Host("kvm")), Path::new("/opt/vmm"));
         for builtin in [Program::Host("sim"), Program::Host(""), Program::Own] {

@@ -64,6 +64,8 @@ fn config(args: &[&str]) -> Result<SupervisorConfig> {
         program: own_program(),
         host_programs: programs.collect(),
         host_env: variables.map(|&name| name.to_owned()).collect(),
+        host_args: Vec::new(),
+        host_uid: None,
         daemon_args: vec![control.into()],
         serve_args: args.iter().map(Into::into).collect(),
         runtime_dir: PathBuf::from(runtime_dir),

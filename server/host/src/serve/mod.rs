@@ -20,6 +20,7 @@
 
 mod allowance;
 mod args;
+mod confine;
 mod connection;
 mod create;
 mod ended;
@@ -36,6 +37,7 @@ mod staging;
 mod worker;
 
 pub use args::{BadArgs, HostConfig};
+pub use confine::policy;
 pub use ended::Ended;
 pub use platforms::{Builtin, PlatformSpec, Platforms};
 
@@ -47,6 +49,8 @@ use std::{
 };
 
 use nix::sys::signal::{SigSet, Signal};
+
+use stagepages_sandbox::{SandboxError, host::Confinement};
 
 use crate::{launch::StopFlag, wire::SeqListener};
 use connection::Connection;
@@ -64,9 +68,7 @@ const HEAR_AGAIN: Duration = Duration::from_millis(100);
 /// Room beyond that for greetings and farewells: a daemon that comes finds some, however much its predecessor left.
 const RESERVE: usize = 16;
 
-/// Runs a launch host on the calling thread until its launch is over and a daemon knows how it ended, or until nobody wants it any more.
-///
-/// The thread's signals are blocked from here on. The process MUST end with [`Ended::exit_code`]: its parent tells by it why the host is gone.
+/// Runs a launch host that is not confined; see [`run_confined`].
 ///
 /// # Errors
 /// The listener or a thread could not be set up.
@@ -75,7 +77,26 @@ pub fn run(
     config: HostConfig,
     platforms: Box<dyn Platforms>,
 ) -> io::Result<Ended> {
+    run_confined(listener, config, platforms, Confinement::none())
+}
+
+/// Runs a launch host on the calling thread until its launch is over and a daemon knows how it ended, or until nobody wants it any more.
+///
+/// `confinement` has begun. It goes on by itself: the threads that speak to daemons open nothing, and from the launch's making on no thread does.
+/// What the platform does later MUST be within [`policy`]'s list of calls, or the process is killed by SIGSYS.
+///
+/// The thread's signals are blocked from here on. The process MUST end with [`Ended::exit_code`]: its parent tells by it why the host is gone.
+///
+/// # Errors
+/// The listener or a thread could not be set up, or confined.
+pub fn run_confined(
+    listener: SeqListener,
+    config: HostConfig,
+    platforms: Box<dyn Platforms>,
+    confinement: Confinement,
+) -> io::Result<Ended> {
     SigSet::all().thread_block()?;
+    stagepages_kvm::share_one_arena();
     let (jobs, queue) = mpsc::sync_channel(QUEUE + RESERVE);
     let common = Common {
         jobs,
@@ -88,11 +109,25 @@ pub fn run(
         console: Arc::default(),
         names: Arc::new(AtomicU64::new(1)),
     };
-    let worker = Worker::new(config, platforms, &common);
+    let bystander = confinement.clone();
+    let worker = Worker::new(config, platforms, &common, confinement);
+    let (told, confined) = mpsc::sync_channel(1);
     thread::Builder::new()
         .name("acceptor".to_owned())
         .stack_size(128 * 1024)
-        .spawn(move || accept(&listener, &common))?;
+        .spawn(move || {
+            let done = bystander.bystander();
+            let is_confined = done.is_ok();
+            // It is waited for below.
+            drop(told.send(done));
+            if is_confined {
+                accept(&listener, &common);
+            }
+        })?;
+    confined
+        .recv()
+        .map_err(io::Error::other)
+        .and_then(|done: Result<(), SandboxError>| done.map_err(io::Error::other))?;
     Ok(worker.run(&queue))
 }
 

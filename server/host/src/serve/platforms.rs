@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Name of the simulated firmware's time line in the runtime directory.
-const FIRMWARE: &str = "sim-firmware";
+pub(super) const FIRMWARE: &str = "sim-firmware";
 
 /// What the platform of a launch is to be.
 #[derive(Debug)]

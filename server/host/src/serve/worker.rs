@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -9,6 +10,8 @@ use std::{
     },
     time::{Duration, Instant},
 };
+
+use stagepages_sandbox::host::Confinement;
 
 use super::{
     Ended, HostConfig, Platforms,
@@ -33,6 +36,8 @@ const UNWANTED: Duration = Duration::from_secs(60);
 pub(super) struct Worker {
     config: HostConfig,
     platforms: Box<dyn Platforms>,
+    /// Closes when the launch is made.
+    confinement: Confinement,
     pub(super) console: Arc<Console>,
     pub(super) stop: StopFlag,
     presence: Arc<Presence>,
@@ -67,10 +72,16 @@ pub(super) enum Answer {
 }
 
 impl Worker {
-    pub(super) fn new(config: HostConfig, platforms: Box<dyn Platforms>, common: &Common) -> Self {
+    pub(super) fn new(
+        config: HostConfig,
+        platforms: Box<dyn Platforms>,
+        common: &Common,
+        confinement: Confinement,
+    ) -> Self {
         Self {
             config,
             platforms,
+            confinement,
             console: Arc::clone(&common.console),
             stop: common.stop.clone(),
             queued: Arc::clone(&common.waiting),
@@ -303,12 +314,21 @@ impl Worker {
                 "this host has a launch already",
             ));
         }
-        self.launch = Some(create(
+        let launch = create(
             &request,
             &self.config,
             self.platforms.as_ref(),
             self.stop.clone(),
-        )?);
+        )?;
+        // Before the first page, so that no secret is ever in a process that could take it elsewhere.
+        self.confinement.made().map_err(|error| {
+            let error = io::Error::other(error);
+            Refusal::new(
+                Reason::PlatformUnavailable,
+                format!("the launch host is not confined and so takes no pages: {error}"),
+            )
+        })?;
+        self.launch = Some(launch);
         self.record = request.record;
         self.lease =
             (request.lease_millis > 0).then(|| Duration::from_millis(request.lease_millis));

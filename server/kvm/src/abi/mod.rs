@@ -39,11 +39,11 @@ pub(crate) const KVM_MEMORY_ENCRYPT_OP: libc::c_ulong =
 pub(crate) const KVM_GET_DEVICE_ATTR: libc::c_ulong =
     request(WRITE, 0xe2, size_of::<kvm_device_attr>());
 
-const WRITE: usize = 1;
-const READ: usize = 2;
+pub(crate) const WRITE: usize = 1;
+pub(crate) const READ: usize = 2;
 
 /// The number of an ioctl of KVM (`_IOC()`, `include/uapi/asm-generic/ioctl.h`).
-const fn request(direction: usize, number: usize, size: usize) -> libc::c_ulong {
+pub(crate) const fn request(direction: usize, number: usize, size: usize) -> libc::c_ulong {
     const KVMIO: usize = 0xae;
     (direction << 30 | size << 16 | KVMIO << 8 | number) as libc::c_ulong
 }

@@ -3,6 +3,7 @@
 //!
 //! **Invariant:** a call that is not about the model reaches libc with the arguments that it came with.
 
+mod confine;
 mod control;
 mod mapping;
 mod open;

@@ -1,28 +1,51 @@
 //! Which memory is locked.
 //!
-//! **Invariant:** `/proc/self/smaps`, which is slow to make, is read once for each range that was found locked.
+//! The kernel tells it in `/proc/self/smaps`, which is opened before the program may have given up opening files.
+//!
+//! **Invariant:** that file, which is slow to make, is read once for each range that was found locked.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::sync::{Mutex, PoisonError};
 
 /// The ranges that were found locked.
-#[derive(Debug, Default)]
-pub(crate) struct LockedRanges(Mutex<Vec<(u64, u64)>>);
+#[derive(Debug)]
+pub(crate) struct LockedRanges {
+    known: Mutex<Vec<(u64, u64)>>,
+    smaps: File,
+}
 
 impl LockedRanges {
+    /// As `/proc/self/smaps` tells it, which this is.
+    pub(crate) fn new(smaps: File) -> Self {
+        Self {
+            known: Mutex::default(),
+            smaps,
+        }
+    }
+
     /// All of `addr .. addr + bytes` is locked, as a mapping of its own or as part of one.
     pub(crate) fn holds(&self, addr: u64, bytes: u64) -> bool {
         let Some(end) = addr.checked_add(bytes) else {
             return false;
         };
         let covers = |(from, to): &(u64, u64)| *from <= addr && end <= *to;
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.iter().any(covers) {
             return true;
         }
-        let smaps = fs::read_to_string("/proc/self/smaps").unwrap_or_default();
+        let smaps = self.read().unwrap_or_default();
         *known = locked_ranges(&smaps);
         known.iter().any(covers)
+    }
+
+    /// From the start: a file of /proc is made anew for that.
+    fn read(&self) -> io::Result<String> {
+        let mut smaps = &self.smaps;
+        let mut text = String::new();
+        smaps.rewind()?;
+        smaps.read_to_string(&mut text)?;
+        Ok(text)
     }
 }
 

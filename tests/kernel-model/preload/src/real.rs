@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** looked up once each, without a lock: two threads that look up the same find the same.
 
-use std::ffi::{CStr, c_char, c_int, c_uint, c_ulong, c_void};
+use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use std::mem::transmute_copy;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -78,6 +78,7 @@ originals! {
     mmap64 = c"mmap64": unsafe extern "C" fn(*mut c_void, size_t, c_int, c_int, c_int, off_t) -> *mut c_void;
     fcntl = c"fcntl": unsafe extern "C" fn(c_int, c_int, ...) -> c_int;
     fcntl64 = c"fcntl64": unsafe extern "C" fn(c_int, c_int, ...) -> c_int;
+    syscall = c"syscall": unsafe extern "C" fn(c_long, ...) -> c_long;
     fallocate = c"fallocate": unsafe extern "C" fn(c_int, c_int, off_t, off_t) -> c_int;
     fallocate64 = c"fallocate64": unsafe extern "C" fn(c_int, c_int, off_t, off_t) -> c_int;
 }

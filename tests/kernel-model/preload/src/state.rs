@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** loaded once, by the first call that needs it; a script or a trace that cannot be used ends the process.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::FromRawFd;
@@ -54,17 +55,15 @@ fn load() -> Option<Loaded> {
     let shown = path.display();
     let mut name = path.as_bytes().to_vec();
     name.push(0);
-    // The original: this one would come back here.
-    // SAFETY: reads the path, which ends in a zero byte.
-    let fd = unsafe { real::open64()(name.as_ptr().cast(), libc::O_RDONLY | libc::O_CLOEXEC) };
-    if fd < 0 {
-        die(&format!(
-            "{SCRIPT}={shown}: {}",
-            std::io::Error::last_os_error()
-        ));
-    }
-    // SAFETY: touches no memory; the descriptor was just opened, and nobody else knows its number.
-    let mut file = unsafe { File::from_raw_fd(fd) };
+    let opened = CStr::from_bytes_with_nul(&name).map_err(std::io::Error::other);
+    let mut file = match opened.and_then(open) {
+        Ok(file) => file,
+        Err(error) => die(&format!("{SCRIPT}={shown}: {error}")),
+    };
+    let smaps = match open(c"/proc/self/smaps") {
+        Ok(file) => file,
+        Err(error) => die(&format!("/proc/self/smaps: {error}")),
+    };
     let mut json = String::new();
     if let Err(error) = file.read_to_string(&mut json) {
         die(&format!("{SCRIPT}={shown}: {error}"));
@@ -74,10 +73,21 @@ fn load() -> Option<Loaded> {
             pid: std::process::id(),
             machine: Machine::new(script),
             trace: Trace::inherited(),
-            locked: LockedRanges::default(),
+            locked: LockedRanges::new(smaps),
         }),
         Err(error) => die(&format!("{SCRIPT}={shown}: {error}")),
     }
+}
+
+/// Opens a file by the original: this library's would come back here.
+fn open(path: &CStr) -> std::io::Result<File> {
+    // SAFETY: reads the path, which ends in a zero byte.
+    let fd = unsafe { real::open64()(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    if fd < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: touches no memory; the descriptor was just opened, and nobody else knows its number.
+    Ok(unsafe { File::from_raw_fd(fd) })
 }
 
 /// Says so on standard error, and ends the process.

@@ -72,7 +72,11 @@ fn modelled_ioctl(fd: c_int, request: c_ulong, arg: c_ulong) -> Option<Answer> {
     if let Some(object) = object(model, fd) {
         // An int in C; a caller that declares it so may have left anything in the upper half.
         let request = request & 0xffff_ffff;
-        return Some(model.machine.ioctl(&Process(model), object, request, arg));
+        let done = model.machine.ioctl(&Process(model), object, request, arg);
+        // A filter of the program's that does not know this number is to end it, as it would on a real kernel; no file has this descriptor.
+        // SAFETY: touches no memory.
+        unsafe { real::ioctl()(-1, request, 0) };
+        return Some(done);
     }
     foreign(fd)
 }

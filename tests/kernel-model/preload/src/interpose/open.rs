@@ -13,7 +13,7 @@ use crate::{memfd, state};
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: Mode) -> c_int {
-    match placed(path) {
+    match opened(path, flags) {
         Some(placed) => answer(give(&placed, flags)),
         // SAFETY: as the caller's call of libc.
         None => unsafe { real::open()(path, flags, mode) },
@@ -22,7 +22,7 @@ unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: Mode) -> c_in
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn open64(path: *const c_char, flags: c_int, mode: Mode) -> c_int {
-    match placed(path) {
+    match opened(path, flags) {
         Some(placed) => answer(give(&placed, flags)),
         // SAFETY: as the caller's call of libc.
         None => unsafe { real::open64()(path, flags, mode) },
@@ -31,7 +31,7 @@ unsafe extern "C" fn open64(path: *const c_char, flags: c_int, mode: Mode) -> c_
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn openat(at: c_int, path: *const c_char, flags: c_int, mode: Mode) -> c_int {
-    match placed(path) {
+    match opened(path, flags) {
         Some(placed) => answer(give(&placed, flags)),
         // SAFETY: as the caller's call of libc.
         None => unsafe { real::openat()(at, path, flags, mode) },
@@ -40,11 +40,17 @@ unsafe extern "C" fn openat(at: c_int, path: *const c_char, flags: c_int, mode: 
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn openat64(at: c_int, path: *const c_char, flags: c_int, mode: Mode) -> c_int {
-    match placed(path) {
+    match opened(path, flags) {
         Some(placed) => answer(give(&placed, flags)),
         // SAFETY: as the caller's call of libc.
         None => unsafe { real::openat64()(at, path, flags, mode) },
     }
+}
+
+/// What the model puts at a path that is opened. One that is only named (`O_PATH`), to make a rule of Landlock for it, is the real one's: no rule can be made
+/// for what has no file system.
+fn opened(path: *const c_char, flags: c_int) -> Option<Placed> {
+    placed(path).filter(|_| flags & libc::O_PATH == 0)
 }
 
 /// Opens what the model has at a path.

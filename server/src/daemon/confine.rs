@@ -1,0 +1,72 @@
+//! What the daemon keeps of the machine: the list of its places, in one value.
+//!
+//! **Invariant:** /dev/kvm is not in the list, nor is anything that the daemon could run.
+
+use std::{
+    env,
+    fs::DirBuilder,
+    os::unix::{ffi::OsStrExt as _, fs::DirBuilderExt as _},
+    path::Path,
+};
+
+use anyhow::Context as _;
+use stagepages_sandbox::{
+    Access, Mode, Place,
+    daemon::{self, Policy},
+};
+
+use crate::{config::Config, net::Listen};
+
+/// Confines the daemon, which has one thread, and whose sockets are for `group`. Its directories are made before, for they may lie where nothing can be made afterwards.
+///
+/// # Errors
+/// The kernel refused, or the directory cannot be made.
+pub(super) fn confine(config: &Config, group: Option<u32>) -> anyhow::Result<()> {
+    if config.sandbox == Mode::Off {
+        return Ok(());
+    }
+    let audit = config.audit.is_some().then_some(&config.audit_dir);
+    for dir in std::iter::once(&config.state_dir).chain(audit) {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .with_context(|| format!("directory {}", dir.display()))?;
+    }
+    Ok(daemon::confine(&policy(config, group))?)
+}
+
+fn policy(config: &Config, group: Option<u32>) -> Policy {
+    let port = |listen: &Listen| match listen {
+        Listen::Tcp(address) => Some(address.port()),
+        Listen::Unix(_) => None,
+    };
+    let told_by_name = env::var_os("NOTIFY_SOCKET");
+    Policy {
+        mode: config.sandbox,
+        places: places(config),
+        ports: config.listen.iter().filter_map(port).collect(),
+        group,
+        abstract_sockets: told_by_name.is_some_and(|name| name.as_bytes().starts_with(b"@")),
+    }
+}
+
+/// Everything that the daemon opens. What it reads again while it runs is here as [`Place::read_again`].
+fn places(config: &Config) -> Vec<Place> {
+    let mut places = daemon::places();
+    places.push(Place::new(&config.state_dir, Access::Own));
+    places.push(Place::new(&config.runtime_dir, Access::Own));
+    if config.audit.is_some() {
+        places.push(Place::new(&config.audit_dir, Access::Own));
+    }
+    let sockets = config.listen.iter().filter_map(|listen| match listen {
+        Listen::Unix(path) => path.parent().map(Path::to_owned),
+        Listen::Tcp(_) => None,
+    });
+    places.extend(sockets.map(|dir| Place::new(dir, Access::Sockets)));
+    let tls = config.tls.as_ref();
+    let tls = tls.map(|tls| [&tls.cert, &tls.key, &tls.client_ca]);
+    let read_again = config.policy.iter().chain(tls.into_iter().flatten());
+    places.extend(read_again.map(|file| Place::read_again(file)));
+    places
+}
