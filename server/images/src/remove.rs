@@ -61,11 +61,11 @@ impl Inner {
             }
             // From here on nobody takes it up for this owner.
             if last {
-                index.blobs.remove(&digest).map(Gone::Image)
+                index.blobs.remove(&digest).map(GivenUp::Image)
             } else {
                 let blob = index.blobs.get_mut(&digest);
                 blob.and_then(|blob| blob.holds.remove(owner))
-                    .map(Gone::Hold)
+                    .map(GivenUp::Hold)
             }
         };
         // What is still there, the index has.
