@@ -85,7 +85,7 @@ reasons! {
     /// The call's deadline ends before the machine's firmware would get to its last page.
     DEADLINE_UNREACHABLE => "nothing was installed: call again with a longer --timeout or without one, or create the launch with a higher --priority";
     /// A quota leaves no room for it.
-    QUOTA_EXCEEDED => "make room with `stagectl image rm`, or raise image_quota_bytes in the daemon's configuration: `stagectl node` shows what is in use";
+    QUOTA_EXCEEDED => "the message names the bound and how to get more: a tenant's (tenant.NAME.…) and that of all (total.…) are in the daemon's policy, image_quota_bytes in its configuration; `stagectl image rm` makes room for images, `stagectl node` shows what they take";
     /// No such image, or none that is stored for this caller.
     IMAGE_NOT_FOUND => "it may have been dropped for another: push it again with `stagectl image push`; `stagectl image list` shows what is stored";
     /// A stored image does not hold what was committed.

@@ -99,13 +99,25 @@ async fn an_image_travels_once_and_its_zeros_never() {
         let usage = json(bench, &["node"])["usage"].clone();
         assert_eq!(usage["images"], 1);
 
+        let granted = value!({"name": name, "tenant": "blue"});
+        for _ in 0..2 {
+            let grant = json(bench, &["image", "grant", &name, "blue"]);
+            assert_eq!(grant, granted, "a repeat is the same");
+        }
+        let refused = failing_json(bench, &["image", "grant", &name, "Blue"]);
+        assert_eq!(refused["error"]["reason"], "MALFORMED_REQUEST", "{refused}");
+
         assert_eq!(
             json(bench, &["image", "rm", &name]),
             value!({"removed": [name]})
         );
         assert!(images(bench).is_empty());
-        for command in ["rm", "get"] {
-            let refused = failing_json(bench, &["image", command, &name]);
+        for command in [
+            &["rm", &name][..],
+            &["get", &name],
+            &["grant", &name, "red"],
+        ] {
+            let refused = failing_json(bench, &[&["image"], command].concat());
             assert_eq!(refused["error"]["reason"], "IMAGE_NOT_FOUND", "{refused}");
         }
     })

@@ -6,6 +6,9 @@
 //! | `calls`       | every RPC, once                                                |
 //! | `revoked`     | the policy changes while callers are connected                 |
 //! | `quotas`      | what tenants may take                                          |
+//! | `images_apart` | stored images of two tenants                                  |
+//! | `images_quota` | what of them goes where a tenant has too much                 |
+//! | `images_desk`  | ImageService, as one person sees it                           |
 //! | `peers`       | who is at a Unix socket                                        |
 //! | `policies`    | policies that are wrong                                        |
 //! | `town`        | a daemon with two tenants                                      |
@@ -34,6 +37,9 @@ mod audit_log;
 mod audit_refusals;
 mod audit_tamper;
 mod calls;
+mod images_apart;
+mod images_desk;
+mod images_quota;
 mod memory;
 mod memory_image;
 mod memory_refused;

@@ -95,6 +95,19 @@ impl Client {
         Ok(())
     }
 
+    /// Gives another tenant an image of this caller's, as if it had written it. Idempotent.
+    ///
+    /// # Errors
+    /// IMAGE_NOT_FOUND, QUOTA_EXCEEDED (the other tenant's), MALFORMED_REQUEST (the tenant is none), PERMISSION.
+    pub async fn grant_image(&self, name: ImageName, tenant: &str) -> Result<(), StagepagesError> {
+        let request = self.request(v1::GrantImageRequest {
+            name: name.to_string(),
+            tenant: tenant.to_owned(),
+        });
+        self.images.clone().grant_image(request).await?;
+        Ok(())
+    }
+
     /// Has the daemon store an image, if it does not have it: sends what is missing of it, without its longer runs of zeros. Repeats what fails as
     /// [`PushOptions::retry`] says, and goes on where it was cut off. `progress` is told how many of the image's bytes are done, and can be told less
     /// after a loss.

@@ -123,10 +123,10 @@ pub struct Image {
     /// Bytes.
     #[prost(uint64, tag = "2")]
     pub size: u64,
-    /// When it was last used: written, asked for or staged from. After a restart up to a minute early.
+    /// When the caller's tenant last used it: wrote it, was given it, or staged from it. After a restart up to a minute early.
     #[prost(message, optional, tag = "3")]
     pub use_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// Whether it is being staged from.
+    /// Whether the caller's tenant stages from it at the moment.
     #[prost(bool, tag = "4")]
     pub in_use: bool,
 }
@@ -281,6 +281,9 @@ pub mod image_service_client {
     /// A stored image that is not staged from may be dropped to make room for another, the least recently used first. A client therefore asks what is missing
     /// (FindMissingImages), writes that (WriteImage), stages, and begins anew where it is told IMAGE_NOT_FOUND.
     ///
+    /// A tenant with a quota of image bytes is kept within it by itself: for an image that it begins to write, its own unfinished writes that nobody goes on with are forgotten, then it loses
+    /// those of its own images that it used least recently and does not stage from. An image that several tenants have counts for each of them.
+    ///
     /// Errors carry details as those of LaunchService do; metadata `image` is the name.
     ///
     /// | reason                                                                                     | code                |
@@ -407,7 +410,8 @@ pub mod image_service_client {
         /// Resumption: what was written is kept when the call breaks off, also over a restart of the daemon, for a bounded time; QueryWrite tells the offset to go on from. A later call for the same
         /// upload takes it over from an earlier one, which is told IMAGE_WRITE_SUPERSEDED. Writers that are independent use different upload ids, and do not disturb each other.
         ///
-        /// Cancellation: what came is kept, as above. The quota is claimed by `size` with the first request, and given back when the upload is forgotten.
+        /// Cancellation: what came is kept, as above. The quota is claimed by `size` with the first request, and given back when the upload is forgotten. A tenant writes at most half as many images at
+        /// one time as the daemon takes of all.
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a name, size or upload id that is none; more bytes than `size`; the stream ended before all bytes came.
@@ -533,7 +537,7 @@ pub mod image_service_client {
         /// Errors:
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a name or a tenant that is none.
         /// * `NOT_FOUND` / IMAGE_NOT_FOUND: the image is not stored for the caller.
-        /// * `RESOURCE_EXHAUSTED` / QUOTA_EXCEEDED: the other tenant has no room for it.
+        /// * `RESOURCE_EXHAUSTED` / QUOTA_EXCEEDED: the other tenant has no room for it; nothing that it has goes for a gift.
         pub async fn grant_image(
             &mut self,
             request: impl tonic::IntoRequest<super::GrantImageRequest>,
@@ -562,7 +566,7 @@ pub mod image_service_client {
         ///
         /// Errors:
         /// * `NOT_FOUND` / IMAGE_NOT_FOUND: also on a repeat.
-        /// * `FAILED_PRECONDITION` / IMAGE_IN_USE: calls stage from it; try again when they are answered.
+        /// * `FAILED_PRECONDITION` / IMAGE_IN_USE: the caller's tenant's calls stage from it; try again when they are answered.
         pub async fn delete_image(
             &mut self,
             request: impl tonic::IntoRequest<super::DeleteImageRequest>,
@@ -623,7 +627,8 @@ pub mod image_service_server {
         /// Resumption: what was written is kept when the call breaks off, also over a restart of the daemon, for a bounded time; QueryWrite tells the offset to go on from. A later call for the same
         /// upload takes it over from an earlier one, which is told IMAGE_WRITE_SUPERSEDED. Writers that are independent use different upload ids, and do not disturb each other.
         ///
-        /// Cancellation: what came is kept, as above. The quota is claimed by `size` with the first request, and given back when the upload is forgotten.
+        /// Cancellation: what came is kept, as above. The quota is claimed by `size` with the first request, and given back when the upload is forgotten. A tenant writes at most half as many images at
+        /// one time as the daemon takes of all.
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a name, size or upload id that is none; more bytes than `size`; the stream ended before all bytes came.
@@ -681,7 +686,7 @@ pub mod image_service_server {
         /// Errors:
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a name or a tenant that is none.
         /// * `NOT_FOUND` / IMAGE_NOT_FOUND: the image is not stored for the caller.
-        /// * `RESOURCE_EXHAUSTED` / QUOTA_EXCEEDED: the other tenant has no room for it.
+        /// * `RESOURCE_EXHAUSTED` / QUOTA_EXCEEDED: the other tenant has no room for it; nothing that it has goes for a gift.
         async fn grant_image(
             &self,
             request: tonic::Request<super::GrantImageRequest>,
@@ -693,7 +698,7 @@ pub mod image_service_server {
         ///
         /// Errors:
         /// * `NOT_FOUND` / IMAGE_NOT_FOUND: also on a repeat.
-        /// * `FAILED_PRECONDITION` / IMAGE_IN_USE: calls stage from it; try again when they are answered.
+        /// * `FAILED_PRECONDITION` / IMAGE_IN_USE: the caller's tenant's calls stage from it; try again when they are answered.
         async fn delete_image(
             &self,
             request: tonic::Request<super::DeleteImageRequest>,
@@ -709,6 +714,9 @@ pub mod image_service_server {
     ///
     /// A stored image that is not staged from may be dropped to make room for another, the least recently used first. A client therefore asks what is missing
     /// (FindMissingImages), writes that (WriteImage), stages, and begins anew where it is told IMAGE_NOT_FOUND.
+    ///
+    /// A tenant with a quota of image bytes is kept within it by itself: for an image that it begins to write, its own unfinished writes that nobody goes on with are forgotten, then it loses
+    /// those of its own images that it used least recently and does not stage from. An image that several tenants have counts for each of them.
     ///
     /// Errors carry details as those of LaunchService do; metadata `image` is the name.
     ///
@@ -5015,10 +5023,10 @@ pub struct Usage {
     /// Whether new launches are refused because the daemon is shutting down.
     #[prost(bool, tag = "3")]
     pub draining: bool,
-    /// What images and unfinished writes take, in bytes.
+    /// What the images and unfinished writes of the caller's tenant take, in bytes.
     #[prost(uint64, tag = "4")]
     pub image_bytes: u64,
-    /// Images.
+    /// Images of the caller's tenant.
     #[prost(uint32, tag = "5")]
     pub images: u32,
 }

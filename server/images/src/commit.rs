@@ -88,7 +88,7 @@ impl Inner {
             moved.and_then(|()| blobs.sync()).map_err(told())
         });
         if let Err(error) = moved {
-            if let Err(error) = self.erase(digest, &[key.owner.clone()].into()) {
+            if let Err(error) = self.erase(digest, [&key.owner]) {
                 tracing::error!(image = %digest, %error, "an image that was not committed stays until the next start");
             }
             return Err(error);
@@ -126,7 +126,8 @@ impl Inner {
             key.owner.clone(),
             std::time::SystemTime::now(),
         );
-        Ok(index.owned(&key.owner, key.digest)?.info(key.digest))
+        let (blob, hold) = index.owned(&key.owner, key.digest)?;
+        Ok(hold.info(key.digest, blob.size))
     }
 }
 

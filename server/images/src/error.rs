@@ -40,6 +40,22 @@ pub enum StoreError {
         pinned: u64,
         quota: u64,
     },
+    /// No room for one owner, even without all of its own that could be dropped for it. `used` counts its images, shared ones in full, and its uploads by their
+    /// declared size.
+    #[error(
+        "quota of images of one owner: {need:#x} bytes are needed; {used:#x} of {quota:#x} are used, {pinned:#x} of these pinned by its launches; delete images, end launches or uploads, or raise the quota"
+    )]
+    OwnerQuota {
+        need: u64,
+        used: u64,
+        pinned: u64,
+        quota: u64,
+    },
+    /// As many writers as one owner may have, and each of them still holds its upload.
+    #[error(
+        "{limit} uploads of this owner are under way, which is the share of one; finish one, or wait"
+    )]
+    TooManyOfOwner { limit: usize },
     /// As many writers as there may be, and each of them still holds its upload.
     #[error("{limit} uploads are under way, which is the limit; finish one, or wait")]
     TooManyUploads { limit: usize },
@@ -80,7 +96,7 @@ pub enum StoreError {
     /// The upload was dropped: idle for too long, for room, or after an error.
     #[error("this upload was dropped; begin it anew")]
     Dropped,
-    /// The image's last owner deletes it while launches read it. Nothing changed.
+    /// An owner deletes an image that its own launches read. Nothing changed.
     #[error("image {digest} is pinned {pins} times by launches that stage it; end them, or wait")]
     Pinned { digest: ImageDigest, pins: usize },
     /// The file system is full. The upload is gone and its space given back; nothing else is lost.

@@ -3,18 +3,21 @@
 //! **Invariant:** no file is touched here, so its lock is held for no longer than a look takes.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::{Arc, Weak},
-    time::{Instant, SystemTime},
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
 };
-
-use stagepages_digest::pieces::PieceDigest;
 
 use crate::{
-    ImageDigest, ImageInfo, StoreError, Usage,
+    ImageDigest, OwnerUsage, StoreError, Usage,
+    blob::{Blob, Hold},
     key::{Key, Owner},
     seat::Seat,
+    sidecar::Pieces,
 };
+
+/// How often a use is written down.
+const NOTE: Duration = Duration::from_secs(60);
 
 /// All that is there.
 #[derive(Debug, Default)]
@@ -27,20 +30,17 @@ pub(crate) struct Index {
     uses: u64,
 }
 
-/// An image that is whole.
+/// An image that is taken up.
 #[derive(Debug)]
-pub(crate) struct Blob {
+pub(crate) struct Taken {
     pub(crate) size: u64,
-    pub(crate) owners: BTreeSet<Owner>,
-    /// The number of its last use: the least one of all is evicted first.
-    last_use: u64,
-    pub(crate) used: SystemTime,
-    /// When its last use was written down.
-    pub(crate) noted: Option<Instant>,
-    /// One more than there are pins; also tells this blob from another of the same digest, later.
+    /// Of the image.
     pub(crate) pin: Arc<()>,
-    /// While somebody has them.
-    pub(crate) pieces: Weak<[PieceDigest]>,
+    /// Of its owner's hold.
+    pub(crate) own: Arc<()>,
+    pub(crate) pieces: Option<Pieces>,
+    /// Whether it is time to write the use down.
+    pub(crate) note: bool,
 }
 
 /// An upload.
@@ -58,23 +58,6 @@ pub(crate) struct Aside {
     pub(crate) digest: ImageDigest,
     pub(crate) size: u64,
     pub(crate) why: String,
-}
-
-impl Blob {
-    /// Launches that read it.
-    pub(crate) fn pins(&self) -> usize {
-        // Pins are made under the index's lock: none comes while this is believed.
-        Arc::strong_count(&self.pin) - 1
-    }
-
-    pub(crate) fn info(&self, digest: ImageDigest) -> ImageInfo {
-        ImageInfo {
-            digest,
-            size: self.size,
-            last_used: self.used,
-            pins: self.pins(),
-        }
-    }
 }
 
 impl Aside {
@@ -100,52 +83,71 @@ impl Aside {
 }
 
 impl Index {
-    /// Adds a blob that was used last, or one more owner of it.
+    /// Adds an image that its owner used last, or one more owner of it. An owner that has it keeps it as it is.
     pub(crate) fn add(&mut self, digest: ImageDigest, size: u64, owner: Owner, used: SystemTime) {
         let last_use = self.next_use();
-        let blob = self.blobs.entry(digest).or_insert_with(|| Blob {
-            size,
-            owners: BTreeSet::new(),
-            last_use,
-            used,
-            noted: None,
-            pin: Arc::new(()),
-            pieces: Weak::<[PieceDigest; 0]>::new(),
-        });
-        blob.owners.insert(owner);
+        let blob = self.blobs.entry(digest);
+        let blob = blob.or_insert_with(|| Blob::new(size));
+        let hold = blob.holds.entry(owner);
+        hold.or_insert_with(|| Hold::new(last_use, used));
     }
 
-    /// The blob, if it is this owner's.
-    pub(crate) fn owned(&self, owner: &Owner, digest: ImageDigest) -> Result<&Blob, StoreError> {
+    /// The image and this owner's hold on it, if it has one.
+    pub(crate) fn owned(
+        &self,
+        owner: &Owner,
+        digest: ImageDigest,
+    ) -> Result<(&Blob, &Hold), StoreError> {
         let blob = self.blobs.get(&digest);
-        let blob = blob.filter(|blob| blob.owners.contains(owner));
-        blob.ok_or(StoreError::NotFound { digest })
+        let owned = blob.and_then(|blob| Some((blob, blob.holds.get(owner)?)));
+        owned.ok_or(StoreError::NotFound { digest })
     }
 
-    /// The same, used now.
-    pub(crate) fn used(
+    /// An owner takes its image up now.
+    pub(crate) fn taken_up(
         &mut self,
         owner: &Owner,
         digest: ImageDigest,
-    ) -> Result<&mut Blob, StoreError> {
+    ) -> Result<Taken, StoreError> {
         let last_use = self.next_use();
         let blob = self.blobs.get_mut(&digest);
-        let blob = blob.filter(|blob| blob.owners.contains(owner));
-        let blob = blob.ok_or(StoreError::NotFound { digest })?;
-        (blob.last_use, blob.used) = (last_use, SystemTime::now());
-        Ok(blob)
+        let owned = blob.and_then(|blob| {
+            let hold = blob.holds.get_mut(owner)?;
+            (hold.last_use, hold.used) = (last_use, SystemTime::now());
+            let note = hold.noted.is_none_or(|noted| noted.elapsed() >= NOTE);
+            if note {
+                hold.noted = Some(Instant::now());
+            }
+            Some(Taken {
+                size: blob.size,
+                pin: Arc::clone(&blob.pin),
+                own: Arc::clone(&hold.pin),
+                pieces: blob.pieces.upgrade(),
+                note,
+            })
+        });
+        owned.ok_or(StoreError::NotFound { digest })
     }
 
-    /// Blobs that nobody reads, least recently used first.
+    /// An owner's images, by digest.
+    pub(crate) fn owned_by<'a>(
+        &'a self,
+        owner: &'a Owner,
+    ) -> impl Iterator<Item = (ImageDigest, &'a Blob, &'a Hold)> {
+        let blobs = self.blobs.iter();
+        blobs.filter_map(move |(digest, blob)| Some((*digest, blob, blob.holds.get(owner)?)))
+    }
+
+    /// Images that nobody reads, least recently used first.
     pub(crate) fn idle(&self) -> Vec<(ImageDigest, u64)> {
         let idle = self.blobs.iter().filter(|(_, blob)| blob.pins() == 0);
-        let mut idle: Vec<_> = idle
-            .map(|(digest, blob)| (blob.last_use, *digest, blob.size))
-            .collect();
-        idle.sort_unstable();
-        idle.into_iter()
-            .map(|(_, digest, size)| (digest, size))
-            .collect()
+        in_order(idle.map(|(digest, blob)| (blob.last_use(), *digest, blob.size)))
+    }
+
+    /// An owner's images that nothing of its own reads, least recently used by it first.
+    pub(crate) fn idle_of(&self, owner: &Owner) -> Vec<(ImageDigest, u64)> {
+        let idle = self.owned_by(owner).filter(|(_, _, hold)| hold.pins() == 0);
+        in_order(idle.map(|(digest, blob, hold)| (hold.last_use, digest, blob.size)))
     }
 
     /// Uploads that nobody writes, those that were left first coming first.
@@ -157,6 +159,20 @@ impl Index {
         let mut left: Vec<_> = left.collect();
         left.sort();
         left.into_iter().map(|(_, key, size)| (key, size)).collect()
+    }
+
+    /// Sums of what there is of an owner.
+    pub(crate) fn usage_of(&self, owner: &Owner) -> OwnerUsage {
+        let images = || self.owned_by(owner);
+        let pinned = images().filter(|(_, _, hold)| hold.pins() > 0);
+        let uploads = || self.uploads.iter().filter(|(key, _)| key.owner == *owner);
+        OwnerUsage {
+            image_bytes: sum(images().map(|(_, blob, _)| blob.size)),
+            upload_bytes: sum(uploads().map(|(_, upload)| upload.size)),
+            pinned_bytes: sum(pinned.map(|(_, blob, _)| blob.size)),
+            images: images().count(),
+            uploads: uploads().count(),
+        }
     }
 
     /// Sums of all that is there.
@@ -179,6 +195,14 @@ impl Index {
         self.uses += 1;
         self.uses
     }
+}
+
+/// Images and their bytes, by the number of their last use.
+fn in_order(images: impl Iterator<Item = (u64, ImageDigest, u64)>) -> Vec<(ImageDigest, u64)> {
+    let mut images: Vec<_> = images.collect();
+    images.sort_unstable();
+    let images = images.into_iter();
+    images.map(|(_, digest, size)| (digest, size)).collect()
 }
 
 /// The sum, or the largest number there is.

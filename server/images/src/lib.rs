@@ -4,8 +4,8 @@
 //!  <dir>/           0700
 //!    lock           held by the process that has the store open
 //!    blobs/H        an image's bytes; H are the 64 digits of its digest
-//!    blobs/H.pieces its size and the digests of its pieces, see `sidecar`; modified when the image was last used
-//!    owners/O/H     that owner O (in hexadecimal digits) has the image
+//!    blobs/H.pieces its size and the digests of its pieces, see `sidecar`
+//!    owners/O/H     that owner O (in hexadecimal digits) has the image; modified when O last used it
 //!    uploads/K.*    bytes of an upload so far, and what is on record of it, see `key`
 //!    quarantine/N-H corrupt images, the newest four
 //! ```
@@ -18,8 +18,10 @@
 //! | `sidecar`   | the digests of an image's pieces, in a file                               |
 //! | `store`     | the store, its locks, and questions                                       |
 //! | `index`     | what is there, in memory                                                  |
+//! | `blob`      | an image, and its owners' holds on it                                     |
 //! | `recover`   | what is there after a crash                                               |
-//! | `room`      | what goes when room is needed                                             |
+//! | `plan`      | what may go when room is needed, and in which order                       |
+//! | `room`      | how it goes                                                               |
 //! | `upload`    | bytes that come in                                                        |
 //! | `seat`      | who writes an upload                                                      |
 //! | `follow`    | the threads that hash them                                                |
@@ -31,7 +33,8 @@
 //! | `told`      | what the store tells of itself                                            |
 //! | `witness`   | who is told when an image goes by the store's own doing                   |
 //!
-//! An image is shared by the owners who proved to have its bytes, by uploading them, or were granted it. To anybody else it is missing. Bytes count once.
+//! An image is shared by the owners who proved to have its bytes, by uploading them, or were granted it. To anybody else it is missing, and
+//! nobody is told of another's uses of it. Bytes count once for the store, and in full for each owner.
 //!
 //! All calls block, and may be made from any number of threads.
 //!
@@ -39,6 +42,7 @@
 #![forbid(unsafe_code)]
 
 mod backlog;
+mod blob;
 mod commit;
 mod digest;
 mod disk;
@@ -47,6 +51,7 @@ mod follow;
 mod hashes;
 mod index;
 mod key;
+mod plan;
 mod reading;
 mod recover;
 mod remove;

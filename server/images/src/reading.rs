@@ -10,7 +10,6 @@ use std::{
         unix::fs::FileExt as _,
     },
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
 };
 
 use rustix::fs::OFlags;
@@ -24,9 +23,6 @@ use crate::{
     store::Inner,
 };
 
-/// How often the use of an image is written down.
-const NOTE: Duration = Duration::from_secs(60);
-
 /// An image that is open for reading.
 ///
 /// Its bytes are those of a file, which somebody may change behind the store's back: check each piece on a copy that nobody else has.
@@ -37,6 +33,8 @@ pub struct Pinned {
     size: u64,
     pieces: Pieces,
     pin: Arc<()>,
+    /// Of who reads it; nobody does where the store looks at it by itself.
+    _own: Option<Arc<()>>,
 }
 
 impl Pinned {
@@ -72,29 +70,18 @@ impl AsFd for Pinned {
 }
 
 impl Store {
-    /// Opens an owner's image for reading, and pins it. It counts as used; that is written down at most once a minute.
+    /// Opens an owner's image for reading, and pins it. It counts as used by this owner; that is written down at most once a minute.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Corrupt`] if file or sidecar are not what was committed, then the image is set aside; the kernel's.
     pub fn open_image(&self, owner: &str, digest: ImageDigest) -> Result<Pinned, StoreError> {
         let owner = Owner::new(owner)?;
-        let (size, pin, pieces, note) = {
-            let mut index = self.0.index();
-            let blob = index.used(&owner, digest)?;
-            let note = blob.noted.is_none_or(|noted| noted.elapsed() >= NOTE);
-            if note {
-                blob.noted = Some(Instant::now());
-            }
-            (
-                blob.size,
-                Arc::clone(&blob.pin),
-                blob.pieces.upgrade(),
-                note,
-            )
-        };
-        let pinned = self.0.pinned(digest, size, pin, pieces)?;
-        let beside = beside(&digest.hex());
-        if note && let Err(error) = self.0.dirs.blobs.set_modified(&beside, SystemTime::now()) {
+        let taken = self.0.index().taken_up(&owner, digest)?;
+        let own = Some(taken.own);
+        let pinned = (self.0).pinned(digest, taken.size, taken.pin, own, taken.pieces)?;
+        if taken.note
+            && let Err(error) = self.0.dirs.note_use(&owner, digest)
+        {
             tracing::warn!(image = %digest, %error, "the use of an image is not written down");
         }
         Ok(pinned)
@@ -111,7 +98,7 @@ impl Store {
             let blob = blob.ok_or(StoreError::NotFound { digest })?;
             (blob.size, Arc::clone(&blob.pin))
         };
-        let pinned = self.0.pinned(digest, size, pin, None)?;
+        let pinned = self.0.pinned(digest, size, pin, None, None)?;
         match first_difference(&pinned) {
             Ok(None) => Ok(()),
             Ok(Some(piece)) => {
@@ -142,6 +129,7 @@ impl Inner {
         digest: ImageDigest,
         size: u64,
         pin: Arc<()>,
+        own: Option<Arc<()>>,
         pieces: Option<Pieces>,
     ) -> Result<Pinned, StoreError> {
         let name = digest.hex();
@@ -164,6 +152,7 @@ impl Inner {
             size,
             pieces,
             pin,
+            _own: own,
         })
     }
 
@@ -205,13 +194,16 @@ impl Inner {
     /// Sets aside the image with this pin, if it is still there.
     fn corrupt(&self, digest: ImageDigest, pin: &Arc<()>, why: String) -> StoreError {
         let _changes = self.changes();
-        let same = {
+        let found = {
             let index = self.index();
             let blob = index.blobs.get(&digest);
-            blob.is_some_and(|blob| Arc::ptr_eq(&blob.pin, pin))
+            blob.map(|blob| Arc::ptr_eq(&blob.pin, pin))
         };
-        if same {
-            self.set_aside(digest, &why);
+        match found {
+            // Its last owner gave it up in the meantime, or it was set aside.
+            None => return StoreError::NotFound { digest },
+            Some(true) => self.set_aside(digest, &why),
+            Some(false) => {}
         }
         StoreError::Corrupt { digest, why }
     }

@@ -13,7 +13,7 @@
 //! **Invariant:** no byte of an image is read, and nothing that is not ours is touched.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io::{self, Read as _},
     sync::Arc,
     time::{Instant, SystemTime},
@@ -36,7 +36,8 @@ use crate::{
 /// Things that are not ours and are named in the report.
 const MOST_FOREIGN: usize = 16;
 
-type Owners = BTreeMap<ImageDigest, BTreeSet<Owner>>;
+/// Who has which images, and when each of them used them last.
+type Owners = BTreeMap<ImageDigest, Vec<(SystemTime, Owner)>>;
 
 impl Inner {
     /// Fills the index.
@@ -158,12 +159,14 @@ impl Inner {
             let dir = self.dirs.owners.sub(&name)?;
             for marker in dir.names()? {
                 let digest = ImageDigest::from_hex(&marker);
-                let (Some(digest), Found::File { .. }) = (digest, dir.find(&marker)?) else {
+                let (Some(digest), Found::File { modified, .. }) = (digest, dir.find(&marker)?)
+                else {
                     self.foreign(&format!("owners/{name}"), &marker);
                     continue;
                 };
                 if matches!(self.dirs.blobs.find(&marker)?, Found::File { .. }) {
-                    owners.entry(digest).or_default().insert(owner.clone());
+                    let owners = owners.entry(digest).or_default();
+                    owners.push((modified, owner.clone()));
                 } else {
                     self.clear(&dir, &marker)?;
                 }
@@ -193,19 +196,16 @@ impl Inner {
                 self.clear(dir, &name)?;
                 continue;
             };
-            match self.sidecar(digest, size)? {
-                Ok(used) => images.push((used, digest, size, owners)),
-                Err(why) => {
-                    images.push((SystemTime::UNIX_EPOCH, digest, size, owners));
-                    corrupt.push((digest, why));
-                }
+            if let Some(why) = self.sidecar_fault(digest, size)? {
+                corrupt.push((digest, why));
             }
+            let uses = owners.into_iter();
+            images.extend(uses.map(|(used, owner)| (used, digest, size, owner)));
         }
+        // In the order of their last uses, whoever's they were.
         images.sort();
-        for (used, digest, size, owners) in images {
-            for owner in owners {
-                self.index().add(digest, size, owner, used);
-            }
+        for (used, digest, size, owner) in images {
+            self.index().add(digest, size, owner, used);
         }
         for (digest, why) in corrupt {
             self.set_aside(digest, why);
@@ -213,20 +213,16 @@ impl Inner {
         Ok(())
     }
 
-    /// When an image was used last, if its sidecar is whole; what is wrong with it otherwise.
-    fn sidecar(
-        &self,
-        digest: ImageDigest,
-        size: u64,
-    ) -> io::Result<Result<SystemTime, &'static str>> {
+    /// What is wrong with an image's sidecar, if anything.
+    fn sidecar_fault(&self, digest: ImageDigest, size: u64) -> io::Result<Option<&'static str>> {
         let name = beside(&digest.hex());
-        let Found::File { modified, .. } = self.dirs.blobs.find(&name)? else {
-            return Ok(Err("it has no sidecar"));
-        };
+        if !matches!(self.dirs.blobs.find(&name)?, Found::File { .. }) {
+            return Ok(Some("it has no sidecar"));
+        }
         let file = self.dirs.blobs.open(&name, OFlags::RDONLY)?;
         let pieces = sidecar::read(digest, size, &file)?;
         let damaged = "its sidecar is damaged, or of another size";
-        Ok(pieces.map(|_| modified).ok_or(damaged))
+        Ok(pieces.is_none().then_some(damaged))
     }
 }
 

@@ -1,53 +1,40 @@
 //! Images that go: deleted, evicted, or set aside.
 //!
 //! An image's file goes first: from then on it is absent, and what else is left of it is cleared at the next start. An image that is set aside loses its sidecar
-//! first, without which no start takes it for an image.
+//! first, without which no start takes it for an image. An owner that gives up what others have too loses its record, and nothing else changes.
 //!
 //! **Invariant:** what was set aside is never given out again, and at most four such files are kept.
 
-use std::collections::BTreeSet;
-
 use crate::{
-    ImageDigest, Store, StoreError, commit::beside, disk::Found, index::Aside, key::Owner,
-    store::Inner, witness::Gone,
+    ImageDigest, Store, StoreError,
+    blob::{Blob, Hold},
+    commit::beside,
+    disk::Found,
+    index::Aside,
+    key::Owner,
+    store::Inner,
+    witness::Gone,
 };
+
+/// What an owner gives up.
+enum GivenUp {
+    /// Nobody else has it.
+    Image(Blob),
+    Hold(Hold),
+}
 
 /// Files that are kept in quarantine, the newest ones.
 const MOST_ASIDE: usize = 4;
 
 impl Store {
-    /// Takes an image from an owner. With its last owner it goes, unless launches read it.
+    /// Takes an image from an owner, unless its own launches read it. Its bytes go with its last owner.
     ///
     /// # Errors
     /// Nothing changed: [`StoreError::NotFound`], [`StoreError::Pinned`], [`StoreError::BadOwner`], or the kernel's.
     pub fn delete(&self, owner: &str, digest: ImageDigest) -> Result<(), StoreError> {
         let owner = Owner::new(owner)?;
         let _changes = self.0.changes();
-        let last = {
-            let mut index = self.0.index();
-            let blob = index.owned(&owner, digest)?;
-            if blob.owners.len() > 1 {
-                None
-            } else {
-                let pins = blob.pins();
-                if pins > 0 {
-                    return Err(StoreError::Pinned { digest, pins });
-                }
-                index.blobs.remove(&digest)
-            }
-        };
-        let Some(blob) = last else {
-            self.0.dirs.unmark(&owner, digest)?;
-            if let Some(blob) = self.0.index().blobs.get_mut(&digest) {
-                blob.owners.remove(&owner);
-            }
-            return Ok(());
-        };
-        let erased = self.0.erase(digest, &blob.owners);
-        if erased.is_err() {
-            self.0.index().blobs.insert(digest, blob);
-        }
-        erased
+        self.0.lose(&owner, digest)
     }
 
     /// Moves an image aside that was found corrupt, so that it is never given out again. What has it open keeps its file. One that is not there is no error.
@@ -60,14 +47,49 @@ impl Store {
 }
 
 impl Inner {
+    /// Takes an image from an owner, and its bytes with the last one. The caller has `changes`.
+    ///
+    /// # Errors
+    /// Nothing changed: [`StoreError::NotFound`], [`StoreError::Pinned`], or the kernel's.
+    pub(crate) fn lose(&self, owner: &Owner, digest: ImageDigest) -> Result<(), StoreError> {
+        let gone = {
+            let mut index = self.index();
+            let (blob, hold) = index.owned(owner, digest)?;
+            let (pins, last) = (hold.pins(), blob.only(owner));
+            if pins > 0 {
+                return Err(StoreError::Pinned { digest, pins });
+            }
+            // From here on nobody takes it up for this owner.
+            if last {
+                index.blobs.remove(&digest).map(GivenUp::Image)
+            } else {
+                let blob = index.blobs.get_mut(&digest);
+                blob.and_then(|blob| blob.holds.remove(owner))
+                    .map(GivenUp::Hold)
+            }
+        };
+        // What is still there, the index has.
+        match gone {
+            Some(GivenUp::Image(blob)) => self
+                .erase(digest, blob.holds.keys())
+                .inspect_err(|_| drop(self.index().blobs.insert(digest, blob))),
+            Some(GivenUp::Hold(hold)) => self.dirs.unmark(owner, digest).inspect_err(|_| {
+                if let Some(blob) = self.index().blobs.get_mut(&digest) {
+                    blob.holds.insert(owner.clone(), hold);
+                }
+            }),
+            None => Err(StoreError::NotFound { digest }),
+        }
+    }
+
     /// Removes an image that is not in the index any more. The caller has `changes`.
     ///
     /// # Errors
     /// The kernel's: the image's file is still there.
-    pub(crate) fn erase(
+    pub(crate) fn erase<'a>(
         &self,
         digest: ImageDigest,
-        owners: &BTreeSet<Owner>,
+        owners: impl IntoIterator<Item = &'a Owner>,
     ) -> Result<(), StoreError> {
         let (blobs, name) = (&self.dirs.blobs, digest.hex());
         let told = || StoreError::io("remove an image");
@@ -93,7 +115,7 @@ impl Inner {
         };
         let size = blob.as_ref().map(|blob| blob.size);
         self.witness.tell(Gone::Quarantined, digest, size);
-        self.strip(digest, &blob.map(|blob| blob.owners).unwrap_or_default());
+        self.strip(digest, blob.iter().flat_map(|blob| blob.holds.keys()));
         let (blobs, name) = (&self.dirs.blobs, digest.hex());
         let Ok(Found::File { size, .. }) = blobs.find(&name) else {
             // There is nothing to keep.
@@ -135,7 +157,7 @@ impl Inner {
     }
 
     /// Removes what is beside an image. What cannot be removed is tried again at the next start.
-    fn strip(&self, digest: ImageDigest, owners: &BTreeSet<Owner>) {
+    fn strip<'a>(&self, digest: ImageDigest, owners: impl IntoIterator<Item = &'a Owner>) {
         let blobs = &self.dirs.blobs;
         let removed = blobs.remove(&beside(&digest.hex()));
         if let Err(error) = removed.and_then(|_| blobs.sync()) {

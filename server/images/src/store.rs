@@ -7,6 +7,7 @@
 
 use std::{
     fs::File,
+    io,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
@@ -16,7 +17,7 @@ use crate::{
     ImageDigest, ImageInfo, ImagePage, Limits, OwnerUsage, Quarantined, Report, StoreError, Usage,
     WriteState,
     disk::{Dir, Found, Steps, Unhindered},
-    index::{Index, sum},
+    index::Index,
     key::{Key, Owner},
     witness::Witness,
 };
@@ -136,7 +137,7 @@ impl Store {
         let key = Key::new(owner, digest, upload_id)?;
         let seat = {
             let index = self.0.index();
-            if let Ok(blob) = index.owned(&key.owner, digest) {
+            if let Ok((blob, _)) = index.owned(&key.owner, digest) {
                 return Ok(WriteState::Complete { size: blob.size });
             }
             let upload = index.uploads.get(&key);
@@ -152,7 +153,9 @@ impl Store {
     /// [`StoreError::NotFound`], [`StoreError::BadOwner`].
     pub fn get(&self, owner: &str, digest: ImageDigest) -> Result<ImageInfo, StoreError> {
         let owner = Owner::new(owner)?;
-        Ok(self.0.index().owned(&owner, digest)?.info(digest))
+        let index = self.0.index();
+        let (blob, hold) = index.owned(&owner, digest)?;
+        Ok(hold.info(digest, blob.size))
     }
 
     /// At most `limit` of an owner's images, those behind `after`.
@@ -168,25 +171,41 @@ impl Store {
         let owner = Owner::new(owner)?;
         let index = self.0.index();
         let mut images = index
-            .blobs
-            .iter()
-            .filter(|(digest, blob)| Some(**digest) > after && blob.owners.contains(&owner))
-            .map(|(digest, blob)| blob.info(*digest));
+            .owned_by(&owner)
+            .filter(|(digest, _, _)| Some(*digest) > after)
+            .map(|(digest, blob, hold)| hold.info(digest, blob.size));
         let page: Vec<_> = images.by_ref().take(limit.max(1)).collect();
         let last = page.last().map(|image| image.digest);
         let next = images.next().and(last);
         Ok(ImagePage { images: page, next })
     }
 
-    /// Gives an owner an image that another owner uploaded. The caller answers for who may.
+    /// Gives an owner an image that another owner uploaded, if it is within `most`, the bytes of images and uploads that it may have. Nothing that it has
+    /// goes for it: a gift costs nobody anything. The caller answers for who may.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] if nobody has it, [`StoreError::BadOwner`], or the kernel's.
-    pub fn grant(&self, owner: &str, digest: ImageDigest) -> Result<(), StoreError> {
+    /// [`StoreError::NotFound`] if nobody has it, [`StoreError::OwnerQuota`], [`StoreError::BadOwner`], or the kernel's.
+    pub fn grant(
+        &self,
+        owner: &str,
+        digest: ImageDigest,
+        most: Option<u64>,
+    ) -> Result<(), StoreError> {
         let owner = Owner::new(owner)?;
         let _changes = self.0.changes();
-        if !self.0.index().blobs.contains_key(&digest) {
-            return Err(StoreError::NotFound { digest });
+        {
+            let index = self.0.index();
+            if index.owned(&owner, digest).is_ok() {
+                return Ok(());
+            }
+            let blob = index.blobs.get(&digest);
+            let need = blob.ok_or(StoreError::NotFound { digest })?.size;
+            let usage = index.usage_of(&owner);
+            if let Some(quota) = most
+                && usage.used_bytes().saturating_add(need) > quota
+            {
+                return Err(usage.exceeded(need, quota));
+            }
         }
         self.0.dirs.mark(&owner, digest)?;
         let now = SystemTime::now();
@@ -207,20 +226,7 @@ impl Store {
     /// [`StoreError::BadOwner`].
     pub fn owner_usage(&self, owner: &str) -> Result<OwnerUsage, StoreError> {
         let owner = Owner::new(owner)?;
-        let index = self.0.index();
-        let images = || {
-            index
-                .blobs
-                .values()
-                .filter(|blob| blob.owners.contains(&owner))
-        };
-        let uploads = || index.uploads.iter().filter(|(key, _)| key.owner == owner);
-        Ok(OwnerUsage {
-            image_bytes: sum(images().map(|blob| blob.size)),
-            upload_bytes: sum(uploads().map(|(_, upload)| upload.size)),
-            images: images().count(),
-            uploads: uploads().count(),
-        })
+        Ok(self.0.index().usage_of(&owner))
     }
 
     /// What was found that somebody may want to look at.
@@ -258,10 +264,18 @@ impl Dirs {
         let told = || StoreError::io("put an owner on record");
         let dir = self.owners.sub(&owner.dir()).map_err(told())?;
         let name = digest.hex();
-        if !matches!(dir.find(&name).map_err(told())?, Found::File { .. }) {
+        if matches!(dir.find(&name).map_err(told())?, Found::File { .. }) {
+            dir.set_modified(&name, SystemTime::now()).map_err(told())?;
+        } else {
             dir.create(&name).map_err(told())?;
         }
         dir.sync().map_err(told())
+    }
+
+    /// Writes down that an owner uses an image now; not for good.
+    pub(crate) fn note_use(&self, owner: &Owner, digest: ImageDigest) -> io::Result<()> {
+        let dir = self.owners.sub(&owner.dir())?;
+        dir.set_modified(&digest.hex(), SystemTime::now())
     }
 
     /// Takes an owner of an image from the record, for good.

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::ImageDigest;
+use crate::{ImageDigest, StoreError};
 
 /// What a store may use.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +15,8 @@ pub struct Limits {
     pub quota_bytes: u64,
     /// Uploads at one time, those that wait to be resumed included.
     pub max_uploads: usize,
+    /// Of these, one owner's: with less than all, no owner takes the others' places.
+    pub max_uploads_of_owner: usize,
     /// How long an upload is kept to which nothing was written.
     pub upload_idle: Duration,
 }
@@ -26,9 +28,9 @@ pub struct ImageInfo {
     pub digest: ImageDigest,
     /// Its bytes.
     pub size: u64,
-    /// When it was committed or opened last, by any owner; after a restart up to a minute less.
+    /// When this owner committed, was granted or opened it last; after a restart up to a minute less.
     pub last_used: SystemTime,
-    /// Launches of any owner that read it.
+    /// This owner's launches that read it.
     pub pins: usize,
 }
 
@@ -89,6 +91,16 @@ impl Usage {
             .saturating_add(self.upload_bytes)
             .saturating_add(self.quarantined_bytes)
     }
+
+    /// What is said where `need` more bytes are too many.
+    pub(crate) fn exceeded(&self, need: u64) -> StoreError {
+        StoreError::QuotaExceeded {
+            need,
+            used: self.used_bytes(),
+            pinned: self.pinned_bytes,
+            quota: self.quota_bytes,
+        }
+    }
 }
 
 /// What is there of one owner. An image of several owners counts in full for each of them.
@@ -98,10 +110,30 @@ pub struct OwnerUsage {
     pub image_bytes: u64,
     /// Bytes of uploads, as declared.
     pub upload_bytes: u64,
+    /// Bytes of images that its own launches read, which it does not lose for room.
+    pub pinned_bytes: u64,
     /// Images.
     pub images: usize,
     /// Uploads.
     pub uploads: usize,
+}
+
+impl OwnerUsage {
+    /// Bytes that count against the owner's quota.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.image_bytes.saturating_add(self.upload_bytes)
+    }
+
+    /// What is said where `need` more bytes are too many.
+    pub(crate) fn exceeded(&self, need: u64, quota: u64) -> StoreError {
+        StoreError::OwnerQuota {
+            need,
+            used: self.used_bytes(),
+            pinned: self.pinned_bytes,
+            quota,
+        }
+    }
 }
 
 /// What the store met with that somebody may want to look at.

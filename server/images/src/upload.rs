@@ -16,6 +16,7 @@ use crate::{
     follow::Follower,
     index,
     key::{Key, Owner},
+    plan::Need,
     seat::{Phase, Seat},
     sidecar::MAX_IMAGE_BYTES,
     store::Inner,
@@ -53,15 +54,20 @@ impl Store {
     /// Begins an upload of `size` bytes, or resumes it where it was left; who wrote it before is fenced off. Its size is reserved: what may go for it goes
     /// (see [`StoreError::QuotaExceeded`] for when that is not enough). When one is resumed, its bytes are hashed anew while more come.
     ///
+    /// `most` are the bytes of images and uploads that the owner may have. Where this upload is more, what the owner can spare goes first (see
+    /// [`StoreError::OwnerQuota`]). It is asked for a new upload only: a lower one than before takes nothing away by itself.
+    ///
     /// # Errors
-    /// Nothing changed: [`StoreError::Empty`], [`StoreError::TooLarge`], [`StoreError::QuotaExceeded`], [`StoreError::TooManyUploads`], [`StoreError::SizeConflict`],
-    /// [`StoreError::Committing`], [`StoreError::BadOwner`], [`StoreError::BadUploadId`]. Begin again: [`StoreError::Dropped`], [`StoreError::Fenced`].
+    /// Nothing changed: [`StoreError::Empty`], [`StoreError::TooLarge`], [`StoreError::OwnerQuota`], [`StoreError::TooManyOfOwner`], [`StoreError::QuotaExceeded`],
+    /// [`StoreError::TooManyUploads`], [`StoreError::SizeConflict`], [`StoreError::Committing`], [`StoreError::BadOwner`], [`StoreError::BadUploadId`]. Begin again:
+    /// [`StoreError::Dropped`], [`StoreError::Fenced`].
     pub fn begin(
         &self,
         owner: &str,
         digest: ImageDigest,
         size: u64,
         upload_id: &str,
+        most: Option<u64>,
     ) -> Result<Begun, StoreError> {
         let key = Key::new(owner, digest, upload_id)?;
         let max = self.0.limits.max_image_bytes.min(MAX_IMAGE_BYTES);
@@ -73,10 +79,10 @@ impl Store {
         }
         let seat = {
             let _changes = self.0.changes();
-            if let Ok(blob) = self.0.index().owned(&key.owner, digest) {
+            if let Ok((blob, _)) = self.0.index().owned(&key.owner, digest) {
                 return Ok(Begun::Complete { size: blob.size });
             }
-            self.0.seat(&key, size)?
+            self.0.seat(&key, size, most)?
         };
         // May wait for a write: with no lock held.
         let number = seat.take()?;
@@ -212,7 +218,7 @@ impl Drop for Upload {
 
 impl Inner {
     /// The seat of an upload, which is made if it is new. The caller has `changes`.
-    fn seat(&self, key: &Key, size: u64) -> Result<Arc<Seat>, StoreError> {
+    fn seat(&self, key: &Key, size: u64, most: Option<u64>) -> Result<Arc<Seat>, StoreError> {
         if let Some(upload) = self.index().uploads.get(key) {
             let before = upload.size;
             if before != size {
@@ -220,7 +226,11 @@ impl Inner {
             }
             return Ok(Arc::clone(&upload.seat));
         }
-        self.make_room(Some(size))?;
+        self.make_room(Some(&Need {
+            owner: &key.owner,
+            bytes: size,
+            most,
+        }))?;
         let seat = Arc::new(Seat::new(0, Instant::now()));
         let upload = index::Upload {
             size,

@@ -90,7 +90,7 @@ impl Resource {
         match self {
             Self::Launches => "delete launches that are over",
             Self::MemoryBytes | Self::StagedBytes => "abort or stop launches",
-            Self::ImageBytes => "delete images",
+            Self::ImageBytes => "delete images that no call stages from, or end unfinished writes",
             Self::Streams => "wait until calls have ended",
             Self::CallsPerSecond => "call less often",
         }
@@ -122,6 +122,26 @@ impl Bounds {
     ) -> Result<(), ApiError> {
         let whose = format!("tenant.{}", self.tenant);
         check(&whose, what, most, used, wanted)
+    }
+
+    /// The refusal of `wanted` more, where somebody else has counted.
+    #[must_use]
+    pub fn exceeded_own(&self, what: Resource, most: u64, used: u64, wanted: u64) -> ApiError {
+        let whose = format!("tenant.{}", self.tenant);
+        exceeded(&whose, what, most, used, wanted)
+    }
+
+    /// The refusal of a gift to this tenant. The giver is not told what the tenant has, nor what it may have.
+    #[must_use]
+    pub fn no_room_for_gift(&self, what: Resource, wanted: u64) -> ApiError {
+        let subject = format!("tenant.{}.{}", self.tenant, what.key());
+        let text = format!(
+            "{subject} leaves no room for {wanted} more; have that tenant {}, or ask who keeps the daemon's policy for more",
+            what.way_out()
+        );
+        ApiError::new(Reason::QuotaExceeded, text.clone())
+            .meta("quota", &subject)
+            .quota(&subject, &text)
     }
 
     /// Whether all tenants together may.
@@ -193,6 +213,13 @@ mod tests {
         ] {
             assert!(text.contains(part), "{text}");
         }
+        let gift = bounds
+            .no_room_for_gift(Resource::ImageBytes, 4096)
+            .to_string();
+        assert!(
+            gift.contains("tenant.blue.image_bytes leaves no room for 4096 more"),
+            "{gift}"
+        );
         let error = Bounds::check_total(Resource::StagedBytes, Some(5), u64::MAX, 1).unwrap_err();
         assert!(
             error.to_string().contains("total.staged_bytes is 5"),

@@ -15,6 +15,9 @@ use crate::{audit::Audit, config::Config};
 /// Unfinished writes at one time.
 const MOST_UPLOADS: usize = 64;
 
+/// Of these, one tenant's. Each holds memory beside the receive budget while it is written (see `rpc::image_write`); one tenant's leave the same for others.
+const MOST_OF_TENANT: usize = MOST_UPLOADS / 2;
+
 /// How often unfinished writes are looked through.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
@@ -33,6 +36,7 @@ pub(super) fn open(dir: &Path, config: &Config, audit: Audit) -> anyhow::Result<
         max_image_bytes: config.max_image_bytes,
         quota_bytes: config.image_quota_bytes,
         max_uploads: MOST_UPLOADS,
+        max_uploads_of_owner: MOST_OF_TENANT,
         upload_idle: config.image_write_idle,
     };
     let witness = Witness::new(move |gone, digest, size| {

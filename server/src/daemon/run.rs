@@ -145,7 +145,12 @@ async fn serve(
     );
     let calls = launches.calls().clone();
     let node = NodeApi::new(node, Arc::clone(&registry), queues, images.clone(), &config);
-    let images = ImageApi::new(images, config.stall_timeout, calls.clone());
+    let images = ImageApi::new(
+        images,
+        policy.subscribe(),
+        config.stall_timeout,
+        calls.clone(),
+    );
     let (health, routes) = routes(launches, node, images).await?;
 
     let addresses = server.local_addrs().to_vec();

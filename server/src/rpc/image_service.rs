@@ -4,17 +4,18 @@
 //!
 //! **Invariant:** whoever asks learns nothing of images that are not stored for them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use stagepages_audit::Event;
 use stagepages_images::{ImageDigest, ImageInfo, Store, StoreError, WriteState};
 use stagepages_proto::v1::{self, image_service_server::ImageService};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{image_error, image_write, launch_service::taken, reason::Reason, status::ApiError};
 use crate::{
-    auth::{BadTenant, Tenant},
+    auth::{BadTenant, Bounds, Policy, Tenant},
     daemon::on_disk,
 };
 
@@ -29,6 +30,7 @@ const MOST: usize = 1000;
 #[derive(Debug, Clone)]
 pub struct ImageApi {
     pub(super) store: Store,
+    policy: watch::Receiver<Arc<Policy>>,
     /// How long a writer may pause between two messages.
     pub(super) patience: Duration,
     /// Counts calls in progress, for those who wait until there is none.
@@ -38,12 +40,23 @@ pub struct ImageApi {
 impl ImageApi {
     /// The service over a store.
     #[must_use]
-    pub fn new(store: Store, patience: Duration, calls: TaskTracker) -> Self {
+    pub fn new(
+        store: Store,
+        policy: watch::Receiver<Arc<Policy>>,
+        patience: Duration,
+        calls: TaskTracker,
+    ) -> Self {
         Self {
             store,
+            policy,
             patience,
             calls,
         }
+    }
+
+    /// What a tenant may take at this moment.
+    pub(super) fn bounds(&self, tenant: &Tenant) -> Bounds {
+        self.policy.borrow().bounds(tenant)
     }
 }
 
@@ -52,9 +65,18 @@ pub(super) async fn blocking<R: Send + 'static>(
     store: &Store,
     ask: impl FnOnce(&Store) -> Result<R, StoreError> + Send + 'static,
 ) -> Result<R, ApiError> {
+    blocking_told(store, ask, image_error::of).await
+}
+
+/// The same, with what becomes of the store's errors.
+pub(super) async fn blocking_told<R: Send + 'static>(
+    store: &Store,
+    ask: impl FnOnce(&Store) -> Result<R, StoreError> + Send + 'static,
+    told: impl FnOnce(&StoreError) -> ApiError,
+) -> Result<R, ApiError> {
     let store = store.clone();
     match on_disk(move || ask(&store)).await {
-        Ok(answer) => answer.map_err(|error| image_error::of(&error)),
+        Ok(answer) => answer.map_err(|error| told(&error)),
         Err(died) => Err(ApiError::new(
             Reason::InternalError,
             format!("the image store: {died}"),
@@ -196,13 +218,15 @@ impl ImageApi {
             ApiError::new(Reason::MalformedRequest, format!("tenant: {text}"))
                 .field("tenant", &text)
         })?;
-        let to = other.clone();
-        blocking(&self.store, move |store| {
+        let (to, bounds) = (other.clone(), self.bounds(&other));
+        let most = bounds.own.image_bytes;
+        let give = move |store: &Store| {
             // What the caller has not, it cannot give.
             store.get(owner.as_str(), digest)?;
-            store.grant(to.as_str(), digest)
-        })
-        .await?;
+            store.grant(to.as_str(), digest, most)
+        };
+        let told = |error: &StoreError| image_error::of_giver(error, &bounds);
+        blocking_told(&self.store, give, told).await?;
         crate::audit::granted(digest, &other);
         tracing::info!(image = %digest, to = %other, "image granted");
         Ok(v1::GrantImageResponse {})

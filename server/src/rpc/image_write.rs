@@ -17,7 +17,7 @@ use tonic::{Status, Streaming};
 
 use super::{
     image_error,
-    image_service::{ImageApi, blocking, digest, image},
+    image_service::{ImageApi, blocking, blocking_told, digest, image},
     reason::Reason,
     status::ApiError,
 };
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Messages that are received and not yet written. With the one in hand, and with what waits to be hashed, a write holds at most 10 MiB that the receive budget has
-/// given back; the store's limit of uploads bounds their sum.
+/// given back; the store's limit of uploads bounds their sum: 640 MiB for all tenants, and half of it for one.
 const AHEAD: usize = 2;
 
 /// What a call's thread is given.
@@ -82,10 +82,13 @@ async fn write(
 ) -> Result<ImageInfo, Failed> {
     let digest = digest("name", &first.name)?;
     let (size, id) = (first.size, first.upload_id.clone());
-    let whose = owner.clone();
-    let begun = blocking(&api.store, move |store| {
-        store.begin(whose.as_str(), digest, size, &id)
-    });
+    let (whose, bounds) = (owner.clone(), api.bounds(&owner));
+    let most = bounds.own.image_bytes;
+    let begun = blocking_told(
+        &api.store,
+        move |store| store.begin(whose.as_str(), digest, size, &id, most),
+        |error| image_error::of_taker(error, &bounds),
+    );
     let upload = match begun.await? {
         Begun::Complete { .. } => {
             return Ok(blocking(&api.store, move |store| store.get(owner.as_str(), digest)).await?);

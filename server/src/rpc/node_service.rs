@@ -12,7 +12,7 @@ use stagepages_kvm::PageType;
 use stagepages_proto::v1::{self, node_service_server::NodeService};
 use tonic::{Request, Response, Status};
 
-use super::{convert, settings};
+use super::{convert, image_error, launch_service::taken, settings};
 use crate::{
     config::Config,
     daemon::{
@@ -126,15 +126,18 @@ fn platform(report: &Report, programs: &BTreeMap<String, PathBuf>) -> v1::Platfo
 impl NodeService for NodeApi {
     async fn get_node_info(
         &self,
-        _request: Request<v1::GetNodeInfoRequest>,
+        request: Request<v1::GetNodeInfoRequest>,
     ) -> Result<Response<v1::GetNodeInfoResponse>, Status> {
+        let (caller, _) = taken(request)?;
         let reports = self.node.reports().await;
         let launches = self.registry.list();
         let live = launches
             .iter()
             .filter(|launch| !launch.status().released)
             .count();
-        let images = self.images.usage();
+        // Of all, they would tell a writer whether another tenant has the same bytes: these count once.
+        let images = self.images.owner_usage(caller.tenant.as_str());
+        let images = images.map_err(|error| image_error::of(&error))?;
         let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let usage = v1::Usage {
             launches: narrow(launches.len()),

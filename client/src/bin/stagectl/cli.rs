@@ -212,6 +212,7 @@ mod tests {
             "stagectl image list --output json",
             "stagectl image get sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
             "stagectl image rm images/sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+            "stagectl image grant sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff blue",
             "stagectl stage guest.toml --no-store",
             "stagectl launch stage vm-1 OVMF.fd --gpa 0xffc00000 --type normal --no-store",
         ] {
@@ -261,6 +262,7 @@ mod tests {
             "stagectl audit verify",
             "stagectl audit verify --expect-head 7 audit.jsonl",
             "stagectl image push",
+            "stagectl image grant sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
             "stagectl image rm",
             "stagectl image rm images/sha256:00",
             "stagectl launch stage vm-1 --gpa 0x1000 --type zero --length 4K --no-store",

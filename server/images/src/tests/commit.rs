@@ -103,7 +103,7 @@ fn an_owner_sees_no_image_of_another_before_it_has_uploaded_or_been_granted_it()
     assert_eq!(missing(BOB), [name]);
 
     put(&store, BOB, &image).unwrap();
-    store.grant("eve", name).unwrap();
+    store.grant("eve", name, None).unwrap();
     assert_eq!(read(&store, BOB, name).unwrap(), image);
     let usage = store.usage();
     assert_eq!(
@@ -113,6 +113,7 @@ fn an_owner_sees_no_image_of_another_before_it_has_uploaded_or_been_granted_it()
     let one = OwnerUsage {
         image_bytes: BYTES as u64,
         upload_bytes: 0,
+        pinned_bytes: 0,
         images: 1,
         uploads: 0,
     };
@@ -132,7 +133,7 @@ fn an_owner_sees_no_image_of_another_before_it_has_uploaded_or_been_granted_it()
         BTreeMap::new(),
         "the bytes go with the last owner"
     );
-    let nobodys = store.grant(BOB, name);
+    let nobodys = store.grant(BOB, name, None);
     assert!(matches!(nobodys, Err(StoreError::NotFound { .. })));
 }
 

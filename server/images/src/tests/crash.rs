@@ -15,11 +15,15 @@ fn history(store: &Store, images: &[Vec<u8>]) -> Result<(), StoreError> {
     drop(upload);
     put(store, ANN, two)?;
     put(store, BOB, one)?;
-    store.grant(BOB, digest(two))?;
+    store.grant(BOB, digest(two), None)?;
     store.delete(ANN, digest(one))?;
     store.delete(BOB, digest(one))?;
     store.quarantine(digest(two), "a test says so");
     put(store, ANN, three)?;
+    put(store, BOB, three)?;
+    // Within one image's bytes Bob loses what Ann has too, then what nobody else has.
+    put_within(store, BOB, two, Some(BYTES as u64))?;
+    put_within(store, BOB, four, Some(BYTES as u64))?;
     put(store, ANN, one)?;
     // For these, where the quota is small, what is in quarantine goes, then the least recently used image.
     put(store, ANN, two)?;

@@ -4,6 +4,7 @@ mod commit;
 mod crash;
 mod damage;
 mod model;
+mod owners;
 mod room;
 mod threads;
 mod uploads;
@@ -44,6 +45,7 @@ fn limits() -> Limits {
         max_image_bytes: 1 << 30,
         quota_bytes: 1 << 30,
         max_uploads: 8,
+        max_uploads_of_owner: 8,
         upload_idle: Duration::from_secs(600),
     }
 }
@@ -67,7 +69,7 @@ fn digest(image: &[u8]) -> ImageDigest {
 }
 
 fn begin(store: &Store, owner: &str, image: &[u8], id: &str) -> Result<Upload, StoreError> {
-    match store.begin(owner, digest(image), image.len() as u64, id)? {
+    match store.begin(owner, digest(image), image.len() as u64, id, None)? {
         Begun::Upload(upload) => Ok(upload),
         Begun::Complete { .. } => panic!("it is complete"),
     }
@@ -75,7 +77,17 @@ fn begin(store: &Store, owner: &str, image: &[u8], id: &str) -> Result<Upload, S
 
 /// Uploads the rest of an image and commits it.
 fn put(store: &Store, owner: &str, image: &[u8]) -> Result<ImageInfo, StoreError> {
-    match store.begin(owner, digest(image), image.len() as u64, ID)? {
+    put_within(store, owner, image, None)
+}
+
+/// The same, for an owner that may have so many bytes.
+fn put_within(
+    store: &Store,
+    owner: &str,
+    image: &[u8],
+    most: Option<u64>,
+) -> Result<ImageInfo, StoreError> {
+    match store.begin(owner, digest(image), image.len() as u64, ID, most)? {
         Begun::Complete { .. } => store.get(owner, digest(image)),
         Begun::Upload(mut upload) => {
             let offset = upload.committed_offset();

@@ -7,6 +7,7 @@ fn three() -> Limits {
     Limits {
         quota_bytes: 3000,
         max_uploads: 3,
+        max_uploads_of_owner: 8,
         ..limits()
     }
 }

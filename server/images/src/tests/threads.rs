@@ -64,6 +64,7 @@ fn callers_that_get_in_each_others_way_leave_whole_images_and_right_sums() {
     let limits = Limits {
         quota_bytes: 1_300_000,
         max_uploads: 4,
+        max_uploads_of_owner: 4,
         ..limits()
     };
     let store = Store::open(dir.path(), limits).unwrap();

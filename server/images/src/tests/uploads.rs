@@ -130,7 +130,7 @@ fn two_uploads_of_one_image_may_both_be_committed() {
     }
     assert_eq!(store.usage().used_bytes(), BYTES as u64);
     assert!(matches!(
-        store.begin(ANN, digest(&image), 1, "c"),
+        store.begin(ANN, digest(&image), 1, "c", None),
         Ok(Begun::Complete { .. })
     ));
 }
@@ -217,7 +217,7 @@ fn what_cannot_be_is_refused_before_anything_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), limits()).unwrap();
     let name = ImageDigest([1; 32]);
-    let refused = |size, id| store.begin(ANN, name, size, id).unwrap_err();
+    let refused = |size, id| store.begin(ANN, name, size, id, None).unwrap_err();
     assert!(matches!(refused(0, ID), StoreError::Empty));
     assert!(matches!(
         refused((1 << 30) + 1, ID),
@@ -225,7 +225,7 @@ fn what_cannot_be_is_refused_before_anything_is_kept() {
     ));
     assert!(matches!(refused(1, ""), StoreError::BadUploadId { .. }));
     let upload = begin(&store, ANN, &image(1, 10), ID).unwrap();
-    let other = store.begin(ANN, digest(&image(1, 10)), 11, ID);
+    let other = store.begin(ANN, digest(&image(1, 10)), 11, ID, None);
     assert!(matches!(
         other,
         Err(StoreError::SizeConflict {

@@ -1,6 +1,6 @@
 //! `stagectl image get`.
 //!
-//! **Invariant:** changes nothing but when the image was used last.
+//! **Invariant:** changes nothing, also not when the image was used last.
 
 use stagepages_client::images::ImageName;
 

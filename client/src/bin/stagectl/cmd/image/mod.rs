@@ -7,6 +7,7 @@ use clap::Subcommand;
 use crate::{cli::Context, failure::Failure};
 
 mod get;
+mod grant;
 mod list;
 mod push;
 mod remove;
@@ -21,6 +22,8 @@ pub(crate) enum ImageCommand {
     List,
     /// Show a stored image.
     Get(get::Get),
+    /// Give a stored image to another tenant.
+    Grant(grant::Grant),
     /// Remove stored images; those that are being staged stay.
     Rm(remove::Remove),
 }
@@ -32,6 +35,7 @@ impl ImageCommand {
             Self::Push(command) => command.run(context).await,
             Self::List => list::run(context).await,
             Self::Get(command) => command.run(context).await,
+            Self::Grant(command) => command.run(context).await,
             Self::Rm(command) => command.run(context).await,
         }
     }
