@@ -73,7 +73,8 @@ async fn pages_of_a_call_under_way_are_seen_where_they_wait() {
         async |bench| {
             let marker = Marker::new(21);
             let spec = SimScript::new()
-                .latency(Duration::from_millis(20))
+                // Minutes: it is aborted once it was seen.
+                .latency(Duration::from_millis(500))
                 .spec([region(page(0), MOST * PAGE)]);
             let launch = bench.api.create("slow", spec).await.unwrap();
             let api = connect(bench).await;

@@ -1,9 +1,9 @@
 //! Where marked bytes are: in the memory of every process of a daemon's tree, in the memory files that these hold, and in the files that they write.
 //!
 //! ```text
-//! /proc/PID/maps, mem ─▶ every readable mapping, stacks and heaps among them ─┐
-//! /proc/PID/fd        ─▶ every memfd, mapped or not                           ├─▶ Found: whose, where, and whether that is the guest's memory
-//! the daemon's files  ─▶ log, records, ledgers, sockets' directories          ┘
+//! /proc/PID/maps, mem ─▶ every mapping but text of programs, stacks and heaps among them ─┐
+//! /proc/PID/fd        ─▶ every memfd, mapped or not                                       ├─▶ Found: whose, where, and whether that is the guest's memory
+//! the daemon's files  ─▶ log, records, ledgers, sockets' directories                      ┘
 //! ```
 //!
 //! **Invariant:** what cannot be read is told by a panic, never passed over; only a process that has ended meanwhile holds nothing.
@@ -149,12 +149,17 @@ fn is_guest(name: &str) -> bool {
     names.iter().any(|guest| name.contains(guest))
 }
 
-/// The addresses of a line of /proc/PID/maps, if they can be read. What the kernel shares with every process holds nothing of its own.
+/// The addresses of a line of /proc/PID/maps, if they can be read. What the kernel shares with every process holds nothing of its own, nor does the text of a
+/// program or library, which is what is in its file.
 fn readable(line: &str) -> Option<(u64, u64)> {
     let mut fields = line.split_whitespace();
     let (start, end) = fields.next()?.split_once('-')?;
-    let readable = fields.next()?.starts_with('r');
-    if !readable || line.contains("[vvar") || line.contains("[vsyscall") {
+    let access = fields.next()?;
+    let file = fields
+        .nth(3)
+        .is_some_and(|name| name.starts_with('/') && !name.starts_with("/memfd:"));
+    let text = file && !access.contains('w');
+    if !access.starts_with('r') || text || line.contains("[vvar") || line.contains("[vsyscall") {
         return None;
     }
     let hex = |text| u64::from_str_radix(text, 16).ok();
