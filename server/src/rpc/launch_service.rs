@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::SystemTime};
 
 use stagepages_audit::Event;
-use stagepages_host::{launch::State, platform::PlatformKind, protocol};
+use stagepages_host::{launch::State, protocol};
 use stagepages_images::Store;
 use stagepages_proto::v1::{self, launch_service_server::LaunchService};
 use tokio::sync::watch;
@@ -32,7 +32,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct LaunchApi {
     pub(super) registry: Arc<Registry>,
-    node: Arc<Node>,
+    pub(super) node: Arc<Node>,
     nursery: Nursery,
     limits: SpecLimits,
     pub(super) max_pending_calls: u32,
@@ -167,49 +167,6 @@ impl LaunchApi {
         let launch = self.nursery.make(Blueprint { identity, create }).await?;
         tracing::info!(launch = id, uid = launch.uid, %platform, host = launch.child.as_ref().map(|child| child.pid), "launch created");
         Ok(launch)
-    }
-
-    /// The platform to use: the named one, or a confidential one, and only if it works here.
-    async fn choose(&self, named: Option<PlatformKind>) -> Result<PlatformKind, ApiError> {
-        let candidates: Vec<_> = match named {
-            Some(platform) => vec![platform],
-            None => PlatformKind::ALL
-                .into_iter()
-                .filter(|platform| platform.confidential())
-                .collect(),
-        };
-        let mut missing = Vec::new();
-        for platform in candidates {
-            let checks = self.node.missing(platform).await;
-            if checks.is_empty() {
-                return Ok(platform);
-            }
-            missing.extend(checks.into_iter().map(|check| (platform, check)));
-        }
-        let what = named.map_or_else(
-            || "no confidential platform works on this machine, and kvm and sim are used only where they are named".to_owned(),
-            |platform| format!("platform {platform} does not work on this machine"),
-        );
-        let first: Vec<_> = missing
-            .iter()
-            .map(|(platform, check)| {
-                format!(
-                    "{platform} lacks {} ({}): {}",
-                    check.subject, check.found, check.remedy
-                )
-            })
-            .collect();
-        let error = ApiError::new(
-            Reason::PlatformUnavailable,
-            format!("{what}; {}", first.join("; ")),
-        );
-        Err(missing.iter().fold(error, |error, (platform, check)| {
-            error.precondition(
-                "PLATFORM",
-                &format!("{platform}: {}", check.subject),
-                &format!("{}; {}", check.found, check.remedy),
-            )
-        }))
     }
 
     async fn verify(

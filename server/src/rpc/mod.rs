@@ -3,6 +3,7 @@
 //! **Invariant:** no handler changes anything before its whole request was checked.
 
 mod ask;
+mod choose;
 mod console;
 pub mod convert;
 mod create;
