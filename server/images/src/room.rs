@@ -61,8 +61,10 @@ impl Inner {
     /// Takes images from their owner, for room within its quota.
     fn give_up(&self, owner: &Owner, images: Vec<ImageDigest>) -> Result<(), StoreError> {
         for digest in images {
+            let size = self.index().blobs.get(&digest).map(|blob| blob.size);
             match self.lose(owner, digest) {
                 Ok(()) => {
+                    self.witness.tell(Gone::Evicted, digest, size);
                     tracing::info!(image = %digest, owner = owner.name(), "an owner loses an image for room within its quota");
                 }
                 Err(StoreError::Pinned { .. }) => {}

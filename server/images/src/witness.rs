@@ -9,7 +9,7 @@ use crate::ImageDigest;
 /// Why an image went that nobody deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gone {
-    /// To make room.
+    /// To make room: for all owners, or for the one that needs room within its quota.
     Evicted,
     /// It is corrupt, and set aside.
     Quarantined,

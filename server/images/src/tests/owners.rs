@@ -1,7 +1,7 @@
 //! Several owners of the same images: what each may have, and that none is told of another.
 
 use super::*;
-use crate::WriteState;
+use crate::{Gone, Witness, WriteState};
 
 const SIZE: u64 = 1000;
 
@@ -99,6 +99,26 @@ fn an_owner_over_its_quota_loses_its_own_uploads_then_its_own_images_and_others_
     let bobs = store.query(BOB, name(4), ID).unwrap();
     assert_eq!(bobs, WriteState::Partial { offset: 0 });
     assert_eq!(store.owner_usage(ANN).unwrap().used_bytes(), 4 * SIZE);
+}
+
+#[test]
+fn an_image_that_an_owner_loses_for_room_is_told_also_if_another_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let witness = Witness::new({
+        let told = Arc::clone(&told);
+        move |gone, digest, size| told.lock().unwrap().push((gone, digest, size))
+    });
+    let store = Store::open_witnessed(dir.path(), limits(), witness).unwrap();
+    let images = images(3);
+    put(&store, BOB, &images[0]).unwrap();
+    let mut expected = Vec::new();
+    for image in &images {
+        put_within(&store, ANN, image, Some(SIZE)).unwrap();
+        expected.push((Gone::Evicted, digest(image), Some(SIZE)));
+    }
+    expected.pop();
+    assert_eq!(*told.lock().unwrap(), expected);
 }
 
 #[test]
