@@ -236,6 +236,8 @@ async fn a_swapped_link_is_followed_and_so_is_sighup() {
     let first = Pki::create(&dir.path().join("1"));
     symlink("1", dir.path().join("..data")).unwrap();
     let mut options = DaemonOptions::new().without_tcp().listen("tcp:127.0.0.1:0");
+    // Its policy lets in the clients of either.
+    options = options.flag(&format!("--policy={}", first.path("policy.toml").display()));
     for (flag, file) in [
         ("cert", "server.crt"),
         ("key", "server.key"),
