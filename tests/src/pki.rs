@@ -161,7 +161,7 @@ impl Pki {
         pki
     }
 
-    /// Where a file is: `ca.crt`, `server.crt`, `server.key`, `client.crt`, `client.key`.
+    /// Where a file is: `ca.crt`, `server.crt`, `server.key`, `client.crt`, `client.key`, `policy.toml`.
     #[must_use]
     pub fn path(&self, file: &str) -> PathBuf {
         self.dir.join(file)

@@ -359,6 +359,8 @@ impl Shared {
                             {
                                 slot.held().is_corrupt(&refusal.message);
                             }
+                            // What a call holds is free when it is answered: its turn, its place in the queue, its part of a quota.
+                            drop(std::mem::take(slot.held()));
                             slot
                         });
                         // Nobody may be waiting any more; the snapshot has told the launch.
