@@ -113,8 +113,9 @@ impl PolicyFile {
         self.policy.subscribe()
     }
 
-    /// Reads the file again when it changes, or when `at_once` is notified, as long as the daemon runs.
-    pub async fn follow(mut self, at_once: Arc<Notify>) {
+    /// Reads the file again when it changes, or when `at_once` is notified, as long as the daemon runs. `changed` hears of each new
+    /// policy.
+    pub async fn follow(mut self, at_once: Arc<Notify>, changed: impl Fn()) {
         let Some(path) = self.path.clone() else {
             return;
         };
@@ -129,17 +130,21 @@ impl PolicyFile {
             let look = look.await.ok().and_then(Result::ok);
             let rested = look == before;
             before = look;
-            if asked || (rested && look != self.read) {
-                self.read_again(&path, look).await;
+            if (asked || (rested && look != self.read)) && self.read_again(&path, look).await {
+                changed();
             }
         }
     }
 
-    async fn read_again(&mut self, path: &Path, look: Option<Look>) {
+    /// Whether there is another policy now.
+    async fn read_again(&mut self, path: &Path, look: Option<Look>) -> bool {
         let file = path.to_owned();
         let found = match on_disk(move || read(&file)).await {
             Ok(found) => found,
-            Err(died) => return tracing::error!(%died, "reading the policy"),
+            Err(died) => {
+                tracing::error!(%died, "reading the policy");
+                return false;
+            }
         };
         match found {
             Ok((look, policy)) => {
@@ -151,12 +156,14 @@ impl PolicyFile {
                     other
                 });
                 tracing::info!(path = %path.display(), changed, "policy read again");
+                changed
             }
             Err(error) => {
                 // Not to be said again until it changes.
                 self.read = look;
                 let error = anyhow::Error::from(error);
                 tracing::error!("{error:#}; the policy stays as it was");
+                false
             }
         }
     }
@@ -259,11 +266,11 @@ mod tests {
         let mut policy = file.subscribe();
         let before = policy.borrow_and_update().clone();
         fs::write(&path, "[[caller]]\n").unwrap();
-        file.read_again(&path, None).await;
+        assert!(!file.read_again(&path, None).await);
         assert_eq!(*policy.borrow(), before);
         assert!(!policy.has_changed().unwrap());
         fs::write(&path, "").unwrap();
-        file.read_again(&path, None).await;
+        assert!(file.read_again(&path, None).await);
         assert!(policy.has_changed().unwrap());
         assert_eq!(**policy.borrow(), Policy::parse("").unwrap());
     }

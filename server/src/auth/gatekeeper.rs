@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** a call goes on only as the tenant that it began as.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use tokio::sync::watch;
 
@@ -77,11 +77,15 @@ impl Standing {
         self.caller.as_ref()
     }
 
-    /// Looks again, if the policy has changed since.
+    /// Looks again: whether the peer's certificate is still valid, and if the policy has changed since, at that.
     ///
     /// # Errors
-    /// PERMISSION: the call is over.
+    /// UNAUTHENTICATED, PERMISSION: the call is over.
     pub fn check(&mut self) -> Result<(), ApiError> {
+        if self.peer.has_expired(SystemTime::now()) {
+            let text = "the client's certificate has expired; connect again with a new one";
+            return Err(ApiError::new(Reason::Unauthenticated, text));
+        }
         // A policy that nobody can change any more is the last one.
         if !self.policy.has_changed().unwrap_or(false) {
             return Ok(());

@@ -163,7 +163,10 @@ async fn serve(
         close.clone(),
     ));
     let read_again = Arc::new(Notify::new());
-    tokio::spawn(policy.follow(Arc::clone(&read_again)));
+    let told = audit.clone();
+    tokio::spawn(policy.follow(Arc::clone(&read_again), move || {
+        told.daemon(Event::PolicyReloaded);
+    }));
     supervisor.ready().await?;
     if let Err(error) = net::notify::ready(&addresses) {
         tracing::warn!(%error, "whoever started this is not told that it is ready");
