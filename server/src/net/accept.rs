@@ -18,7 +18,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::{
     connection,
-    half_open::Source,
+    half_open::{Place, Source},
     peer::PeerInfo,
     preface::Begun,
     server::Shared,
@@ -111,9 +111,11 @@ pub(super) async fn run<A: Accept>(listener: A, shared: Arc<Shared>) {
                     turn_away(&shared);
                     continue;
                 }
+                // Here and not in its task: tasks begin in any order, and one that came last must not be the first to be driven out.
+                let place = enter(source, &shared);
                 let (listener, shared) = (Arc::clone(&listener), Arc::clone(&shared));
                 let tasks = shared.tasks.clone();
-                tasks.spawn(arrive(listener, raw, source, shared));
+                tasks.spawn(arrive(listener, raw, source, place, shared));
             }
             Err(error) => {
                 let Some(pause) = trouble.pause(&error) else {
@@ -131,11 +133,10 @@ pub(super) async fn run<A: Accept>(listener: A, shared: Arc<Shared>) {
     }
 }
 
-/// Waits until the peer of a new connection speaks HTTP/2, and serves it.
-async fn arrive<A: Accept>(listener: Arc<A>, raw: A::Raw, source: Source, shared: Arc<Shared>) {
-    let trouble = &shared.patience.trouble;
+/// The place of a new connection, and a word in the log if another one lost its own for it.
+fn enter(source: Source, shared: &Shared) -> Place {
     let (place, crowded) = shared.half_open.enter(source);
-    if crowded && let Some(driven_out) = trouble.driven_out.one_more() {
+    if crowded && let Some(driven_out) = shared.patience.trouble.driven_out.one_more() {
         let max_handshakes = shared.limits.max_handshakes;
         tracing::warn!(
             max_handshakes,
@@ -143,6 +144,18 @@ async fn arrive<A: Accept>(listener: Arc<A>, raw: A::Raw, source: Source, shared
             "connections that have not begun are at their limit; the oldest of whoever has most are closed"
         );
     }
+    place
+}
+
+/// Waits until the peer of a new connection speaks HTTP/2, and serves it.
+async fn arrive<A: Accept>(
+    listener: Arc<A>,
+    raw: A::Raw,
+    source: Source,
+    place: Place,
+    shared: Arc<Shared>,
+) {
+    let trouble = &shared.patience.trouble;
     let begin = async {
         let (io, peer) = listener.open(raw, trouble).await?;
         match Begun::read(io).await {

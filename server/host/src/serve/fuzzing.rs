@@ -1,6 +1,6 @@
 //! A launch host's ears without its threads, for fuzzing: frames of a daemon, through the functions that the worker calls for them.
 //!
-//! **Invariant:** makes no file, no socket and no thread but those of a simulated launch, and no more memory than [`MOST_BYTES`].
+//! **Invariant:** makes no file, no socket and no thread but those of a simulated launch, and no more memory than 1 MiB.
 
 use std::path::PathBuf;
 
