@@ -5,7 +5,7 @@
 //!        └─ the last 8 ─▶ Options ────────┴─ loader ─▶ ImageError: in the file, with words; or Plan: sound, small, with a digest
 //! ```
 //!
-//! Requests, configuration files and the frames of the three processes go through the functions that `stagepagesd` calls (`peers`, `requests`).
+//! Requests, configuration files, policies and the frames of the three processes go through the functions that `stagepagesd` calls (`peers`, `requests`).
 //!
 //! Panics, overflows and assertions end a run, as do the limits of time and memory that `run` sets.
 //!
@@ -23,5 +23,5 @@ mod wishes;
 pub use identity::id_block;
 pub use images::{bzimage, elf, igvm, manifest, ovmf};
 pub use peers::{daemon_to_host, daemon_to_supervisor, host_to_daemon, supervisor_to_daemon};
-pub use requests::{config, request};
+pub use requests::{config, policy, request};
 pub use sequences::diff;

@@ -1,6 +1,6 @@
-//! Requests to the daemon, and its configuration.
+//! Requests to the daemon, its configuration and its policy.
 
-use stagepages_server::{config, rpc};
+use stagepages_server::{auth::Policy, config, net::PeerInfo, rpc};
 
 /// Most bytes of an error's details: clients cap metadata at twice as much.
 const DETAILS: usize = 4096;
@@ -28,12 +28,38 @@ pub fn config(bytes: &[u8]) {
         return;
     };
     if let Err(error) = config::fuzzing::resolve(text) {
-        let said = error.to_string();
-        assert!(
-            !said.is_empty() && said.len() < 4096,
-            "{} bytes",
-            said.len()
-        );
-        assert!(!said.contains(|c: char| c.is_control()), "{said:?}");
+        is_a_line(&error.to_string());
     }
+}
+
+/// A user and a group whom nobody names by chance.
+const STRANGER: u32 = 4_294_967_293;
+
+/// All of it is the text of a policy.
+pub fn policy(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else {
+        return;
+    };
+    match Policy::parse(text) {
+        Err(error) => is_a_line(&error.to_string()),
+        Ok(policy) => {
+            let stranger = PeerInfo::Unix {
+                uid: STRANGER,
+                gid: STRANGER,
+                pid: None,
+            };
+            // Its digits could be written as escapes, too.
+            let unnamed = !text.contains("429496") && !text.contains('\\');
+            assert!(!unnamed || policy.of(&stranger).is_none(), "{text}");
+        }
+    }
+}
+
+fn is_a_line(said: &str) {
+    assert!(
+        !said.is_empty() && said.len() < 4096,
+        "{} bytes",
+        said.len()
+    );
+    assert!(!said.contains(|c: char| c.is_control()), "{said:?}");
 }
