@@ -6,7 +6,7 @@ use stagepages_tests::{
 };
 
 /// What a daemon survives, with what it is told.
-const REFUSED: [(&str, &str); 8] = [
+const REFUSED: [(&str, &str); 9] = [
     ("open", "errno 013"),
     ("open-kvm", "errno 013"),
     ("connect", "errno 013"),
@@ -15,17 +15,51 @@ const REFUSED: [(&str, &str); 8] = [
     ("protect-exec", "errno 001"),
     ("ioctl", "errno 001"),
     ("fork", "errno 001"),
+    ("signal", "errno 001"),
 ];
 
 /// What ends it.
 const DEADLY: [&str; 5] = ["exec", "ptrace", "mount", "bpf", "io-uring"];
 
-async fn start(attempt: &str) -> Bench {
+/// What comes of each where there is no sandbox. That of nothing that is there ends in an errno which only the call itself gives.
+const UNCONFINED: [(&str, &str); 13] = [
+    ("open", "done"),
+    ("open-kvm", "done"),
+    ("connect", "errno 111"),
+    ("socket-netlink", "errno 094"),
+    ("map-exec", "done"),
+    ("protect-exec", "done"),
+    ("ioctl", "errno 025"),
+    ("fork", "done"),
+    ("signal", "done"),
+    ("exec", "errno 002"),
+    ("ptrace", "errno 003"),
+    ("mount", "errno 002"),
+    ("bpf", "errno 022"),
+];
+
+async fn start(attempt: &str, options: DaemonOptions) -> Bench {
     let library = intruder_library().to_str().expect("is text");
-    let options = DaemonOptions::new()
+    let options = options
         .environment("LD_PRELOAD", library)
         .environment("STAGEPAGES_INTRUDER", attempt);
     Bench::start(&options, Platform::Sim).await.unwrap()
+}
+
+/// Makes the daemon's intruder act, and waits for its words.
+async fn try_it(bench: &Bench, attempt: &str) -> String {
+    kill(bench.daemon.daemon_pid(), Signal::SIGUSR1).unwrap();
+    let said = format!("intruder: {attempt}: ");
+    let outcome = eventually("the intruder's words", async || {
+        let log = bench.daemon.log();
+        // Whole: the last line may still be written.
+        let line = log
+            .split_inclusive('\n')
+            .find(|line| line.starts_with(&said));
+        let outcome = line?.strip_prefix(&said)?.strip_suffix('\n');
+        outcome.map(str::to_owned)
+    });
+    outcome.await
 }
 
 async fn stages(bench: &Bench, name: &str, at: u64) {
@@ -37,18 +71,11 @@ async fn stages(bench: &Bench, name: &str, at: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_daemon_must_not_do_is_denied_and_launches_live_on() {
     for (attempt, outcome) in REFUSED {
-        let bench = start(attempt).await;
+        let bench = start(attempt, DaemonOptions::new()).await;
         let launch = bench.launch("vm").await;
         stages(&bench, &launch.name, 0).await;
         let daemon = bench.daemon.daemon_pid();
-        kill(daemon, Signal::SIGUSR1).unwrap();
-        let said = format!("intruder: {attempt}: ");
-        let line = eventually("the intruder's words", async || {
-            let log = bench.daemon.log();
-            let line = log.lines().find(|line| line.starts_with(&said));
-            line.map(str::to_owned)
-        });
-        assert_eq!(line.await, format!("{said}{outcome}"));
+        assert_eq!(try_it(&bench, attempt).await, outcome, "{attempt}");
         assert_eq!(bench.daemon.daemon_pid(), daemon, "{attempt}");
         stages(&bench, &launch.name, 2).await;
         bench.api.abort(&launch.name).await.unwrap();
@@ -59,7 +86,7 @@ async fn what_a_daemon_must_not_do_is_denied_and_launches_live_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_only_an_intruder_does_ends_the_daemon_and_launches_live_on() {
     for attempt in DEADLY {
-        let mut bench = start(attempt).await;
+        let mut bench = start(attempt, DaemonOptions::new()).await;
         let launch = bench.launch("vm").await;
         stages(&bench, &launch.name, 0).await;
         let host = bench.daemon.host(&launch);
@@ -72,6 +99,16 @@ async fn what_only_an_intruder_does_ends_the_daemon_and_launches_live_on() {
         assert_eq!(bench.daemon.host(&launch), host, "{attempt}");
         stages(&bench, &launch.name, 2).await;
         bench.api.abort(&launch.name).await.unwrap();
+        bench.end().await;
+    }
+}
+
+/// So the attempts are real, and it is the sandbox that stops them.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_sandbox_they_come_about_in_a_daemon_too() {
+    for (attempt, outcome) in UNCONFINED {
+        let bench = start(attempt, DaemonOptions::new().config("sandbox = \"off\"")).await;
+        assert_eq!(try_it(&bench, attempt).await, outcome, "{attempt}");
         bench.end().await;
     }
 }

@@ -8,10 +8,12 @@ use stagepages_tests::{
     region, spec,
 };
 
-const ATTEMPTS: [&str; 11] = [
+const ATTEMPTS: [&str; 15] = [
     "open",
+    "open-kvm",
     "socket",
     "connect",
+    "connect-open",
     "ptrace",
     "exec",
     "map-exec",
@@ -19,19 +21,22 @@ const ATTEMPTS: [&str; 11] = [
     "ioctl",
     "fork",
     "signal",
+    "mount",
+    "bpf",
     "io-uring",
 ];
 
-fn options(attempt: &str) -> DaemonOptions {
+/// In whose hosts an intruder makes this attempt.
+pub(crate) fn with_intruder_in_hosts(attempt: &str, options: DaemonOptions) -> DaemonOptions {
     let library = intruder_library().to_str().expect("is text");
-    DaemonOptions::new()
+    options
         .environment("LD_PRELOAD", library)
         .environment("STAGEPAGES_INTRUDER", attempt)
         .config("host_env = [\"LD_PRELOAD\", \"STAGEPAGES_INTRUDER\"]")
 }
 
 /// A launch whose host waits for firmware, which is when the intruder acts.
-fn slow() -> stagepages_proto::v1::LaunchSpec {
+pub(crate) fn slow() -> stagepages_proto::v1::LaunchSpec {
     SimScript::new()
         .latency(Duration::from_micros(1))
         .spec([region(page(0), 16 * PAGE)])
@@ -40,7 +45,7 @@ fn slow() -> stagepages_proto::v1::LaunchSpec {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_a_host_tries_ends_its_own_launch_and_no_other() {
     for attempt in ATTEMPTS {
-        let options = options(attempt);
+        let options = with_intruder_in_hosts(attempt, DaemonOptions::new());
         let bench = Bench::start(&options, Platform::Sim).await.unwrap();
         let other = spec(Platform::Sim, [region(page(0), 16 * PAGE)]);
         let other = bench.api.create("other", other).await.unwrap();
@@ -81,6 +86,7 @@ async fn without_the_sandbox_they_all_come_about() {
         ("open", "done"),
         ("socket", "done"),
         ("connect", "errno 111"),
+        ("connect-open", "errno 088"),
         ("exec", "errno 002"),
         ("ptrace", "errno 003"),
         ("map-exec", "done"),
@@ -89,7 +95,8 @@ async fn without_the_sandbox_they_all_come_about() {
         ("fork", "done"),
         ("signal", "done"),
     ] {
-        let options = options(attempt).config("sandbox = \"off\"");
+        let options =
+            with_intruder_in_hosts(attempt, DaemonOptions::new()).config("sandbox = \"off\"");
         let bench = Bench::start(&options, Platform::Sim).await.unwrap();
         let launch = bench.api.create("open", slow()).await.unwrap();
         let data = Contents::new(1).pages(1);

@@ -2,7 +2,9 @@
 use std::path::Path;
 
 use stagepages_proto::v1::Platform;
-use stagepages_tests::{Bench, Daemon, DaemonOptions};
+use stagepages_tests::{Bench, Contents, Daemon, DaemonOptions, Extent, page};
+
+use crate::sandbox_host::{slow, with_intruder_in_hosts};
 
 /// What is missing, and how the log names it.
 const LACKING: [(&str, &str); 2] = [
@@ -23,6 +25,25 @@ async fn what_the_kernel_lacks_is_told_in_a_line_and_the_rest_goes_on() {
         let log = bench.daemon.log();
         let wanted = format!("the sandbox is weaker without {told}");
         assert_eq!(log.matches(&wanted).count(), 1, "{log}");
+        bench.api.abort(&launch.name).await.unwrap();
+        bench.end().await;
+    }
+}
+
+/// What a filter would have denied first: files, devices, TCP and other processes are out of a host's reach by two means, and this is the other one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_without_a_filter_still_reaches_nothing_that_landlock_knows() {
+    for attempt in ["open", "open-kvm", "connect", "signal"] {
+        let options = with_intruder_in_hosts(attempt, on_lesser_kernel("seccomp"));
+        let bench = Bench::start(&options, Platform::Sim).await.unwrap();
+        let launch = bench.api.create("taken", slow()).await.unwrap();
+        let data = Contents::new(1).pages(1);
+        let staged = bench.api.stage(&launch.name, Extent::normal(page(0), data));
+        assert_eq!(staged.await.unwrap().installed_pages, 1);
+        let errno = if attempt == "signal" { "001" } else { "013" };
+        let said = format!("intruder: {attempt}: errno {errno}\n");
+        let log = bench.daemon.log();
+        assert!(log.contains(&said), "{said}: {log}");
         bench.api.abort(&launch.name).await.unwrap();
         bench.end().await;
     }

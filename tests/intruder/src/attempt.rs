@@ -4,8 +4,17 @@
 
 use std::ffi::{CStr, c_int, c_long};
 use std::ptr;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use crate::errno;
+
+/// Who started this process: asked at the start, for later the question itself may be denied.
+static PARENT: AtomicI64 = AtomicI64::new(0);
+
+/// Notes what attempts take that cannot be asked for any more when they are made.
+pub(crate) fn prepare() {
+    PARENT.store(call(libc::SYS_getppid, [0; 3]), Relaxed);
+}
 
 /// Reads `STAGEPAGES_INTRUDER`, without std: it may be in a handler of a signal.
 pub(crate) fn chosen() -> Option<&'static CStr> {
@@ -45,10 +54,13 @@ fn attempt(name: &[u8]) -> c_long {
         b"socket" => call(libc::SYS_socket, [i64::from(libc::AF_INET), STREAM, 0]),
         b"socket-netlink" => call(libc::SYS_socket, [i64::from(libc::AF_NETLINK), STREAM, 0]),
         b"connect" => connect(),
+        // Of what is open already, and no socket.
+        b"connect-open" => call(libc::SYS_connect, [2, 0, 0]),
         b"exec" => call(libc::SYS_execve, [address(c"/nowhere"), 0, 0]),
         // Of no process: whoever may make the call learns that there is none.
         b"ptrace" => call(libc::SYS_ptrace, [i64::from(libc::PTRACE_ATTACH), -1, 0]),
-        b"signal" => call(libc::SYS_kill, [parent(), 0, 0]),
+        // None at all, to its supervisor: only whether it could.
+        b"signal" => call(libc::SYS_kill, [PARENT.load(Relaxed), 0, 0]),
         b"map-exec" => map(libc::PROT_READ | libc::PROT_EXEC),
         b"protect-exec" => match map(libc::PROT_READ) {
             -1 => -1,
@@ -82,10 +94,6 @@ fn address(text: &'static CStr) -> c_long {
         .cast_signed()
         .try_into()
         .unwrap_or(0)
-}
-
-fn parent() -> c_long {
-    call(libc::SYS_getppid, [0; 3])
 }
 
 fn open(path: &'static CStr) -> c_long {

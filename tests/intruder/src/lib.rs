@@ -36,6 +36,7 @@ extern "C" fn listen() {
     if attempt::chosen().is_none() {
         return;
     }
+    attempt::prepare();
     let handler: extern "C" fn(c_int) = on_signal;
     // SAFETY: the handler is a function of the type that a handler has, and does only what is safe in one.
     unsafe { libc::signal(libc::SIGUSR1, handler as libc::sighandler_t) };
