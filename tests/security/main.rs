@@ -32,6 +32,7 @@
 
 mod audit_crash;
 mod audit_disk;
+mod audit_files;
 mod audit_life;
 mod audit_log;
 mod audit_refusals;

@@ -71,11 +71,9 @@ events! {
     DaemonDraining = "daemon.draining",
     /// It ended in order.
     DaemonEnded = "daemon.ended",
-    /// The configuration was read again.
-    ConfigReloaded = "config.reloaded",
-    /// The policy was read again.
+    /// A policy that had changed was read again, and is in use or could not be used; the record has the file.
     PolicyReloaded = "policy.reloaded",
-    /// Certificates were read again.
+    /// The same of certificates, keys and CAs of TLS.
     CertificatesReloaded = "certificates.reloaded",
     /// A daemon found the end of the file torn by a crash, and went on behind it.
     LogMended = "log.mended",

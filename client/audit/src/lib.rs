@@ -37,7 +37,9 @@ mod verify;
 pub use chain::{Chain, MAX_LINE};
 pub use event::Event;
 pub use hash::{Hash, Head, NotAHash, NotAHead};
-pub use record::{Daemon, Entry, Image, Launch, OK, Record, Suppressed, Torn, Who};
+pub use record::{
+    Daemon, Entry, Files, Image, Launch, OK, Record, Suppressed, Torn, UNUSABLE, Who,
+};
 pub use stamp::Stamp;
 pub use tail::{Tail, tail};
 pub use verify::{Problem, Report, TornEnd, Verifier, What};

@@ -8,6 +8,8 @@ use crate::{Event, Hash, Stamp};
 
 /// The outcome of what succeeded.
 pub const OK: &str = "ok";
+/// The outcome of reading files that cannot be used. What was in use stays so.
+pub const UNUSABLE: &str = "UNUSABLE";
 
 /// What happened, without its place in a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +18,7 @@ pub struct Entry {
     pub time: Stamp,
     /// What.
     pub event: Event,
-    /// `ok`, or the reason that the API gave.
+    /// `ok`, or the reason that the API gave; of files that were read again, `UNUSABLE`.
     pub outcome: String,
     /// Who caused it. Nobody did what the daemon does by itself.
     #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
@@ -30,6 +32,9 @@ pub struct Entry {
     /// The daemon that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub daemon: Option<Daemon>,
+    /// The files that were read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Files>,
     /// How many, where the event says of what.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
@@ -53,6 +58,7 @@ impl Entry {
             launch: None,
             image: None,
             daemon: None,
+            files: None,
             count: None,
             suppressed: Vec::new(),
             torn: None,
@@ -129,6 +135,17 @@ pub struct Daemon {
     pub epoch: u64,
     /// Its version.
     pub version: String,
+}
+
+/// Files that belong together, as a certificate and its key do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Files {
+    /// Their paths, as they are configured.
+    pub paths: Vec<String>,
+    /// Why they cannot be used, in words. Unset of those that are in use.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub cause: String,
 }
 
 /// Calls that were refused and not told one by one.

@@ -61,7 +61,6 @@ fn state(event: Event) -> Option<State> {
         | Event::DaemonStarted
         | Event::DaemonDraining
         | Event::DaemonEnded
-        | Event::ConfigReloaded
         | Event::PolicyReloaded
         | Event::CertificatesReloaded
         | Event::LogMended

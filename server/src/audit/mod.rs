@@ -15,14 +15,15 @@
 
 use std::{
     collections::HashMap,
+    error::Error,
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, mpsc::sync_channel},
     thread,
     time::Duration,
 };
 
-use stagepages_audit::{Daemon, Entry, Event, Image};
+use stagepages_audit::{Daemon, Entry, Event, Files, Image, OK, UNUSABLE};
 use stagepages_images::ImageDigest;
 
 mod known;
@@ -41,10 +42,13 @@ pub use launches::{Asked, Told, created, follow};
 pub use refusals::{mutates, refused, watched};
 pub use who::{Call, carried, current, let_in, within};
 
-use crate::{auth::Tenant, daemon::Writing};
+use crate::{auth::Tenant, daemon::Writing, rpc::status::printable};
 
 /// How long who creates a launch waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The most of a file's path, and of what is wrong with it, in bytes.
+const FILE_TEXT: usize = 1024;
 
 /// How much a log keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +101,17 @@ pub fn granted(digest: ImageDigest, to: &Tenant) {
             ..Entry::new(Event::ImageGranted)
         });
     }
+}
+
+/// An error with its causes.
+fn words(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    printable(&text, FILE_TEXT)
 }
 
 impl Audit {
@@ -154,7 +169,24 @@ impl Audit {
         });
     }
 
-    /// Tells something about the daemon itself, or what it read again by whoever's doing.
+    /// Tells that files were read again which belong together, and are in use since, or why they cannot be.
+    pub fn read_again(&self, event: Event, paths: &[PathBuf], done: Result<(), &dyn Error>) {
+        let paths = paths
+            .iter()
+            .map(|path| printable(&path.to_string_lossy(), FILE_TEXT));
+        let files = Files {
+            paths: paths.collect(),
+            cause: done.err().map_or_else(String::new, words),
+        };
+        let outcome = if done.is_ok() { OK } else { UNUSABLE };
+        self.tell(Entry {
+            outcome: outcome.to_owned(),
+            files: Some(files),
+            ..Entry::new(event)
+        });
+    }
+
+    /// Tells something about the daemon itself.
     pub fn daemon(&self, event: Event) {
         self.tell(Entry::new(event));
     }

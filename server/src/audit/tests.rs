@@ -43,7 +43,7 @@ async fn what_was_told_is_written_before_the_end_and_what_was_made_sure_of_at_on
         [Event::DaemonStarted, Event::LaunchCreated]
     );
     for _ in 0..1000 {
-        audit.daemon(Event::ConfigReloaded);
+        audit.daemon(Event::DaemonDraining);
     }
     end(&audit, writing);
     assert_eq!(events(dir.path()).len(), 1002);

@@ -46,7 +46,7 @@ pub enum PolicyError {
         why: String,
     },
     /// What it says is not understood.
-    #[error("policy file {}: {source}", path.display())]
+    #[error("policy file {} cannot be used", path.display())]
     Bad {
         /// The file.
         path: PathBuf,
@@ -113,9 +113,13 @@ impl PolicyFile {
         self.policy.subscribe()
     }
 
-    /// Reads the file again when it changes, or when `at_once` is notified, as long as the daemon runs. `changed` hears of each new
-    /// policy.
-    pub async fn follow(mut self, at_once: Arc<Notify>, changed: impl Fn()) {
+    /// Reads the file again when it changes, or when `at_once` is notified, as long as the daemon runs. `told` hears of each new
+    /// policy, and once of each that cannot be used.
+    pub async fn follow(
+        mut self,
+        at_once: Arc<Notify>,
+        told: impl Fn(&Path, Result<(), &anyhow::Error>),
+    ) {
         let Some(path) = self.path.clone() else {
             return;
         };
@@ -130,20 +134,24 @@ impl PolicyFile {
             let look = look.await.ok().and_then(Result::ok);
             let rested = look == before;
             before = look;
-            if (asked || (rested && look != self.read)) && self.read_again(&path, look).await {
-                changed();
+            if asked || (rested && look != self.read) {
+                match self.read_again(&path, look).await {
+                    Ok(true) => told(&path, Ok(())),
+                    Ok(false) => {}
+                    Err(error) => told(&path, Err(&error)),
+                }
             }
         }
     }
 
-    /// Whether there is another policy now.
-    async fn read_again(&mut self, path: &Path, look: Option<Look>) -> bool {
+    /// Whether there is another policy now; an error, which is logged, if the file is none.
+    async fn read_again(&mut self, path: &Path, look: Option<Look>) -> anyhow::Result<bool> {
         let file = path.to_owned();
         let found = match on_disk(move || read(&file)).await {
             Ok(found) => found,
             Err(died) => {
                 tracing::error!(%died, "reading the policy");
-                return false;
+                return Ok(false);
             }
         };
         match found {
@@ -156,14 +164,14 @@ impl PolicyFile {
                     other
                 });
                 tracing::info!(path = %path.display(), changed, "policy read again");
-                changed
+                Ok(changed)
             }
             Err(error) => {
                 // Not to be said again until it changes.
                 self.read = look;
                 let error = anyhow::Error::from(error);
                 tracing::error!("{error:#}; the policy stays as it was");
-                false
+                Err(error)
             }
         }
     }
@@ -266,11 +274,11 @@ mod tests {
         let mut policy = file.subscribe();
         let before = policy.borrow_and_update().clone();
         fs::write(&path, "[[caller]]\n").unwrap();
-        assert!(!file.read_again(&path, None).await);
+        file.read_again(&path, None).await.unwrap_err();
         assert_eq!(*policy.borrow(), before);
         assert!(!policy.has_changed().unwrap());
         fs::write(&path, "").unwrap();
-        assert!(file.read_again(&path, None).await);
+        assert!(file.read_again(&path, None).await.unwrap());
         assert!(policy.has_changed().unwrap());
         assert_eq!(**policy.borrow(), Policy::parse("").unwrap());
     }

@@ -114,8 +114,9 @@ async fn serve(
     let _closing = Closing(audit.clone());
     *open = Some((state, writing));
     let policy = PolicyFile::open(config.policy.as_deref())?;
-    let tls = config.tls.as_ref().map(net::Tls::open).transpose()?;
-    let tls = tls.map(Arc::new);
+    let tls = config.tls.as_ref();
+    let tls = tls.map(|files| net::Tls::open(files, audit.clone()));
+    let tls = tls.transpose()?.map(Arc::new);
     let server = net::Server::bind(&config.listen, access, tls.as_ref())?;
 
     let nursery = Nursery {
@@ -164,8 +165,9 @@ async fn serve(
     ));
     let read_again = Arc::new(Notify::new());
     let told = audit.clone();
-    tokio::spawn(policy.follow(Arc::clone(&read_again), move || {
-        told.daemon(Event::PolicyReloaded);
+    tokio::spawn(policy.follow(Arc::clone(&read_again), move |path, done| {
+        let paths = [path.to_owned()];
+        told.read_again(Event::PolicyReloaded, &paths, done.map_err(AsRef::as_ref));
     }));
     supervisor.ready().await?;
     if let Err(error) = net::notify::ready(&addresses) {

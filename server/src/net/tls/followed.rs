@@ -116,9 +116,17 @@ impl<T> Followed<T> {
         &self.current
     }
 
+    /// Where the files are.
+    pub(super) fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
     /// Looks whether the files have changed; reads them in any case if somebody asked for it, or if what is in use is `stale`. Whether
     /// something else is in use now.
-    pub(super) fn look(&mut self, asked: bool, stale: bool) -> bool {
+    ///
+    /// # Errors
+    /// The files cannot be used, and it is time to say so.
+    pub(super) fn look(&mut self, asked: bool, stale: bool) -> Result<bool, TlsError> {
         let stamp = Stamp::of(&self.paths);
         let changed = stamp != self.stamp;
         let due = match self.doubt {
@@ -127,29 +135,30 @@ impl<T> Followed<T> {
             Doubt::Said { at } => at.elapsed() >= TRY_AGAIN,
         };
         if !(asked || stale || changed || due) {
-            return false;
+            return Ok(false);
         }
         match (self.load)(&self.paths, Some(&self.current)) {
             // Changed while it was read: it may be of two minds. The next look finds the change.
-            Ok(_) if Stamp::of(&self.paths) != stamp => false,
+            Ok(_) if Stamp::of(&self.paths) != stamp => Ok(false),
             Ok(new) => {
                 self.current = new;
                 self.stamp = stamp;
                 self.doubt = Doubt::None;
-                true
+                Ok(true)
             }
             Err(error) => {
                 let stays = !changed && self.doubt == Doubt::Fresh;
-                if asked || stays {
-                    tracing::error!(%error, "the new files of TLS cannot be used; those in use stay so until these change");
-                }
                 self.stamp = stamp;
                 self.doubt = match self.doubt {
                     _ if asked || stays => Doubt::Said { at: Instant::now() },
                     Doubt::Said { .. } if !changed => Doubt::Said { at: Instant::now() },
                     Doubt::None | Doubt::Fresh | Doubt::Said { .. } => Doubt::Fresh,
                 };
-                false
+                if asked || stays {
+                    Err(error)
+                } else {
+                    Ok(false)
+                }
             }
         }
     }
@@ -180,20 +189,22 @@ mod tests {
         };
         put("1");
         let mut followed = Followed::open(vec![path.clone()], number).expect("is a number");
-        assert!(!followed.look(false, false), "nothing has changed");
+        let look = |followed: &mut Followed<u32>| followed.look(false, false).ok();
+        assert_eq!(look(&mut followed), Some(false), "nothing has changed");
         put("x");
-        assert!(!followed.look(false, false));
+        assert_eq!(look(&mut followed), Some(false));
         assert_eq!((*followed.get(), followed.doubt), (1, Doubt::Fresh));
-        assert!(!followed.look(false, false));
+        assert_eq!(look(&mut followed), None, "said");
+        assert_eq!(look(&mut followed), Some(false), "once");
         assert!(matches!(followed.doubt, Doubt::Said { .. }));
         fs::remove_file(&path).expect("is there");
-        assert!(!followed.look(false, false));
+        assert_eq!(look(&mut followed), Some(false));
         assert_eq!((*followed.get(), followed.doubt), (1, Doubt::Fresh));
         put("2");
-        assert!(followed.look(false, false));
+        assert_eq!(look(&mut followed), Some(true));
         assert_eq!((*followed.get(), followed.doubt), (2, Doubt::None));
         assert!(
-            followed.look(true, false),
+            followed.look(true, false).unwrap(),
             "who asks gets them read in any case"
         );
         Followed::open(vec![dir.path().join("none")], number).expect_err("is not there");

@@ -27,11 +27,14 @@ mod trust;
 mod verify;
 
 use std::{
+    error::Error,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
 
 use rustls::ServerConfig;
+use stagepages_audit::Event;
 use tokio::time::MissedTickBehavior;
 
 pub use self::{
@@ -42,6 +45,7 @@ pub use self::{
 };
 use self::{expiry::Warned, followed::Followed, server::ServerIdentity, trust::Trust};
 pub(super) use self::{handshake::accept, refused::Refusals};
+use crate::audit::Audit;
 
 /// How often the files are looked at: five calls of stat(2), and nothing is read until one of them has changed. A watch by inotify(7)
 /// would have to follow every link on the way there, and misses changes of network file systems.
@@ -51,6 +55,8 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Tls {
     kind: IdentityKind,
+    /// Where it is told that files were read again.
+    audit: Audit,
     followed: Mutex<Both>,
     current: RwLock<Arc<ServerConfig>>,
 }
@@ -73,12 +79,12 @@ pub struct NotAfter {
 }
 
 impl Tls {
-    /// Reads `files`. A certificate that has expired is taken, and said: without it the next start of a service whose renewal is late would
+    /// Reads `files`, and tells `audit` when it reads them again. A certificate that has expired is taken, and said: without it the next start of a service whose renewal is late would
     /// end its launches too, and it is replaced as soon as a valid one is there.
     ///
     /// # Errors
     /// A file that cannot be used, and what to do about it.
-    pub fn open(files: &TlsFiles) -> Result<Self, TlsError> {
+    pub fn open(files: &TlsFiles, audit: Audit) -> Result<Self, TlsError> {
         let server = Followed::open(files.server(), ServerIdentity::load)?;
         let trust = Followed::open(files.client_ca(), Trust::load)?;
         let config = handshake::config(server.get(), trust.get(), files.identity)?;
@@ -91,6 +97,7 @@ impl Tls {
         both.warn(SystemTime::now());
         Ok(Self {
             kind: files.identity,
+            audit,
             followed: Mutex::new(both),
             current: RwLock::new(Arc::new(config)),
         })
@@ -133,11 +140,17 @@ impl Tls {
         let now = SystemTime::now();
         let stale = both.trust.get().is_stale(now);
         let server = both.server.look(ask, false);
+        let server = self.good(server, both.server.paths());
         let trust = both.trust.look(ask, stale);
+        let trust = self.good(trust, both.trust.paths());
         both.warn(now);
         if !(server || trust) {
             return;
         }
+        let new = [(server, both.server.paths()), (trust, both.trust.paths())];
+        let new = new
+            .into_iter()
+            .filter_map(|(is, paths)| is.then_some(paths));
         match handshake::config(both.server.get(), both.trust.get(), self.kind) {
             Ok(config) => {
                 let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
@@ -147,9 +160,28 @@ impl Tls {
                     client_ca = trust,
                     "new handshakes use the new files of TLS"
                 );
+                new.for_each(|paths| self.tell(paths, Ok(())));
             }
-            Err(error) => tracing::error!(%error, "the new files of TLS do not go together"),
+            Err(error) => {
+                tracing::error!(%error, "the new files of TLS do not go together");
+                new.for_each(|paths| self.tell(paths, Err(&error)));
+            }
         }
+    }
+
+    /// Whether `look` found new files that can be used; says of those at `paths` what cannot.
+    fn good(&self, look: Result<bool, TlsError>, paths: &[PathBuf]) -> bool {
+        look.unwrap_or_else(|error| {
+            tracing::error!(%error, "the new files of TLS cannot be used; those in use stay so until these change");
+            self.tell(paths, Err(&error));
+            false
+        })
+    }
+
+    fn tell(&self, paths: &[PathBuf], done: Result<(), &TlsError>) {
+        let done = done.map_err(|error| error as &dyn Error);
+        self.audit
+            .read_again(Event::CertificatesReloaded, paths, done);
     }
 }
 

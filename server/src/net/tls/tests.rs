@@ -15,6 +15,7 @@ use super::{
     certificate::ClientCertificate,
     identity::{IdentityKind, NoIdentity},
 };
+use crate::audit::Audit;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -119,12 +120,13 @@ impl Files {
     }
 
     fn open(&self) -> Result<Tls, TlsError> {
-        Tls::open(&TlsFiles {
+        let files = TlsFiles {
             cert: self.path("cert"),
             key: self.path("key"),
             client_ca: self.path("ca"),
             identity: IdentityKind::Spiffe,
-        })
+        };
+        Tls::open(&files, Audit::off())
     }
 
     fn refusal(&self) -> String {
