@@ -99,13 +99,20 @@ impl Standing {
         Err(ApiError::new(Reason::Permission, text))
     }
 
-    /// Waits until the policy changes; for ever where it cannot.
+    /// Waits until the policy changes, or the peer's certificate expires; for ever where neither can.
     pub async fn changed(&mut self) {
-        if self.policy.changed().await.is_err() {
-            std::future::pending::<()>().await;
+        let Self { policy, peer, .. } = self;
+        let changed = async {
+            if policy.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            // Still to be looked at.
+            policy.mark_changed();
+        };
+        tokio::select! {
+            () = changed => {}
+            () = peer.expired() => {}
         }
-        // Still to be looked at.
-        self.policy.mark_changed();
     }
 }
 

@@ -117,8 +117,8 @@ pub(super) async fn serve<IO>(
     drop((permit, grant));
 }
 
-/// The answer to a call of a client whose certificate has expired since it connected. Its connection is closed too; calls that began before
-/// that go on.
+/// The answer to a call of a client whose certificate has expired since it connected. Its connection is closed too; calls of one message and one
+/// answer that began before go on, and streams are ended by the gate.
 fn refuse_expired(peer: &PeerInfo, shared: &Shared) -> ApiError {
     if let Some(expired) = shared.patience.trouble.expired.one_more() {
         tracing::warn!(

@@ -1,7 +1,7 @@
 //! The gate: the one place where a call is let in, and where one that goes on is ended when the policy no longer has it.
 //!
 //! A call of one message and one answer is looked at once. Of a stream every message is, in both directions, and one that waits for nothing is woken by
-//! the policy's change. What was handed to a launch host before is completed, as after any other end of a call.
+//! the policy's change, and when its client's certificate expires. What was handed to a launch host before is completed, as after any other end of a call.
 //!
 //! **Invariant:** no handler sees a request, nor a message of one, that the policy does not allow at that moment.
 
@@ -53,6 +53,7 @@ pub(super) async fn pass<B>(
 where
     B: HttpBody<Data = Bytes, Error = StdError> + Unpin + Send + 'static,
 {
+    let is_stream = methods::is_stream(request.uri().path());
     let response = if methods::takes_stream(request.uri().path()) {
         let own = standing.clone();
         let request = request.map(|inner| Watched {
@@ -64,7 +65,9 @@ where
         routes.call(request).await
     };
     match response {
-        // A whole answer, or none but an error.
+        // What was let in is carried out, and its answer is its caller's.
+        Ok(response) if !is_stream => response,
+        // None but an error.
         Ok(response) if response.body().is_end_stream() => response,
         Ok(response) => response.map(|inner| Body::new(Revocable::new(inner, standing))),
         Err(never) => match never {},
@@ -104,13 +107,14 @@ where
     }
 }
 
-/// The policy's next change; it gives the standing back.
-type Change = Pin<Box<dyn Future<Output = Standing> + Send>>;
+/// What wakes a call that waits for nothing: the policy's next change, or the end of its certificate.
+type Change = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Answers, as long as they may go.
 struct Revocable {
     /// `None` once the call is over.
     inner: Option<Body>,
+    standing: Standing,
     change: Change,
 }
 
@@ -118,16 +122,15 @@ impl Revocable {
     fn new(inner: Body, standing: Standing) -> Self {
         Self {
             inner: Some(inner),
-            change: change(standing),
+            change: change(&standing),
+            standing,
         }
     }
 }
 
-fn change(mut standing: Standing) -> Change {
-    Box::pin(async move {
-        standing.changed().await;
-        standing
-    })
+fn change(standing: &Standing) -> Change {
+    let mut standing = standing.clone();
+    Box::pin(async move { standing.changed().await })
 }
 
 impl HttpBody for Revocable {
@@ -139,18 +142,27 @@ impl HttpBody for Revocable {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let me = &mut *self;
-        while let Poll::Ready(mut standing) = me.change.as_mut().poll(cx) {
-            if let Err(error) = standing.check() {
+        let Some(inner) = &mut me.inner else {
+            return Poll::Ready(None);
+        };
+        let checked = loop {
+            // Before each answer, and not only when woken: a clock that is set forward wakes nobody.
+            if let Err(error) = me.standing.check() {
+                break Err(error);
+            }
+            if me.change.as_mut().poll(cx).is_pending() {
+                break Ok(());
+            }
+            me.change = change(&me.standing);
+        };
+        match checked {
+            Ok(()) => Pin::new(inner).poll_frame(cx),
+            Err(error) => {
                 // The handler is dropped with its answers.
                 me.inner = None;
                 me.change = Box::pin(std::future::pending());
-                return Poll::Ready(Some(Ok(Frame::trailers(error.into_trailers()))));
+                Poll::Ready(Some(Ok(Frame::trailers(error.into_trailers()))))
             }
-            me.change = change(standing);
-        }
-        match &mut me.inner {
-            Some(inner) => Pin::new(inner).poll_frame(cx),
-            None => Poll::Ready(None),
         }
     }
 

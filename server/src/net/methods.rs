@@ -1,22 +1,23 @@
-//! What is special about a method: that it takes more than one request message, read from the descriptors of what this daemon serves, and that
+//! What is special about a method: that it takes or gives more than one message, read from the descriptors of what this daemon serves, and that
 //! its peer may take its time.
 //!
-//! **Invariant:** a method that is not known here takes one message, and its peer is not waited for without end.
+//! **Invariant:** a method that is not known here takes one message and gives one, and its peer is not waited for without end.
 
-use std::{collections::HashSet, sync::LazyLock};
+use std::{collections::HashMap, sync::LazyLock};
 
 use prost::Message;
 use prost_types::FileDescriptorSet;
 
-/// Paths of the client-streaming methods. Health has none.
-static STREAMING: LazyLock<HashSet<String>> = LazyLock::new(|| {
+/// The methods that are streams, by path, and whether they take one; others only give one.
+static STREAMING: LazyLock<HashMap<String, bool>> = LazyLock::new(|| {
     [
         stagepages_proto::v1::FILE_DESCRIPTOR_SET,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
     ]
     .into_iter()
-    .flat_map(streaming_paths)
+    .flat_map(streams)
     .collect()
 });
 
@@ -30,10 +31,15 @@ pub(super) fn may_pause(path: &str) -> bool {
 
 /// Whether the method at `path` (`/package.Service/Method`) takes a stream of messages.
 pub(super) fn takes_stream(path: &str) -> bool {
-    STREAMING.contains(path)
+    STREAMING.get(path).copied().unwrap_or(false)
 }
 
-fn streaming_paths(descriptors: &[u8]) -> Vec<String> {
+/// Whether the method at `path` takes or gives a stream of messages, and so may go on for long.
+pub(super) fn is_stream(path: &str) -> bool {
+    STREAMING.contains_key(path)
+}
+
+fn streams(descriptors: &[u8]) -> Vec<(String, bool)> {
     #[expect(
         clippy::expect_used,
         reason = "encoded when this binary was built, and covered by a test"
@@ -43,9 +49,10 @@ fn streaming_paths(descriptors: &[u8]) -> Vec<String> {
     for file in &set.file {
         for service in &file.service {
             for method in &service.method {
-                if method.client_streaming() {
+                let takes = method.client_streaming();
+                if takes || method.server_streaming() {
                     let (package, service) = (file.package(), service.name());
-                    paths.push(format!("/{package}.{service}/{}", method.name()));
+                    paths.push((format!("/{package}.{service}/{}", method.name()), takes));
                 }
             }
         }
@@ -66,8 +73,20 @@ mod tests {
             "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
         ));
         assert!(!takes_stream("/stagepages.v1.LaunchService/StagePages"));
-        assert!(!takes_stream("/grpc.health.v1.Health/Watch"));
-        assert!(!takes_stream("/nobody.Knows/This"));
+        for path in [
+            "/grpc.health.v1.Health/Watch",
+            "/stagepages.v1.LaunchService/WatchLaunch",
+        ] {
+            assert!(!takes_stream(path) && is_stream(path), "{path}");
+        }
+        assert!(is_stream("/stagepages.v1.ImageService/WriteImage"));
+        for path in [
+            "/grpc.health.v1.Health/Check",
+            "/stagepages.v1.LaunchService/StagePages",
+            "/nobody.Knows/This",
+        ] {
+            assert!(!takes_stream(path) && !is_stream(path), "{path}");
+        }
     }
 
     #[test]

@@ -2,9 +2,17 @@
 //!
 //! **Invariant:** nothing in here comes from the peer's own words.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::tls::ClientCertificate;
+
+/// The least that a timer waits (tokio::time::sleep), so that what ends now is over when it fires.
+const TICK: Duration = Duration::from_millis(1);
 
 /// The other end of a connection; in the extensions of every request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +42,20 @@ impl PeerInfo {
         match self {
             Self::Unix { .. } => false,
             Self::Tls { certificate, .. } => certificate.has_expired(now),
+        }
+    }
+
+    /// Waits until what the peer proved itself by is valid no longer; for ever where that does not end.
+    ///
+    /// By the machine's clock, which may be set: one that is set back is waited for again, and of one that is set forward nobody learns here before the
+    /// time that was left has passed.
+    pub async fn expired(&self) {
+        let Self::Tls { certificate, .. } = self else {
+            return std::future::pending().await;
+        };
+        // One that has not ended is valid at its last instant too.
+        while let Ok(left) = certificate.not_after().duration_since(SystemTime::now()) {
+            tokio::time::sleep(left.saturating_add(TICK)).await;
         }
     }
 }
