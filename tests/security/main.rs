@@ -13,7 +13,7 @@
 //! | `policies`    | policies that are wrong                                        |
 //! | `town`        | a daemon with two tenants                                      |
 //! | `audit_…`     | the audit log: what it tells, and what is done to it           |
-//! | `memory…`     | where the contents of pages are, and for how long              |
+//! | `memory…`     | where pages and the daemon's key are, and for how long         |
 //! | `tls_refused` | who has no business on a TCP port                              |
 //! | `tls_crowd`   | connections that never begin to speak                          |
 //! | `tls_expiry`  | certificates that expire while they are in use                 |
@@ -43,6 +43,7 @@ mod images_desk;
 mod images_quota;
 mod memory;
 mod memory_image;
+mod memory_key;
 mod memory_refused;
 mod memory_staged;
 mod peers;

@@ -55,6 +55,12 @@ impl Marker {
         Self(std::array::from_fn(|at| words[at / 8][at % 8]))
     }
 
+    /// Bytes that something else made, as long as they are nowhere by chance either.
+    #[must_use]
+    pub fn of(bytes: [u8; MARKER]) -> Self {
+        Self(bytes)
+    }
+
     /// Pages that are full of it.
     ///
     /// # Panics

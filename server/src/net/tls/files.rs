@@ -59,7 +59,11 @@ impl Stamp {
     }
 }
 
-/// All of the file at `path`.
+/// More than `read_to_end` looks for behind the end of a full block, by way of the stack (`small_probe_read()`, library/std/src/io/mod.rs).
+const ROOM_BEHIND: usize = 64;
+
+/// All of the file at `path`, in one block. The file may be a key: what is on the heap is wiped when it is freed (`stagepages_kvm::WipingHeap`), and nothing
+/// of it is to be anywhere else.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     // Before it is opened, which waits at a FIFO; and again after that, when nobody can swap it any more.
     let regular = |found: fs::Metadata| {
@@ -71,8 +75,10 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     };
     regular(fs::metadata(path)?)?;
     let file = File::open(path)?;
-    regular(file.metadata()?)?;
-    let mut bytes = Vec::new();
+    let found = file.metadata()?;
+    let size = found.size().min(MAX_FILE_BYTES + 1);
+    regular(found)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + ROOM_BEHIND);
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(io::Error::other(format!(

@@ -50,6 +50,8 @@ impl ServerIdentity {
             .and_then(|leaf| parse(leaf).map_err(|error| Fault::Parse(error.to_string())))
             .map(|leaf| Validity::of(&leaf))
             .map_err(bad_cert)?;
+        // Its PEM, and the DER in it, are gone when this returns: freed, and wiped with that (`stagepages_kvm::WipingHeap`). What stays is the key that rustls
+        // made of it, until the last connection that began with it has ended.
         let bytes = read(key).map_err(|error| bad_key(Fault::Read(error)))?;
         let private = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
             bad_key(if matches!(error, pem::Error::NoItemsFound) {
