@@ -6,7 +6,9 @@ use std::fs;
 
 use nix::unistd::Pid;
 use stagepages_proto::v1::Platform;
-use stagepages_tests::{Api, Bench, Contents, DaemonOptions, Extent, page};
+use stagepages_tests::{
+    Api, Bench, Contents, DaemonOptions, Extent, intruder_library, page, renew_daemon,
+};
 
 /// What each descriptor is: `socket:[1]`, `/memfd:name (deleted)`, a path.
 fn descriptors(pid: Pid) -> BTreeMap<u32, String> {
@@ -105,4 +107,53 @@ async fn no_process_has_a_descriptor_that_is_not_its_own() {
         bench.api.abort(&launch.name).await.unwrap();
         bench.end().await;
     }
+}
+
+/// Probes of the platforms too, which are gone before anybody could look: each process says at its start what it was handed. A second daemon's come when there
+/// are launches and connections already.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_process_is_handed_its_socket_and_the_log_and_nothing_else() {
+    let library = intruder_library().to_str().expect("is text");
+    let options = DaemonOptions::new()
+        .environment("LD_PRELOAD", library)
+        .environment("STAGEPAGES_INTRUDER", "look")
+        .config("host_env = [\"LD_PRELOAD\", \"STAGEPAGES_INTRUDER\"]");
+    let mut bench = Bench::start(&options, Platform::Sim).await.unwrap();
+    let mut launches = Vec::new();
+    for number in 0..3 {
+        let api = Api::tcp(&bench.daemon).await;
+        launches.push((bench.launch(&format!("vm{number}")).await, api));
+    }
+    renew_daemon(&mut bench).await;
+    launches.push((bench.launch("last").await, bench.api.clone()));
+
+    let log = bench.daemon.log();
+    let dir = bench.daemon.dir().display().to_string();
+    let mut told = BTreeMap::<_, usize>::new();
+    for line in log.lines() {
+        let Some(line) = line.strip_prefix("intruder: handed: ") else {
+            continue;
+        };
+        let (called, handed) = line.split_once(": ").unwrap();
+        let role = match called.split(' ').next().unwrap() {
+            "host" if called.contains("probe-") => "probe",
+            // It keeps what it was started with.
+            "serve" => continue,
+            role => role,
+        };
+        *told.entry(role).or_default() += 1;
+        let handed: Vec<_> = handed
+            .replace(&dir, "DIR")
+            .split(' ')
+            .map(str::to_owned)
+            .collect();
+        assert!(handed[0].starts_with("0=socket:["), "{line}");
+        assert_eq!(handed[1..], ["1=DIR/log", "2=DIR/log"], "{line}");
+    }
+    let wanted = BTreeMap::from([("daemon", 2), ("probe", 2), ("host", 4)]);
+    assert_eq!(told, wanted, "{log}");
+    for (launch, _api) in &launches {
+        bench.api.abort(&launch.name).await.unwrap();
+    }
+    bench.end().await;
 }

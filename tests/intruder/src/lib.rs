@@ -3,6 +3,7 @@
 //! ```text
 //! LD_PRELOAD=libstagepages_intruder.so    this library
 //! STAGEPAGES_INTRUDER=open                what is tried; see `attempt`
+//! STAGEPAGES_INTRUDER=look                nothing is tried: it says at its start which descriptors it was handed; see `descriptors`
 //! ```
 //!
 //! When: in a launch host, each time it waits for the simulated firmware (`clock_nanosleep` with an absolute time), which is while it installs pages, on
@@ -21,6 +22,7 @@
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 mod attempt;
+mod descriptors;
 
 use std::ffi::{c_int, c_long};
 use std::ptr;
@@ -33,8 +35,10 @@ use libc::{clockid_t, timespec};
 static AT_START: extern "C" fn() = listen;
 
 extern "C" fn listen() {
-    if attempt::chosen().is_none() {
-        return;
+    match attempt::chosen() {
+        None => return,
+        Some(chosen) if chosen == c"look" => return descriptors::tell(),
+        Some(_) => {}
     }
     attempt::prepare();
     let handler: extern "C" fn(c_int) = on_signal;
