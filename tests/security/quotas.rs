@@ -208,3 +208,30 @@ async fn a_smaller_quota_holds_from_the_next_call_on_and_takes_nothing_away() {
             .unwrap();
     }
 }
+
+#[tokio::test]
+async fn the_node_counts_the_callers_own_and_says_when_the_machine_is_full() {
+    let options = DaemonOptions::new().config("max_launches = 3");
+    let town = Town::start(&policy(), options);
+    let (blue, red) = (stager(&town, "blue").await, stager(&town, "red").await);
+    let viewer = town.api(person("red", "viewer")).await;
+    let admin = town.api(person("red", "admin")).await;
+    let counts = async |api: &Api| {
+        let usage = api.node_info().await.usage.unwrap();
+        (usage.launches, usage.live_launches, usage.launches_full)
+    };
+    for id in ["a", "b"] {
+        blue.create(id, spec()).await.unwrap();
+    }
+    blue.abort("launches/a").await.unwrap();
+    assert_eq!(counts(&blue).await, (2, 1, false));
+    for one in [&red, &viewer, &admin] {
+        assert_eq!(counts(one).await, (0, 0, false));
+    }
+    red.create("a", spec()).await.unwrap();
+    assert_eq!(counts(&blue).await, (2, 1, true));
+    assert_eq!(counts(&viewer).await, (1, 1, true));
+    refused(red.create("b", spec()).await, "NO_CAPACITY");
+    blue.delete("launches/a").await.unwrap();
+    assert_eq!(counts(&viewer).await, (1, 1, false));
+}

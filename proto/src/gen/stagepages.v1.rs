@@ -4914,7 +4914,7 @@ pub struct PlatformInfo {
     #[prost(message, optional, tag = "13")]
     pub queue: ::core::option::Option<PlatformQueue>,
 }
-/// The launches that wait for one firmware.
+/// The launches that wait for one firmware: those of all tenants, without a name, because they decide when the caller's own pages are installed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PlatformQueue {
     /// Launches with pages that are submitted and not installed, the one whose turn it is included.
@@ -4971,7 +4971,7 @@ pub struct Limits {
     /// Sum of the sizes of one launch's regions, in bytes.
     #[prost(uint64, tag = "4")]
     pub max_memory_bytes: u64,
-    /// Launches at one time, ended ones included until they are deleted.
+    /// Launches at one time, of all tenants, ended ones included until they are deleted.
     #[prost(uint32, tag = "5")]
     pub max_launches: u32,
     /// StagePages calls of one launch that may wait or run at one time.
@@ -5011,13 +5011,13 @@ pub struct Limits {
     #[prost(uint32, tag = "17")]
     pub max_queued_launches: u32,
 }
-/// What is in use.
+/// What is in use: by the caller's tenant, where nothing else is said. Of other tenants it says no more than CreateLaunch does by a refusal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Usage {
-    /// Launches, ended ones included.
+    /// Launches of the caller's tenant, ended ones included.
     #[prost(uint32, tag = "1")]
     pub launches: u32,
-    /// Launches whose host lives.
+    /// Those whose host lives.
     #[prost(uint32, tag = "2")]
     pub live_launches: u32,
     /// Whether new launches are refused because the daemon is shutting down.
@@ -5029,6 +5029,9 @@ pub struct Usage {
     /// Images of the caller's tenant.
     #[prost(uint32, tag = "5")]
     pub images: u32,
+    /// Whether all tenants together have `max_launches`, so that CreateLaunch answers NO_CAPACITY.
+    #[prost(bool, tag = "6")]
+    pub launches_full: bool,
 }
 /// Generated client implementations.
 pub mod node_service_client {

@@ -128,7 +128,7 @@ impl Registry {
             let message = "the daemon is shutting down and creates no launches; try again when it is back, or on another machine";
             return Err(ApiError::new(Reason::Draining, message).launch(id));
         }
-        if entries.len() as u64 >= self.limits.max_launches.into() {
+        if self.has_all(&entries) {
             let message = format!(
                 "{} launches exist, as many as this daemon keeps; delete ended ones",
                 entries.len()
@@ -260,6 +260,15 @@ impl Registry {
         let mut launches: Vec<_> = self.lock().values().filter_map(Entry::launch).collect();
         launches.sort_by_key(|launch| launch.sequence);
         launches
+    }
+
+    /// Whether there are as many launches as there may be, of all tenants.
+    pub fn is_full(&self) -> bool {
+        self.has_all(&self.lock())
+    }
+
+    fn has_all(&self, entries: &Entries) -> bool {
+        entries.len() as u64 >= self.limits.max_launches.into()
     }
 
     /// Forgets a launch, if it still is this one.

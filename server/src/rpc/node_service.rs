@@ -130,12 +130,13 @@ impl NodeService for NodeApi {
     ) -> Result<Response<v1::GetNodeInfoResponse>, Status> {
         let (caller, _) = taken(request)?;
         let reports = self.node.reports().await;
-        let launches = self.registry.list();
+        // The caller's own. Of all, launches would tell what others are about, and images whether another tenant has the same bytes: these count once.
+        let mut launches = self.registry.list();
+        launches.retain(|launch| launch.tenant == caller.tenant);
         let live = launches
             .iter()
             .filter(|launch| !launch.status().released)
             .count();
-        // Of all, they would tell a writer whether another tenant has the same bytes: these count once.
         let images = self.images.owner_usage(caller.tenant.as_str());
         let images = images.map_err(|error| image_error::of(&error))?;
         let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
@@ -145,6 +146,7 @@ impl NodeService for NodeApi {
             draining: self.registry.draining(),
             image_bytes: images.used_bytes(),
             images: narrow(images.images),
+            launches_full: self.registry.is_full(),
         };
         Ok(Response::new(v1::GetNodeInfoResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),

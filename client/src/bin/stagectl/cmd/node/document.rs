@@ -45,6 +45,7 @@ pub(super) struct UsageDocument {
     pub(super) draining: bool,
     pub(super) images: u32,
     pub(super) image_bytes: u64,
+    pub(super) launches_full: bool,
 }
 
 impl From<&v1::GetNodeInfoResponse> for NodeDocument {
@@ -79,6 +80,7 @@ impl From<&v1::GetNodeInfoResponse> for NodeDocument {
                 draining: usage.draining,
                 images: usage.images,
                 image_bytes: usage.image_bytes,
+                launches_full: usage.launches_full,
             },
         }
     }

@@ -26,8 +26,15 @@ fn facts(node: &NodeDocument) -> Table<2> {
     facts.row([
         "launches".into(),
         format!(
-            "{} of {}, {} live",
-            usage.launches, limits.max_launches, usage.live_launches
+            "{} of yours, {} of them live; at most {} of everybody{}",
+            usage.launches,
+            usage.live_launches,
+            limits.max_launches,
+            if usage.launches_full {
+                ", and there are as many"
+            } else {
+                ""
+            }
         ),
     ]);
     facts.row([
