@@ -28,6 +28,7 @@ mod settings;
 mod tests;
 mod tls;
 pub mod values;
+mod variable;
 
 use stagepages_sandbox::{BadHostUser, HostUser, Mode};
 

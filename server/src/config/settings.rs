@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** unset and set to the default are the same to everyone who reads the result.
 
-use std::{error::Error, ffi::OsString, str::FromStr};
+use std::ffi::OsString;
 
 use serde::Deserialize;
 
@@ -13,8 +13,9 @@ use super::{
     sandbox::{SandboxMode, UserName},
     values::{
         AbsolutePath, Count, DiskBytes, Grace, LogFilter, MemoryBytes, SocketGroup, SocketMode,
-        Switch, Timeout, ValueError,
+        Switch, Timeout,
     },
+    variable::{list, one},
 };
 use crate::{
     logging::LogFormat,
@@ -349,55 +350,4 @@ impl Settings {
 
 fn text(value: Option<&impl ToString>) -> Option<String> {
     value.map(ToString::to_string)
-}
-
-fn one<T>(variable: impl Fn(&str) -> Option<OsString>, name: &str) -> Result<Option<T>, ConfigError>
-where
-    T: FromStr,
-    T::Err: Into<ValueError> + Error,
-{
-    let Some(value) = read(variable, name)? else {
-        return Ok(None);
-    };
-    value.parse().map(Some).map_err(|error| wrong(name, error))
-}
-
-fn list<T>(
-    variable: impl Fn(&str) -> Option<OsString>,
-    name: &str,
-) -> Result<Option<Vec<T>>, ConfigError>
-where
-    T: FromStr,
-    T::Err: Into<ValueError> + Error,
-{
-    let Some(value) = read(variable, name)? else {
-        return Ok(None);
-    };
-    let items = value.split(',').map(|item| item.trim().parse());
-    items
-        .collect::<Result<_, _>>()
-        .map(Some)
-        .map_err(|error| wrong(name, error))
-}
-
-fn read(
-    variable: impl Fn(&str) -> Option<OsString>,
-    name: &str,
-) -> Result<Option<String>, ConfigError> {
-    match variable(name).map(OsString::into_string) {
-        None => Ok(None),
-        Some(Ok(value)) if value.is_empty() => Ok(None),
-        Some(Ok(value)) => Ok(Some(value)),
-        Some(Err(bytes)) => {
-            let bytes = bytes.to_string_lossy().into_owned();
-            Err(wrong(name, ValueError::Encoding(bytes)))
-        }
-    }
-}
-
-fn wrong(name: &str, source: impl Into<ValueError>) -> ConfigError {
-    ConfigError::Variable {
-        variable: name.to_owned(),
-        source: source.into(),
-    }
 }
