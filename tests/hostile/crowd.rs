@@ -7,13 +7,13 @@ use bytes::Bytes;
 use stagepages_proto::v1::stage_pages_stream_response::Answer;
 use stagepages_proto::v1::{LaunchSpec, StagePagesStreamRequest};
 use stagepages_tests::{
-    Api, Bench, Contents, DaemonOptions, Extent, PAGE, page, region, say, snapshot, spec,
+    Api, Bench, Contents, DaemonOptions, Extent, PAGE, Vital, page, region, say, snapshot, spec,
+    survives,
 };
 use tokio_stream::StreamExt as _;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::slowly::{STAGE, Slowly};
-use crate::vital::{Vital, survives};
 
 const CROWD: usize = 1000;
 /// What each of the crowd says that it will send.

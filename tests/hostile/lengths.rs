@@ -1,10 +1,9 @@
 //! Clients whose lengths are lies: a message that is longer or shorter than it says, or than anything may be.
 use bytes::Bytes;
-use stagepages_tests::{Bench, DaemonOptions, Extent, frame, page, refused, snapshot};
+use stagepages_tests::{Bench, DaemonOptions, Extent, frame, page, refused, snapshot, survives};
 
 use crate::slowly::{STAGE, STREAM, Slowly};
 use crate::stalls::of_stream;
-use crate::vital::survives;
 
 /// `message` with `length` in its prefix.
 fn claims(message: &Bytes, length: u32) -> Bytes {

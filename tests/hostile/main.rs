@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! attacks     stalls  unread  lengths  headers  floods  crowd  neighbours
-//! with        slowly (keeps the rules of HTTP/2)  wire (keeps none)
-//! judged by   vital (memory and descriptors of the daemon)
+//! with        slowly (keeps the rules of HTTP/2)  the harness's wire (keeps none)
+//! judged by   the harness's Vital (memory and descriptors of the daemon)
 //! ```
+//!
+//! Floods that TLS is to withstand as well are in the suite `security`.
 //!
 //! **Invariant:** each test ends with the same questions: is a newcomer served, is the ledger exact, did every descriptor come back?
 #![forbid(unsafe_code)]
@@ -23,5 +25,3 @@ mod neighbours;
 mod slowly;
 mod stalls;
 mod unread;
-mod vital;
-mod wire;

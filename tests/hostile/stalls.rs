@@ -4,11 +4,10 @@ use prost::Message as _;
 use stagepages_kvm::Gpa;
 use stagepages_proto::v1::StagePagesStreamRequest;
 use stagepages_tests::{
-    Bench, Contents, DaemonOptions, Extent, eventually, frame, page, refused, snapshot,
+    Bench, Contents, DaemonOptions, Extent, eventually, frame, page, refused, snapshot, survives,
 };
 
 use crate::slowly::{STAGE, STREAM, Slowly};
-use crate::vital::survives;
 
 fn impatient() -> DaemonOptions {
     DaemonOptions::new().config("stall_timeout = \"300ms\"")

@@ -1,7 +1,9 @@
 //! Clients that ask and do not take the answer.
 use stagepages_proto::v1::{GetLaunchRequest, LaunchState, PageType, WatchLaunchRequest};
+use stagepages_tests::wire::{DATA, END_HEADERS, END_STREAM, HEADERS, Wire, call, frame};
 use stagepages_tests::{
-    Bench, DaemonOptions, Extent, eventually, frame as message, on_platform, page, snapshot,
+    Bench, DaemonOptions, Extent, Vital, eventually, frame as message, on_platform, page, snapshot,
+    survives,
 };
 
 use bytes::BytesMut;
@@ -9,8 +11,6 @@ use prost::Message as _;
 
 use crate::slowly::{STREAM, WATCH};
 use crate::stalls::of_stream;
-use crate::vital::{Vital, survives};
-use crate::wire::{DATA, END_HEADERS, END_STREAM, HEADERS, Wire, call, frame};
 
 const GET: &str = "/stagepages.v1.LaunchService/GetLaunch";
 

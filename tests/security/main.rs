@@ -14,6 +14,9 @@
 //! | `town`        | a daemon with two tenants                                      |
 //! | `audit_…`     | the audit log: what it tells, and what is done to it           |
 //! | `memory…`     | where pages and the daemon's key are, and for how long         |
+//! | `floods`      | frames without end: rapid resets, continuations, settings, pings |
+//! | `giants`      | metadata without measure, and what inflates                   |
+//! | `foreign_state` | what is not the daemon's in its directories                 |
 //! | `tls_refused` | who has no business on a TCP port                              |
 //! | `tls_crowd`   | connections that never begin to speak                          |
 //! | `tls_expiry`  | certificates that expire while they are in use                 |
@@ -38,6 +41,9 @@ mod audit_log;
 mod audit_refusals;
 mod audit_tamper;
 mod calls;
+mod floods;
+mod foreign_state;
+mod giants;
 mod images_apart;
 mod images_desk;
 mod images_quota;

@@ -4,7 +4,8 @@
 //! Bench ──▶ Daemon ──▶ stagepagesd serve ──▶ daemon, launch hosts     (ended, and proven gone, when the Bench ends)
 //!   │       a Subject says on which platform, and on what kernel: this machine's, or a model of one
 //!   ├─────▶ Api          StagePages and its neighbours over a Unix socket or TCP with TLS, as any client would call them
-//!   ├─────▶ Raw          HTTP/2 by hand, for what no well-behaved client sends
+//!   ├─────▶ Raw, wire    HTTP/2 by hand, by the call and by the frame, for what no well-behaved client sends
+//!   ├─────▶ Vital        what all that costs the daemon
 //!   ├─────▶ GuestMemory  the bytes of a launch, read behind the product's back
 //!   └─────▶ Marker       bytes that are looked for wherever the product could have left them
 //! ```
@@ -55,8 +56,11 @@ mod spec;
 pub mod stagectl;
 mod subject;
 mod tls;
+mod vital;
 mod wait;
 mod watcher;
+mod way;
+pub mod wire;
 
 pub use abilities::{Abilities, EXCEPTIONS, Need, abilities};
 pub use api::{Api, Extent, lease_aside};
@@ -84,5 +88,7 @@ pub use slow::{Call, Slow};
 pub use spec::{SimScript, region, spec};
 pub use subject::{Subject, Subjects};
 pub use tls::{tls_channel, tls_config, tls_connect};
+pub use vital::{Vital, survives};
 pub use wait::{LONG, eventually};
 pub use watcher::{Watcher, states};
+pub use way::{Io, Way};

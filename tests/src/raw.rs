@@ -12,6 +12,8 @@ use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tonic::Status;
 
+use crate::way::Io;
+
 /// A gRPC frame: the flag that says whether it is compressed, the length, the message.
 ///
 /// # Panics
@@ -52,7 +54,15 @@ impl Raw {
         let stream = UnixStream::connect(socket)
             .await
             .expect("the daemon accepts");
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        Self::over(Box::new(stream)).await
+    }
+
+    /// Begins to speak on a connection.
+    ///
+    /// # Panics
+    /// If nobody speaks HTTP/2 there.
+    pub async fn over(io: Box<dyn Io>) -> Self {
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(io))
             .await
             .expect("the daemon speaks HTTP/2");
         Self {

@@ -3,7 +3,7 @@
 //! Names are relative to an open directory, so nobody can exchange a directory above. Each step that changes something first asks [`Steps`], which tests use
 //! to fail, or to end the world, between any two of them.
 //!
-//! **Invariant:** nothing but a regular file of our own is opened, replaced or removed, and no symbolic link is followed below the root.
+//! **Invariant:** nothing but a regular file of our own is opened, replaced or removed, and no symbolic link is followed at the root or below.
 
 use std::{
     fmt,
@@ -13,7 +13,7 @@ use std::{
         fd::OwnedFd,
         unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _},
     },
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -66,6 +66,8 @@ impl Steps for Unhindered {
 #[derive(Debug)]
 pub(crate) struct Dir {
     fd: OwnedFd,
+    /// For messages: nothing is opened by it.
+    path: PathBuf,
     steps: Arc<dyn Steps>,
 }
 
@@ -87,10 +89,14 @@ pub(crate) enum Found {
 impl Dir {
     /// The root, made with mode 0700 if it is missing.
     pub(crate) fn root(path: &Path, steps: Arc<dyn Steps>) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::empty())?;
-        Ok(Self { fd, steps })
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+            }
+            Ok(_) | Err(_) => {}
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Self::own(rustix::fs::open(path, flags, Mode::empty()), path, steps)
     }
 
     /// A directory in this one, made with mode 0700 if it is missing.
@@ -101,9 +107,34 @@ impl Dir {
             self.sync()?;
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
-        let steps = Arc::clone(&self.steps);
-        Ok(Self { fd, steps })
+        let opened = rustix::fs::openat(&self.fd, name, flags, Mode::empty());
+        Self::own(opened, &self.path.join(name), Arc::clone(&self.steps))
+    }
+
+    /// What was opened, if it is a directory of ours alone.
+    fn own(
+        opened: rustix::io::Result<OwnedFd>,
+        path: &Path,
+        steps: Arc<dyn Steps>,
+    ) -> io::Result<Self> {
+        let fd = match opened {
+            Err(Errno::LOOP | Errno::NOTDIR | Errno::ACCESS) => {
+                return Err(foreign(path, "not a directory of this user"));
+            }
+            opened => opened?,
+        };
+        let found = rustix::fs::fstat(&fd)?;
+        if found.st_uid != us() {
+            return Err(foreign(path, "not a directory of this user"));
+        }
+        if found.st_mode & 0o022 != 0 {
+            return Err(foreign(path, "others may write to it (chmod go-w it)"));
+        }
+        Ok(Self {
+            fd,
+            path: path.to_owned(),
+            steps,
+        })
     }
 
     /// Takes the file of this name for this process alone, as long as the answer lives. `None` if another has it.
@@ -159,12 +190,14 @@ impl Dir {
         let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match rustix::fs::openat(&self.fd, name, flags, Mode::empty()) {
             Ok(fd) => File::from(fd),
-            Err(Errno::LOOP) => return Err(not_ours()),
+            Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO | Errno::ACCESS) => {
+                return Err(self.not_ours(name));
+            }
             Err(error) => return Err(error.into()),
         };
         let found = file.metadata()?;
         if !found.is_file() || found.uid() != us() {
-            return Err(not_ours());
+            return Err(self.not_ours(name));
         }
         Ok(file)
     }
@@ -214,7 +247,7 @@ impl Dir {
     /// Moves a file of ours; one of ours that is there is replaced, anything else is not.
     pub(crate) fn rename(&self, from: &str, to: &Self, name: &str) -> io::Result<()> {
         if !matches!(to.find(name)?, Found::Nothing | Found::File { .. }) {
-            return Err(not_ours());
+            return Err(to.not_ours(name));
         }
         self.steps.before(Step::Rename)?;
         Ok(rustix::fs::renameat(&self.fd, from, &to.fd, name)?)
@@ -224,7 +257,7 @@ impl Dir {
     pub(crate) fn remove(&self, name: &str) -> io::Result<bool> {
         match self.find(name)? {
             Found::Nothing => Ok(false),
-            Found::Dir | Found::Foreign => Err(not_ours()),
+            Found::Dir | Found::Foreign => Err(self.not_ours(name)),
             Found::File { .. } => {
                 self.steps.before(Step::Remove)?;
                 rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?;
@@ -245,11 +278,15 @@ impl Dir {
         names.sort();
         Ok(names)
     }
+
+    fn not_ours(&self, name: &str) -> io::Error {
+        foreign(&self.path.join(name), "not a regular file of this user")
+    }
 }
 
 /// What is said of a thing that is in our way.
-fn not_ours() -> io::Error {
-    let text = "something is there that is no regular file of this user; remove it by hand";
+fn foreign(path: &Path, why: &str) -> io::Error {
+    let text = format!("{}: {why}; move it away by hand", path.display());
     io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 

@@ -118,6 +118,15 @@ impl Place {
             Ok(file) => File::from(file),
             Err(rustix::io::Errno::NOENT) => return Ok(None),
             Err(rustix::io::Errno::LOOP) => return Err(foreign(&path, "it is a symbolic link")),
+            // A directory, a FIFO or a socket, and what this user may not open.
+            Err(
+                errno @ (rustix::io::Errno::ISDIR
+                | rustix::io::Errno::NXIO
+                | rustix::io::Errno::ACCESS),
+            ) => {
+                let why = format!("not a file that can be opened ({errno})");
+                return Err(foreign(&path, &why));
+            }
             Err(errno) => return Err(errno.into()),
         };
         let found = file.metadata()?;

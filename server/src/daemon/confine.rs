@@ -2,12 +2,7 @@
 //!
 //! **Invariant:** /dev/kvm is not in the list, nor is anything that the daemon could run.
 
-use std::{
-    env,
-    fs::DirBuilder,
-    os::unix::{ffi::OsStrExt as _, fs::DirBuilderExt as _},
-    path::Path,
-};
+use std::{env, os::unix::ffi::OsStrExt as _, path::Path};
 
 use anyhow::Context as _;
 use stagepages_sandbox::{
@@ -15,23 +10,21 @@ use stagepages_sandbox::{
     daemon::{self, Policy},
 };
 
+use super::own;
 use crate::{config::Config, net::Listen};
 
 /// Confines the daemon, which has one thread, and whose sockets are for `group`. Its directories are made before, for they may lie where nothing can be made afterwards.
 ///
 /// # Errors
-/// The kernel refused, or the directory cannot be made.
+/// The kernel refused, or a directory cannot be made, or is not ours alone.
 pub(super) fn confine(config: &Config, group: Option<u32>) -> anyhow::Result<()> {
     if config.sandbox == Mode::Off {
         return Ok(());
     }
-    let audit = config.audit.is_some().then_some(&config.audit_dir);
-    for dir in std::iter::once(&config.state_dir).chain(audit) {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .with_context(|| format!("directory {}", dir.display()))?;
+    let audit = config.audit.is_some();
+    let audit = audit.then_some(("audit_dir", &config.audit_dir));
+    for (key, dir) in std::iter::once(("state_dir", &config.state_dir)).chain(audit) {
+        own::dir(dir).with_context(|| format!("{key} {}", dir.display()))?;
     }
     Ok(daemon::confine(&policy(config, group))?)
 }

@@ -22,6 +22,7 @@ mod inherit;
 mod launch;
 mod lease;
 mod node;
+mod own;
 mod pulse;
 mod record;
 mod records;

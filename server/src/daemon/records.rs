@@ -8,9 +8,8 @@
 //! **Invariant:** a file that is not whole, or not ours, is never taken for a record, and never removed.
 
 use std::{
-    fs::{self, DirBuilder, File},
-    io::{self, Write as _},
-    os::unix::fs::DirBuilderExt as _,
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
     path::Path,
     sync::{
         Arc,
@@ -24,7 +23,7 @@ use std::{
 use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
 
-use super::Record;
+use super::{Record, own};
 
 /// What a file begins with. The hash of the rest follows, 32 bytes, then the rest.
 const MAGIC: &[u8] = b"stagepages launch 1\n";
@@ -92,14 +91,16 @@ impl Records {
     /// # Errors
     /// The kernel's. A file that is no record is logged and left alone.
     pub fn open(dir: &Path) -> io::Result<(Self, Vec<Record>, Writing)> {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        own::dir(dir)?;
         let mut records = Vec::new();
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.starts_with(TEMPORARY) {
                 // Of a daemon that was killed before its rename.
-                fs::remove_file(&path)?;
+                if let Err(error) = own::remove(&path) {
+                    tracing::error!(path = %path.display(), %error, "not a launch's record; ignored");
+                }
                 continue;
             }
             match read(&path) {
@@ -214,8 +215,9 @@ fn write(dir: &Path, record: &Record, withstands: Withstands) -> io::Result<()> 
     if withstands == Withstands::Power {
         file.as_file().sync_all()?;
     }
-    file.persist(dir.join(&record.uid))
-        .map_err(|error| error.error)?;
+    let path = dir.join(&record.uid);
+    own::has(&path)?;
+    file.persist(path).map_err(|error| error.error)?;
     if withstands == Withstands::Power {
         File::open(dir)?.sync_all()?;
     }
@@ -223,21 +225,23 @@ fn write(dir: &Path, record: &Record, withstands: Withstands) -> io::Result<()> 
 }
 
 fn remove(dir: &Path, uid: &str) -> io::Result<()> {
-    match fs::remove_file(dir.join(uid)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        // Gone for good, also if the machine's power goes.
-        Ok(()) => File::open(dir)?.sync_all(),
-        Err(error) => Err(error),
+    let path = dir.join(uid);
+    if !own::has(&path)? {
+        return Ok(());
     }
+    fs::remove_file(path)?;
+    // Gone for good, also if the machine's power goes.
+    File::open(dir)?.sync_all()
 }
 
 fn read(path: &Path) -> io::Result<Record> {
     let garbled = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    let found = fs::symlink_metadata(path)?;
-    if !found.is_file() || found.len() > MAX_BYTES {
-        return Err(garbled("not a regular file, or too long"));
+    let file = own::file(path, File::options().read(true))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(garbled("it is too long"));
     }
-    let bytes = fs::read(path)?;
     let body = bytes
         .strip_prefix(MAGIC)
         .ok_or_else(|| garbled("it begins with something else"))?;

@@ -8,12 +8,11 @@
 //!   ledgers/     see `ended_ledger`
 //! ```
 //!
-//! **Invariant:** no epoch is used twice, also across crashes.
+//! **Invariant:** no epoch is used twice, also across crashes; of what is not ours nothing is followed, read or replaced.
 
 use std::{
-    fs::{self, DirBuilder, File},
-    io::{self, Write as _},
-    os::unix::fs::DirBuilderExt as _,
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -24,11 +23,16 @@ use nix::{
     fcntl::{Flock, FlockArg},
 };
 
+use super::own;
+
 /// How long a daemon that was killed, or whose supervisor was, may take to let go.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often it is looked at again meanwhile. The kernel has no lock that waits with a bound.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// A number of 64 bits takes 20, and a line ends.
+const MAX_EPOCH_BYTES: u64 = 32;
 
 /// A state directory that is this daemon's alone.
 #[derive(Debug)]
@@ -41,20 +45,13 @@ impl StateDir {
     /// Makes the directory if it is missing, and takes it for this daemon alone.
     ///
     /// # Errors
-    /// Another daemon has it, or the kernel's.
+    /// Another daemon has it, it is not ours alone, or the kernel's.
     pub async fn claim(path: &Path) -> anyhow::Result<Self> {
         let told = || format!("state_dir {}", path.display());
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .with_context(told)?;
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path.join("lock"))
-            .with_context(told)?;
+        own::dir(path).with_context(told)?;
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true);
+        let file = own::file(&path.join("lock"), &mut options).with_context(told)?;
         let lock = tokio::time::timeout(PATIENCE, lock(file)).await;
         let lock = lock.unwrap_or_else(|_elapsed| {
             Err(io::Error::new(
@@ -89,20 +86,21 @@ impl StateDir {
     /// The number of this daemon: above that of every daemon before, and at least `least`.
     ///
     /// # Errors
-    /// The kernel's, or the file is not a number.
+    /// The kernel's, or the file is none of ours, or not a number.
     pub fn next_epoch(&self, least: u64) -> anyhow::Result<u64> {
         let path = self.path.join("epoch");
         let told = || format!("{}: remove it if no launch host lives", path.display());
-        let last = match fs::read_to_string(&path) {
-            Ok(text) => text.trim().parse::<u64>().with_context(told)?,
+        let last = match own::file(&path, File::options().read(true)) {
+            Ok(file) => read_number(file).with_context(told)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error).with_context(told),
         };
         let epoch = last.saturating_add(1).max(least);
         let write = || {
-            // Always the same name: what a daemon leaves that is killed here, the next one uses.
+            // Always the same name: what a daemon leaves that is killed here, the next one removes.
             let new = self.path.join("epoch.new");
-            let mut file = File::create(&new)?;
+            own::remove(&new)?;
+            let mut file = own::file(&new, File::options().write(true).create_new(true))?;
             writeln!(file, "{epoch}")?;
             file.sync_all()?;
             fs::rename(&new, &path)
@@ -110,6 +108,12 @@ impl StateDir {
         write().with_context(told)?;
         Ok(epoch)
     }
+}
+
+fn read_number(file: File) -> anyhow::Result<u64> {
+    let mut text = String::new();
+    file.take(MAX_EPOCH_BYTES).read_to_string(&mut text)?;
+    Ok(text.trim().parse()?)
 }
 
 async fn lock(mut file: File) -> io::Result<Flock<File>> {

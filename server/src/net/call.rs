@@ -50,6 +50,11 @@ where
         Err(error) => return error.into_response(),
     };
     audit::let_in(request.extensions());
+    if is_compressed(request.headers()) {
+        // tonic refuses it before it reads a message.
+        let why = "messages are compressed, which is not supported";
+        patience.trouble.misframed(why);
+    }
     let deadline = match Deadline::from_headers(request.headers()) {
         Ok(deadline) => deadline,
         Err(error) => return error.into_response(),
@@ -69,7 +74,8 @@ where
         None => Default::default(),
     };
     let request = request.map(|body| {
-        let body = Framed::new(body, max_message_bytes, single);
+        let trouble = Arc::clone(&patience.trouble);
+        let body = Framed::new(body, max_message_bytes, single, trouble);
         Metered::new(body, single, patience, record, held)
     });
     let handled = async {
@@ -153,6 +159,12 @@ fn not_grpc<B>(request: &Request<B>) -> Option<Response<Body>> {
         headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
     }
     Some(response)
+}
+
+/// Whether the messages of a request may be compressed (grpc/doc/PROTOCOL-HTTP2.md, "Message-Encoding").
+fn is_compressed(headers: &HeaderMap) -> bool {
+    let encoding = headers.get("grpc-encoding");
+    encoding.is_some_and(|encoding| encoding != "identity")
 }
 
 /// `application/grpc`, also with `+proto` or parameters. `application/grpc-web` and `+json` are other protocols.

@@ -4,7 +4,7 @@
 //! src/proto/streams/counts.rs), CONTINUATION (`max_continuation_frames`, src/codec/framed_read.rs), header lists
 //! (`load_hpack()`, src/frame/headers.rs), resets ([`MAX_RESETS_UNSEEN`], [`MAX_RULES_BROKEN`]). PING and SETTINGS are answered
 //! one at a time, before more is read (`poll_ready()`, src/proto/connection.rs), so a peer that does not take the answers is
-//! not read.
+//! not read; of one that does, [`Calm`] has enough in the end.
 //!
 //! **Invariant:** a connection holds its permit and its part of the budget for as long as its socket is open.
 
@@ -26,6 +26,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     call,
+    calm::Calm,
     limits::{
         Limits, MAX_HEADER_LIST_BYTES, MAX_RESETS_UNSEEN, MAX_RULES_BROKEN, MAX_SEND_BYTES, Windows,
     },
@@ -80,6 +81,7 @@ pub(super) async fn serve<IO>(
     let calls = Calls::new(&shared);
     let count = calls.count.subscribe();
     let http2 = http2(&shared.limits, grant.windows, calls);
+    let io = Calm::new(io, peer.clone(), Arc::clone(&shared.patience.trouble));
     let mut connection = pin!(http2.serve_connection(TokioIo::new(io), service));
     let ended = tokio::select! {
         biased;
@@ -107,10 +109,8 @@ pub(super) async fn serve<IO>(
         // A peer's doing; it is told by HTTP/2 itself.
         Err(error) => {
             tracing::debug!(%peer, %error, "connection failed");
-            if is_flood(&error)
-                && let Some(floods) = shared.patience.trouble.floods.one_more()
-            {
-                tracing::warn!(%peer, floods, "connections end because of floods");
+            if is_flood(&error) {
+                shared.patience.trouble.flooded(&peer);
             }
         }
     }

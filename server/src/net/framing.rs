@@ -7,6 +7,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -14,6 +15,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame};
 use tonic::codegen::StdError;
 
+use super::tally::Trouble;
 use crate::rpc::{reason::Reason, status::ApiError};
 
 /// One byte of flags and four of length.
@@ -23,15 +25,22 @@ const PREFIX_BYTES: usize = 5;
 #[derive(Debug)]
 pub(super) struct Framed<B> {
     inner: B,
+    trouble: Arc<Trouble>,
     check: Check,
     done: bool,
 }
 
 impl<B> Framed<B> {
-    /// Checks `inner`: messages of at most `max_message_bytes`, and only one if `single`.
-    pub(super) fn new(inner: B, max_message_bytes: usize, single: bool) -> Self {
+    /// Checks `inner`: messages of at most `max_message_bytes`, and only one if `single`. Faults are counted in `trouble`.
+    pub(super) fn new(
+        inner: B,
+        max_message_bytes: usize,
+        single: bool,
+        trouble: Arc<Trouble>,
+    ) -> Self {
         Self {
             inner,
+            trouble,
             check: Check {
                 max_message_bytes,
                 single,
@@ -97,6 +106,7 @@ where
             Ok(()) => Poll::Ready(frame.map(Ok)),
             Err(error) => {
                 self.done = true;
+                self.trouble.misframed(error.message());
                 Poll::Ready(Some(Err(error.into_body_error())))
             }
         }
@@ -200,7 +210,7 @@ mod tests {
     use super::*;
 
     fn check(max_message_bytes: usize, single: bool, parts: &[&[u8]]) -> Result<(), Reason> {
-        let mut check = Framed::new((), max_message_bytes, single).check;
+        let mut check = Framed::new((), max_message_bytes, single, Arc::default()).check;
         let mut run = || {
             for part in parts {
                 check.data(Bytes::copy_from_slice(part))?;

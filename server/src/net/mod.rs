@@ -20,9 +20,11 @@
 mod accept;
 mod budget;
 mod call;
+mod calm;
 mod connection;
 mod deadline;
 mod frame_errors;
+mod frames;
 mod framing;
 mod gate;
 mod half_open;

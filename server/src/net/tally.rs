@@ -12,7 +12,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::tls::Refusals;
+use super::{peer::PeerInfo, tls::Refusals};
 
 const EVERY: Duration = Duration::from_secs(10);
 
@@ -38,13 +38,42 @@ pub(super) struct Trouble {
     pub(super) expired: Tally,
     /// Connections that ended because their peer flooded them.
     pub(super) floods: Tally,
+    /// Requests that HTTP/2 itself refused: too many headers, or a rule broken.
+    pub(super) broken: Tally,
+    /// Requests that are not as gRPC frames them: compressed, cut short, too long.
+    pub(super) misframed: Tally,
     /// Calls that were refused for the lack of room.
     pub(super) refused: Tally,
     /// Calls whose peer stopped in the middle.
     pub(super) stalled: Tally,
 }
 
+impl Trouble {
+    /// Counts a connection that ends because its peer flooded it.
+    pub(super) fn flooded(&self, peer: &PeerInfo) {
+        if let Some(floods) = self.floods.one_more() {
+            tracing::warn!(%peer, floods, "connections end because of floods");
+        }
+    }
+
+    /// Counts a request whose framing is wrong.
+    pub(super) fn misframed(&self, why: &str) {
+        if let Some(misframed) = self.misframed.one_more() {
+            tracing::warn!(
+                misframed,
+                "requests are refused because of their framing: {why}"
+            );
+        }
+    }
+}
+
 impl Tally {
+    /// How many there were.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
     /// Counts one more; the number so far if it is time to say it.
     pub(super) fn one_more(&self) -> Option<u64> {
         let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;

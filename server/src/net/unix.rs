@@ -4,7 +4,7 @@
 //! one's without a race between two daemons that start at once; the kernel drops the lock with the process. The lock file
 //! itself stays: removing it would bring the race back.
 //!
-//! **Invariant:** never removes what is not a socket, nor a socket that somebody serves; no socket is open to more than it is meant for, not for a moment.
+//! **Invariant:** never removes what is not a socket of ours, nor a socket that somebody serves; no socket is open to more than it is meant for, not for a moment.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -28,6 +28,7 @@ use nix::{
         },
         stat::{Mode, fchmod},
     },
+    unistd::geteuid,
 };
 use tokio::net::UnixListener;
 
@@ -46,6 +47,17 @@ pub enum UnixError {
     /// There is something else.
     #[error("{} exists and is not a socket; move it away, or name another socket with --listen", .0.display())]
     Foreign(PathBuf),
+    /// There is a socket that another user made.
+    #[error("{} is a socket of user {uid}; move it away, or name another socket with --listen", path.display())]
+    Owner {
+        /// Which.
+        path: PathBuf,
+        /// Whose.
+        uid: u32,
+    },
+    /// The file beside it, by which daemons tell whether it is served, is something else.
+    #[error("{} is not a regular file of this user; move it away, or name another socket with --listen", .0.display())]
+    Lock(PathBuf),
     /// The system refused.
     #[error("cannot {doing} {}", path.display())]
     Io {
@@ -122,9 +134,21 @@ fn lock(path: &Path) -> Result<File, UnixError> {
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .custom_flags(OFlag::O_NOFOLLOW.bits())
+        // A FIFO would wait for its other end.
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
         .open(&path_of_lock)
-        .map_err(|source| failed("open", source))?;
+        .map_err(|source| match source.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ELOOP | Errno::EISDIR | Errno::ENXIO | Errno::EACCES) => {
+                UnixError::Lock(path_of_lock.clone())
+            }
+            Some(_) | None => failed("open", source),
+        })?;
+    let found = file
+        .metadata()
+        .map_err(|source| failed("look at", source))?;
+    if !found.is_file() || found.uid() != geteuid().as_raw() {
+        return Err(UnixError::Lock(path_of_lock));
+    }
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(UnixError::InUse(path.to_owned())),
@@ -145,6 +169,12 @@ fn remove_stale(path: &Path) -> Result<(), UnixError> {
         Err(error) => return Err(failed("look at", error)),
         Ok(found) if !found.file_type().is_socket() => {
             return Err(UnixError::Foreign(path.to_owned()));
+        }
+        Ok(found) if found.uid() != geteuid().as_raw() => {
+            return Err(UnixError::Owner {
+                path: path.to_owned(),
+                uid: found.uid(),
+            });
         }
         Ok(_) => {}
     }

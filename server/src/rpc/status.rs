@@ -119,6 +119,12 @@ impl ApiError {
         self.0.reason
     }
 
+    /// What it says.
+    #[must_use]
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// The failure as a whole response that has no body.
     pub(crate) fn into_response(self) -> http::Response<Body> {
         Status::from(self).into_http()

@@ -6,10 +6,10 @@
 //!     <host id>.sock    0600, from before the host starts until it is reaped
 //! ```
 //!
-//! **Invariant:** nothing but sockets on which nobody listens is ever swept away, and only under the lock: where a supervisor was killed, its hosts may
+//! **Invariant:** nothing but sockets of ours on which nobody listens is ever swept away, and only under the lock: where a supervisor was killed, its hosts may
 //! live, and are found by their sockets.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -152,10 +152,16 @@ impl RuntimeDir {
         socket_path(&self.hosts, id)
     }
 
-    /// Takes a host's socket away; one that is gone is no error.
+    /// Takes a host's socket away; one that is gone is no error, and what somebody else put there stays.
     pub(super) fn remove_socket(&self, id: &HostId) {
         let path = self.socket(id);
-        match fs::remove_file(&path) {
+        let removed = fs::symlink_metadata(&path).and_then(|found| {
+            if !is_our_socket(&found) {
+                return Err(io::Error::other("it is no socket of this user"));
+            }
+            fs::remove_file(&path)
+        });
+        match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(path = %path.display(), %error, "a host's socket stays behind");
             }
@@ -201,12 +207,17 @@ fn private_dir(path: &Path) -> Result<File, RuntimeDirError> {
     Ok(dir)
 }
 
+fn is_our_socket(found: &Metadata) -> bool {
+    found.file_type().is_socket() && found.uid() == geteuid().as_raw()
+}
+
 /// How many sockets stay, because somebody listens.
 fn remove_dead_sockets(dir: &Path) -> io::Result<usize> {
     let mut living = 0;
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        if !entry.file_type()?.is_socket() {
+        if !is_our_socket(&entry.metadata()?) {
+            tracing::warn!(path = %entry.path().display(), "what is no socket of this user stays");
             continue;
         }
         if is_dead(&entry.path()) {

@@ -5,15 +5,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, DirBuilder, File},
+    fs::{self, File},
     io,
-    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{draft::Draft, format::Note, sealed::damaged};
-use crate::supervisor::HostId;
+use crate::{daemon::own, supervisor::HostId};
 
 /// What a file begins its name with while it is written.
 const TEMPORARY: &str = ".new-";
@@ -47,8 +46,7 @@ pub(super) struct Room {
 impl Shelf {
     /// The directory, made if it is missing. One that cannot be used costs ledgers, and never the daemon, that has launches to look after.
     pub(super) fn open(dir: &Path, max_bytes: u64, recorded: &BTreeSet<String>) -> Self {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-        let (index, closed) = match made.and_then(|()| look_through(dir, recorded)) {
+        let (index, closed) = match own::dir(dir).and_then(|()| look_through(dir, recorded)) {
             Ok(index) => (index, None),
             Err(error) => {
                 tracing::error!(path = %dir.display(), %error, "the ledgers of ended launches are not kept until the next start; mend the directory");
@@ -105,8 +103,9 @@ impl Shelf {
         let (file, note, room) = draft.seal(pages)?;
         file.as_file().sync_all()?;
         let bytes = file.as_file().metadata()?.len();
-        file.persist(self.dir.join(uid))
-            .map_err(|error| error.error)?;
+        let path = self.dir.join(uid);
+        own::has(&path)?;
+        file.persist(path).map_err(|error| error.error)?;
         File::open(&self.dir)?.sync_all()?;
         drop(room);
         let mut index = self.index();
@@ -121,21 +120,19 @@ impl Shelf {
     /// The kernel's; `InvalidData` for what is no file of ours.
     pub(super) fn file(&self, uid: &str) -> io::Result<File> {
         let path = self.dir.join(uid);
-        if !fs::symlink_metadata(&path)?.is_file() {
-            return Err(damaged("not a regular file"));
-        }
-        File::open(path)
+        own::file(&path, File::options().read(true)).map_err(|error| {
+            if error.kind() == io::ErrorKind::PermissionDenied {
+                return damaged(&error.to_string());
+            }
+            error
+        })
     }
 
     /// Removes a launch's file. One that is not there is no error.
     pub(super) fn remove(&self, uid: &str) -> io::Result<()> {
-        match fs::remove_file(self.dir.join(uid)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => {
-                self.index().forget(uid);
-                Ok(())
-            }
-        }
+        own::remove(&self.dir.join(uid))?;
+        self.index().forget(uid);
+        Ok(())
     }
 
     /// Drops the oldest files until `bytes` more are within the bound; tells whether they are.
@@ -198,7 +195,7 @@ fn look_through(dir: &Path, recorded: &BTreeSet<String>) -> io::Result<Index> {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
         let about = entry.metadata()?;
-        if !about.is_file() || !is_ours(&name) {
+        if !is_ours(&name) || !matches!(own::has(&path), Ok(true)) {
             tracing::error!(path = %path.display(), "not a ledger's file; ignored");
             continue;
         }

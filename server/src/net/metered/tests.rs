@@ -50,7 +50,7 @@ impl Call {
             ended: false,
         };
         let body = Metered::new(
-            Framed::new(sent, 4 << 20, single),
+            Framed::new(sent, 4 << 20, single, Arc::default()),
             single,
             patience.clone(),
             record.clone(),

@@ -5,51 +5,66 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use bytes::{BufMut as _, BytesMut};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinHandle;
 
-/// Types of frames (RFC 9113, 6).
-pub(crate) const DATA: u8 = 0;
-pub(crate) const HEADERS: u8 = 1;
-pub(crate) const PRIORITY: u8 = 2;
-pub(crate) const RESET: u8 = 3;
-pub(crate) const SETTINGS: u8 = 4;
-pub(crate) const PING: u8 = 6;
-pub(crate) const GOAWAY: u8 = 7;
-pub(crate) const WINDOW_UPDATE: u8 = 8;
-pub(crate) const CONTINUATION: u8 = 9;
+use crate::way::Io;
 
-pub(crate) const END_STREAM: u8 = 1;
-pub(crate) const END_HEADERS: u8 = 4;
+/// Type of a frame (RFC 9113, 6).
+pub const DATA: u8 = 0;
+/// Type of a frame (RFC 9113, 6).
+pub const HEADERS: u8 = 1;
+/// Type of a frame (RFC 9113, 6).
+pub const PRIORITY: u8 = 2;
+/// Type of a frame (RFC 9113, 6).
+pub const RESET: u8 = 3;
+/// Type of a frame (RFC 9113, 6).
+pub const SETTINGS: u8 = 4;
+/// Type of a frame (RFC 9113, 6).
+pub const PING: u8 = 6;
+/// Type of a frame (RFC 9113, 6).
+pub const GOAWAY: u8 = 7;
+/// Type of a frame (RFC 9113, 6).
+pub const WINDOW_UPDATE: u8 = 8;
+/// Type of a frame (RFC 9113, 6).
+pub const CONTINUATION: u8 = 9;
+
+/// Flag of a frame: the request ends with it.
+pub const END_STREAM: u8 = 1;
+/// Flag of a frame: the headers end with it.
+pub const END_HEADERS: u8 = 4;
 
 /// The error code with which a peer says that it was asked too much (RFC 9113, 7).
-pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
+pub const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// What came back so far.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Seen {
+pub struct Seen {
     /// Streams whose answer has begun.
-    pub(crate) answers: Vec<u32>,
+    pub answers: Vec<u32>,
     /// Streams that were reset.
-    pub(crate) resets: Vec<u32>,
+    pub resets: Vec<u32>,
     /// The error code of the last GOAWAY.
-    pub(crate) goaway: Option<u32>,
+    pub goaway: Option<u32>,
     /// The connection is closed.
-    pub(crate) closed: bool,
+    pub closed: bool,
 }
 
 /// A connection whose answers are read and noted.
 #[derive(Debug)]
-pub(crate) struct Wire {
-    out: OwnedWriteHalf,
+pub struct Wire {
+    out: WriteHalf<Box<dyn Io>>,
     seen: Arc<Mutex<Seen>>,
     reader: JoinHandle<()>,
 }
 
 /// A frame.
-pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> BytesMut {
+///
+/// # Panics
+/// If the payload is longer than a frame can say.
+#[must_use]
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> BytesMut {
     let mut frame = BytesMut::with_capacity(9 + payload.len());
     frame.put_uint(payload.len().try_into().expect("fits"), 3);
     frame.put_u8(kind);
@@ -60,7 +75,8 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> BytesMu
 }
 
 /// The header block of a gRPC call, without compression (RFC 7541, 6.2.2).
-pub(crate) fn call(path: &str, more: &[(&str, &str)]) -> BytesMut {
+#[must_use]
+pub fn call(path: &str, more: &[(&str, &str)]) -> BytesMut {
     let mut block = BytesMut::new();
     let usual = [
         (":method", "POST"),
@@ -71,10 +87,19 @@ pub(crate) fn call(path: &str, more: &[(&str, &str)]) -> BytesMut {
         ("te", "trailers"),
     ];
     for (name, value) in usual.iter().chain(more) {
-        block.put_u8(0);
-        text(&mut block, name);
-        text(&mut block, value);
+        block.put(header(0, name, value));
     }
+    block
+}
+
+/// One header with a name of its own; `form` says what becomes of it: 0 for nothing, 0x40 to be called up again by its number, the latest of such is 62
+/// (RFC 7541, 6.2 and 2.3.3).
+#[must_use]
+pub fn header(form: u8, name: &str, value: &str) -> BytesMut {
+    let mut block = BytesMut::new();
+    block.put_u8(form);
+    text(&mut block, name);
+    text(&mut block, value);
     block
 }
 
@@ -96,12 +121,23 @@ fn text(block: &mut BytesMut, text: &str) {
 }
 
 impl Wire {
-    /// Connects, with `settings` for the daemon to keep to.
-    pub(crate) async fn open(socket: &Path, settings: &[(u16, u32)]) -> Self {
+    /// Connects to a Unix socket, with `settings` for the daemon to keep to.
+    ///
+    /// # Panics
+    /// If nobody listens there.
+    pub async fn open(socket: &Path, settings: &[(u16, u32)]) -> Self {
         let stream = UnixStream::connect(socket)
             .await
             .expect("the daemon accepts");
-        let (read, out) = stream.into_split();
+        Self::over(Box::new(stream), settings).await
+    }
+
+    /// Begins to speak on a connection.
+    ///
+    /// # Panics
+    /// If it is closed at once.
+    pub async fn over(io: Box<dyn Io>, settings: &[(u16, u32)]) -> Self {
+        let (read, out) = split(io);
         let seen = Arc::<Mutex<Seen>>::default();
         let reader = tokio::spawn(note(read, Arc::clone(&seen)));
         let mut payload = BytesMut::new();
@@ -116,12 +152,16 @@ impl Wire {
     }
 
     /// Sends `bytes`; false once the daemon has hung up.
-    pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
-        self.out.write_all(bytes).await.is_ok()
+    pub async fn send(&mut self, bytes: &[u8]) -> bool {
+        self.out.write_all(bytes).await.is_ok() && self.out.flush().await.is_ok()
     }
 
     /// What came back so far.
-    pub(crate) fn seen(&self) -> Seen {
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
         self.seen.lock().expect("no panic").clone()
     }
 }
@@ -132,7 +172,7 @@ impl Drop for Wire {
     }
 }
 
-async fn note(mut read: OwnedReadHalf, seen: Arc<Mutex<Seen>>) {
+async fn note(mut read: ReadHalf<Box<dyn Io>>, seen: Arc<Mutex<Seen>>) {
     let mut head = [0; 9];
     while read.read_exact(&mut head).await.is_ok() {
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);

@@ -3,13 +3,15 @@
 //! **Invariant:** the process that is looked at is the daemon itself, neither the supervisor nor a launch host.
 use std::fs;
 
+use crate::bench::{Bench, on_platform};
+use crate::options::DaemonOptions;
+use crate::wait::eventually;
 use nix::unistd::Pid;
 use stagepages_proto::v1::{ListLaunchesRequest, Platform};
-use stagepages_tests::{Bench, DaemonOptions, eventually, on_platform};
 
 /// The daemon of a bench.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Vital {
+pub struct Vital {
     pid: Pid,
     fds: usize,
     memory: u64,
@@ -17,7 +19,11 @@ pub(crate) struct Vital {
 
 impl Vital {
     /// The daemon as it is now.
-    pub(crate) fn of(bench: &Bench) -> Self {
+    ///
+    /// # Panics
+    /// If there is none; so below.
+    #[must_use]
+    pub fn of(bench: &Bench) -> Self {
         let pid = bench.daemon.daemon_pid();
         Self {
             pid,
@@ -27,12 +33,19 @@ impl Vital {
     }
 
     /// Private memory beyond what it was, in bytes.
-    pub(crate) fn growth(&self) -> u64 {
+    ///
+    /// # Panics
+    /// See [`Vital::of`].
+    #[must_use]
+    pub fn growth(&self) -> u64 {
         memory(self.pid).saturating_sub(self.memory)
     }
 
     /// Waits until no more descriptors are open than there were.
-    pub(crate) async fn recovered(&self) {
+    ///
+    /// # Panics
+    /// If more stay open; and see [`Vital::of`].
+    pub async fn recovered(&self) {
         eventually("the daemon's descriptors to come back", async || {
             (fds(self.pid) <= self.fds).then_some(())
         })
@@ -41,7 +54,10 @@ impl Vital {
 }
 
 /// Runs `attack` on `sim`. Before and after it every descriptor is counted, and at the end a newcomer is served.
-pub(crate) async fn survives(options: DaemonOptions, attack: impl AsyncFn(&Bench, Vital)) {
+///
+/// # Panics
+/// If not, or if `attack` fails.
+pub async fn survives(options: DaemonOptions, attack: impl AsyncFn(&Bench, Vital)) {
     on_platform(&options, Platform::Sim, async |bench: &Bench| {
         // What is opened once and kept is open now.
         bench.still_serves().await;
