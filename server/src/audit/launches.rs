@@ -78,7 +78,7 @@ impl Launch {
     pub(crate) fn tell_states(&self) {
         let mut states = lock(&self.told);
         let status = self.status();
-        for snapshot in passed(&status) {
+        for snapshot in passed(&status, self.was_finished()) {
             if states.insert(snapshot.state) {
                 self.audit.tell(state_entry(self, &status, &snapshot));
             }
@@ -106,16 +106,18 @@ impl Launch {
     }
 }
 
-/// The states that a launch has passed, also those that no message told because an earlier daemon, or none, was there then.
-fn passed(status: &Status) -> Vec<Snapshot> {
+/// The states that a launch has passed, also those that no message told because an earlier daemon, or none, was there then. That one which was aborted since
+/// was `finished` before is known from its answer, which is on record before it is given.
+fn passed(status: &Status, finished: bool) -> Vec<Snapshot> {
     let mut passed: Vec<Snapshot> = Vec::new();
     for snapshot in &status.history {
         let ran = matches!(snapshot.state, State::Running | State::Stopped);
         let staged = snapshot.installed_pages > 0 && snapshot.state != State::Created;
+        let finished = finished && snapshot.state == State::Aborted;
         for (before, skipped) in [
             (State::Created, true),
             (State::Staging, staged),
-            (State::Finished, ran),
+            (State::Finished, ran || finished),
             (State::Running, snapshot.state == State::Stopped),
         ] {
             let has = passed.iter().any(|it| it.state == before);
@@ -189,5 +191,30 @@ fn launch_of(launch: &Launch, status: &Status, snapshot: &Snapshot) -> stagepage
         launch_digest: convert::hex(&shown.launch_digest),
         reason: reason.to_owned(),
         cause: printable(&cause, TEXT),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The states of a launch with a page of which a daemon knows its end alone.
+    fn states(end: State, finished: bool) -> Vec<State> {
+        let mut status = Status::fresh();
+        status.snapshot.installed_pages = 1;
+        status.snapshot.state = end;
+        status.history = vec![status.snapshot.clone()];
+        let passed = passed(&status, finished);
+        passed.iter().map(|snapshot| snapshot.state).collect()
+    }
+
+    #[test]
+    fn an_end_that_nobody_saw_is_told_with_all_that_was_before() {
+        use State::{Aborted, Created, Finished, Running, Staging, Stopped};
+        assert_eq!(states(Aborted, false), [Created, Staging, Aborted]);
+        assert_eq!(states(Aborted, true), [Created, Staging, Finished, Aborted]);
+        assert_eq!(states(Finished, true), [Created, Staging, Finished]);
+        let ran = [Created, Staging, Finished, Running, Stopped];
+        assert_eq!(states(Stopped, true), ran);
     }
 }

@@ -298,6 +298,12 @@ impl Launch {
             .map(|(_, answer)| answer.clone())
     }
 
+    /// Whether FinishLaunch was answered, by this daemon or by an earlier one.
+    pub fn was_finished(&self) -> bool {
+        let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        finished.is_some()
+    }
+
     /// Keeps the first answer of FinishLaunch, here and on record, and returns it.
     pub async fn keep_finish(
         &self,
