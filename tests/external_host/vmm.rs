@@ -3,7 +3,7 @@
 use std::{io, os::fd::AsFd as _};
 
 use stagepages_host::{
-    launch::{Reason, Refusal},
+    launch::{Reason, Refusal, Spent},
     platform::{
         Check, Chunk, Contents, Facts, Finish, Installed, Platform, PlatformKind, Report, Source,
         Stop,
@@ -119,6 +119,7 @@ impl Platform for Machine {
             pages: done.is_ok().into(),
             contents: contents.map_or(Contents::Unknown, Contents::Bytes),
             stop: done.err(),
+            spent: Spent::default(),
         }
     }
 

@@ -27,7 +27,7 @@ use std::{
 use nix::time::{ClockId, clock_gettime};
 use stagepages_digest::{self as digest, snp::LaunchDigest, tdx::Mrtd};
 use stagepages_host::{
-    launch::{CallKey, Extent, Launch, Open, Ordering, StopFlag},
+    launch::{CallKey, Extent, Launch, Open, Ordering, Spent, StopFlag},
     platform::{Chunk, Contents, Finish, Installed, Memory, Platform, PlatformKind, Source, Stop},
     vcpu::CpuModel,
 };
@@ -84,6 +84,7 @@ impl Platform for Busy {
             pages: chunk.range.pages(),
             contents: Contents::Bytes(&self.buffer[..bytes]),
             stop: None,
+            spent: Spent::default(),
         }
     }
 

@@ -32,7 +32,7 @@
 //!
 //! use stagepages_host::{
 //!     guest::{ConsolePort, Guest, GuestIo, GuestStop, StopReason},
-//!     launch::{Reason, Refusal},
+//!     launch::{Reason, Refusal, Spent},
 //!     platform::{Chunk, Contents, Facts, Finish, Installed, Platform, PlatformKind, Report, Stop},
 //!     serve::{self, HostConfig, PlatformSpec, Platforms},
 //!     vcpu::CpuModel,
@@ -71,7 +71,7 @@
 //!
 //!     fn install(&mut self, chunk: &Chunk<'_>) -> Installed<'_> {
 //!         // Copies `chunk.source` to `chunk.range`, lends what is there now, and says how many pages that is.
-//!         Installed { pages: chunk.range.pages(), contents: Contents::Unknown, stop: None }
+//!         Installed { pages: chunk.range.pages(), contents: Contents::Unknown, stop: None, spent: Spent::default() }
 //!     }
 //!
 //!     fn cpu(&self) -> CpuModel {

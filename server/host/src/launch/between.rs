@@ -1,6 +1,6 @@
 //! What happens between the chunks of a running extent.
 
-use super::Snapshot;
+use super::{Snapshot, Spent};
 
 /// Told, and asked, between the chunks of a running extent. A closure that takes a [`Snapshot`] is told, and lets everything go on.
 pub trait Between {
@@ -10,6 +10,9 @@ pub trait Between {
     /// How many pages may be handed to the platform before this is asked again, where the ledger holds `installed`. May wait. 0 means that the launch's stop
     /// flag is set.
     fn leave(&mut self, installed: u64, launch: &dyn Fn() -> Snapshot) -> u64;
+
+    /// The extent is over, however it ended: what its time went to. Not called for one that was answered without looking at its pages.
+    fn spent(&mut self, _spent: Spent) {}
 }
 
 impl<F: FnMut(Snapshot)> Between for F {

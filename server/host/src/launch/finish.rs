@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        launch::{State, StopFlag, tests::launch},
+        launch::{Spent, State, StopFlag, tests::launch},
         platform::{Chunk, Contents, Installed, PlatformKind},
         vcpu::CpuModel,
     };
@@ -105,6 +105,7 @@ mod tests {
                 pages: chunk.range.pages(),
                 contents: Contents::Unknown,
                 stop: None,
+                spent: Spent::default(),
             }
         }
 

@@ -8,7 +8,7 @@ use std::sync::{
 use stagepages_kvm::{Gfn, GfnRange, KvmError, PageType};
 
 use super::{
-    AbortReason, Launch, Reason, State, StopFlag,
+    AbortReason, Launch, Reason, Spent, State, StopFlag,
     tests::{launch, real_mode, sim, stage},
 };
 use crate::{
@@ -34,6 +34,7 @@ impl Platform for Willing {
             pages: chunk.range.pages(),
             contents: Contents::Unknown,
             stop: None,
+            spent: Spent::default(),
         }
     }
 

@@ -3,7 +3,8 @@
 use stagepages_kvm::{GfnRange, PageType};
 
 use super::{
-    AbortCause, AbortReason, Aborted, Between, InTheWay, Open, Reason, Refusal, RejectedCpuid,
+    AbortCause, AbortReason, Aborted, Between, InTheWay, Lap, Open, Reason, Refusal, RejectedCpuid,
+    Spent,
     books::NotEntered,
     image::{Afterwards, Check, Proof},
     judge::{Verdict, contradicted, cpuid_rejected, in_doubt, judge},
@@ -62,7 +63,9 @@ impl Open {
     ///
     /// `between` is told after every chunk but the last, and asked before each.
     pub fn install(self, extent: &Extent<'_>, between: &mut dyn Between) -> AfterInstall {
-        let mut after = self.try_install(extent, between);
+        let mut spent = Spent::default();
+        let mut after = self.try_install(extent, between, &mut spent);
+        between.spent(spent);
         match &mut after {
             AfterInstall::Applied(open, _) | AfterInstall::Refused(open, _) => {
                 open.platform.forget();
@@ -74,7 +77,12 @@ impl Open {
         after
     }
 
-    fn try_install(mut self, extent: &Extent<'_>, between: &mut dyn Between) -> AfterInstall {
+    fn try_install(
+        mut self,
+        extent: &Extent<'_>,
+        between: &mut dyn Between,
+        spent: &mut Spent,
+    ) -> AfterInstall {
         if let Err(refusal) = self.books.check(extent) {
             return AfterInstall::Refused(self, refusal);
         }
@@ -104,18 +112,22 @@ impl Open {
                 return self.stopped(rest, extent, done);
             }
             let installed = self.books.ledger.len();
+            let mut lap = Lap::start();
             let most = between.leave(installed, &|| self.snapshot());
+            spent.turn += lap.split();
             let Some(rest) = rest.take(most.min(rest.pages())) else {
                 continue;
             };
-            let (part, checks) = match check.next(extent, done, rest) {
+            let next = check.next(extent, done, rest);
+            spent.hash += lap.split();
+            let (part, checks) = match next {
                 Ok(next) => next,
                 Err(unproven) if done == 0 => {
                     return AfterInstall::Refused(self, unproven.refusal(extent, 0));
                 }
                 Err(unproven) => return self.over(unproven.refusal(extent, done)),
             };
-            let Step { pages, verdict } = self.install_chunk(part, extent, checks, done);
+            let Step { pages, verdict } = self.install_chunk(part, extent, checks, done, spent);
             done += pages;
             if pages > 0 {
                 retry = Retry::default();
@@ -146,7 +158,10 @@ impl Open {
                 }
             }
         }
-        if let Err(unproven) = check.end() {
+        let mut lap = Lap::start();
+        let ended = check.end();
+        spent.hash += lap.split();
+        if let Err(unproven) = ended {
             return self.over(unproven.refusal(extent, done));
         }
         let in_the_way = free.pages() < extent.range.pages();
@@ -171,6 +186,7 @@ impl Open {
         extent: &Extent<'_>,
         after: Option<&mut Afterwards<'_>>,
         done: u64,
+        spent: &mut Spent,
     ) -> Step {
         let wide_pages = self.platform.wide_pages();
         // As many are worth a second thread; more of them go in turns.
@@ -182,16 +198,20 @@ impl Open {
         };
         let range = part.range.take(most).unwrap_or(part.range);
         let chunk = Chunk { range, ..part };
+        let mut lap = Lap::start();
         let Installed {
             pages,
             contents,
             stop,
+            spent: told,
         } = if wide {
             let hashing = self.books.hashing(chunk.page_type, range.pages());
             self.platform.install_wide(&chunk, hashing)
         } else {
             self.platform.install(&chunk)
         };
+        *spent += told;
+        spent.ioctl += lap.split().saturating_sub(told.sum());
         let over = |pages, what: &str| Step {
             pages,
             verdict: Some(Verdict::InDoubt(in_doubt(range, extent.page_type, what))),
@@ -209,6 +229,7 @@ impl Open {
             }
             let known =
                 after.map(|after| after.installed(chunk.page_type, contents, self.books.hashes()));
+            spent.hash += lap.split();
             if let Some(Err(unproven)) = known {
                 return Step {
                     pages,

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use stagepages_kvm::{FirmwareStatus, Gfn, GfnRange, Gpa, KvmError, PageType};
 
 use super::{
-    CallKey, Extent, Launch, Reason, State, StopFlag,
+    CallKey, Extent, Launch, Reason, Spent, State, StopFlag,
     tests::{launch, range, stage},
 };
 use crate::{
@@ -45,6 +45,7 @@ impl Platform for Scripted {
             pages,
             contents: Contents::Unknown,
             stop,
+            spent: Spent::default(),
         }
     }
 

@@ -50,6 +50,7 @@ mod rejected_cpuid;
 mod retry;
 mod running;
 mod runs;
+mod spent;
 mod stop_flag;
 #[cfg(test)]
 mod tests;
@@ -74,6 +75,7 @@ pub use refusal::{CpuidWords, MAX_CPUID_WORDS, PlatformWords, Reason, Refusal};
 pub use rejected_cpuid::RejectedCpuid;
 pub use running::{Running, Stopped};
 pub use runs::{Listing, Order, RunsPage, cut};
+pub use spent::{Lap, Spent};
 pub use stop_flag::StopFlag;
 pub use verify::{Finding, FindingKind, VerifyReport};
 

@@ -5,16 +5,25 @@ use std::{io, os::fd::AsFd as _};
 use stagepages_kvm::{KvmError, Mapping, PAGE_BYTES, Part};
 
 use super::{Contents, Source, Stop};
+use crate::launch::{Lap, Spent};
 
-/// Makes the pages of `part` exist, zero, and copies the source into them.
+/// Makes the pages of `part` exist, zero, and copies the source into them; adds to `spent` how long each took.
 ///
 /// The pages are made before they are written (`MADV_POPULATE_WRITE`), so that a lack of memory or a poisoned page is an errno here and
 /// never a signal in the copy; it is also more than twice as fast as a fault for each page (kernel.md, section 12).
 ///
 /// # Errors
 /// [`Stop::Kernel`] or [`Stop::Source`]; the pages may then exist and hold anything.
-pub(super) fn fill(part: &mut Part<'_>, source: Source<'_>) -> Result<(), Stop> {
+pub(super) fn fill(part: &mut Part<'_>, source: Source<'_>, spent: &mut Spent) -> Result<(), Stop> {
+    let mut lap = Lap::start();
     part.populate()?;
+    spent.ioctl += lap.split();
+    let copied = copy(part, source);
+    spent.copy += lap.split();
+    copied
+}
+
+fn copy(part: &mut Part<'_>, source: Source<'_>) -> Result<(), Stop> {
     let Source::File(file, offset) = source else {
         return Ok(());
     };

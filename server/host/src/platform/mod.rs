@@ -19,13 +19,13 @@ mod stop;
 mod tdx;
 mod vcpus;
 
-use std::{fmt, fs::File, io, ops::Deref};
+use std::{fmt, fs::File, io, ops::Deref, time::Duration};
 
 use stagepages_kvm::{Gfn, GfnRange, KvmError, PageType, Window};
 
 use crate::{
     guest::{Guest, GuestIo},
-    launch::Refusal,
+    launch::{Refusal, Spent},
     ledger::{PageHash, PageHasher},
     settings::SnpFinish,
     vcpu::{CpuModel, VcpuState},
@@ -154,6 +154,8 @@ pub struct Installed<'a> {
     pub contents: Contents<'a>,
     /// Why it stopped there; `None` if it may simply be called again with the rest, if there is one.
     pub stop: Option<Stop>,
+    /// What of the call's time did not go to the kernel and to firmware, as far as the platform knows.
+    pub spent: Spent,
 }
 
 /// What the end of staging is given.
@@ -191,7 +193,13 @@ pub trait Platform: fmt::Debug + Send {
                 io::ErrorKind::Unsupported,
                 "this platform installs on one thread",
             ))),
+            spent: Spent::default(),
         }
+    }
+
+    /// How long it took to have its memory made private (KVM_SET_MEMORY_ATTRIBUTES), which is done before the first page.
+    fn attributes_time(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// The call is over: overwrites what this process holds of its pages beside the guest's memory. Where contents go there directly, that is nothing.

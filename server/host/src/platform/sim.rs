@@ -17,7 +17,7 @@ use super::{
     Chunk, Contents, Finish, Firmware, Installed, Memory, Platform, PlatformKind, Source, Stop,
     fill::{absent_prefix, contents, fill},
 };
-use crate::{cpuid_page, vcpu::CpuModel};
+use crate::{cpuid_page, launch::Spent, vcpu::CpuModel};
 
 /// Longest time that one command may hold the firmware; larger chunks are cut.
 const LONGEST_COMMAND: Duration = Duration::from_millis(100);
@@ -118,7 +118,7 @@ impl SimPlatform {
         longest.min(before_fault)
     }
 
-    fn attempt(&mut self, chunk: &Chunk<'_>) -> Result<u64, Stop> {
+    fn attempt(&mut self, chunk: &Chunk<'_>, spent: &mut Spent) -> Result<u64, Stop> {
         let start = chunk.range.start();
         match self.strike(start) {
             Some(Effect::Firmware(status)) => {
@@ -156,7 +156,7 @@ impl SimPlatform {
             .page_latency
             .saturating_mul(u32::try_from(pages).unwrap_or(u32::MAX));
         let command = self.firmware.begin(span).map_err(Stop::Source)?;
-        fill(&mut mapping.part(index, pages)?, chunk.source)?;
+        fill(&mut mapping.part(index, pages)?, chunk.source, spent)?;
         command.wait().map_err(Stop::Source)?;
         Ok(pages)
     }
@@ -202,13 +202,15 @@ impl Platform for SimPlatform {
     }
 
     fn install(&mut self, chunk: &Chunk<'_>) -> Installed<'_> {
-        let pages = match self.attempt(chunk) {
+        let mut spent = Spent::default();
+        let pages = match self.attempt(chunk, &mut spent) {
             Ok(pages) => pages,
             Err(stop) => {
                 return Installed {
                     pages: 0,
                     contents: Contents::Unknown,
                     stop: Some(stop),
+                    spent,
                 };
             }
         };
@@ -220,6 +222,7 @@ impl Platform for SimPlatform {
             pages,
             contents,
             stop: None,
+            spent,
         }
     }
 

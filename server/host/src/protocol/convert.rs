@@ -281,6 +281,7 @@ impl From<&Installation> for m::Staged {
         Self {
             installed_pages: installation.installed_pages,
             stop: installation.in_the_way.as_ref().map(m::Stop::from),
+            spent: None,
         }
     }
 }
@@ -401,6 +402,7 @@ impl From<&Refusal> for m::Refused {
                 cpuid_differences: words.cpuid.total,
                 cpuid_words: words.cpuid.first.clone(),
             }),
+            spent: None,
         }
     }
 }

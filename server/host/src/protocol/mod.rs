@@ -39,6 +39,8 @@
 //! From version 6 on, the daemon may meter the host (`Meter`): where firmware is one for the whole machine, it decides who goes when. And contents may come from a stored
 //! image, whose descriptor comes with the [`Stage`]: the host checks its pieces against the digests that come with it.
 //!
+//! What calls took in the host comes with their answers ([`Spent`]), since somewhere in version 6: a daemon asks for nothing, and an older one reads over it.
+//!
 //! A daemon that comes back greets the host; `Welcome` gives it the record that the launch was created with, and how the launch is. It
 //! then brings a staging memory of its own (`Staging`), for its own requests: those of its predecessor that still wait keep theirs.
 //! A host that no daemon speaks to for as long as its lease ends itself.
@@ -55,12 +57,14 @@ mod convert_runs;
 mod guest;
 mod replies;
 mod settings;
+mod spent;
 
 pub use commands::*;
 pub use convert::{BadMessage, page_type_from_number, page_type_number, request_id};
 pub use guest::*;
 pub use replies::*;
 pub use settings::*;
+pub use spent::Spent;
 
 /// The version that this build speaks.
 pub const VERSION: u32 = 6;

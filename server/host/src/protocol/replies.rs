@@ -2,7 +2,7 @@
 //!
 //! Enumerations travel as numbers of this protocol (see `convert.rs`), addresses in bytes.
 
-use super::{ConsoleRun, Facts, RejectedCpuid, Stage};
+use super::{ConsoleRun, Facts, RejectedCpuid, Spent, Stage};
 
 /// What the host sends.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -62,6 +62,10 @@ pub struct Response {
 }
 
 /// The outcomes of a [`Response`].
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one exists at a time, on its way out"
+)]
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Outcome {
     /// Answers `Hello`.
@@ -191,6 +195,9 @@ pub struct Staged {
     /// What stopped it; unset if it is complete.
     #[prost(message, optional, tag = "2")]
     pub stop: Option<Stop>,
+    /// What its time went to; unset in what is remembered, and by hosts that do not know it.
+    #[prost(message, optional, tag = "3")]
+    pub spent: Option<Spent>,
 }
 
 /// An installed page in the way.
@@ -271,7 +278,11 @@ pub struct Finding {
 
 /// Nothing to add to the snapshot.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-pub struct Done {}
+pub struct Done {
+    /// For `Create`: what its time went to.
+    #[prost(message, optional, tag = "1")]
+    pub spent: Option<Spent>,
+}
 
 /// The launch as it is at one moment.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -369,6 +380,9 @@ pub struct Refused {
     /// What else the platform said. From version 4 on.
     #[prost(message, optional, tag = "12")]
     pub platform: Option<PlatformWords>,
+    /// For `Stage`: what its time went to. Unset in what is remembered, for calls that were not taken up, and by hosts that do not know it.
+    #[prost(message, optional, tag = "13")]
+    pub spent: Option<Spent>,
 }
 
 /// What a platform said to a refused call.

@@ -12,7 +12,7 @@ use crate::{
     settings::{Settings, SnpSettings, TdxSettings, wrong},
 };
 
-/// The launch that `create` describes.
+/// The launch that `create` describes, and how long its memory took to be made private.
 ///
 /// # Errors
 /// Nothing remains of a launch that could not be made.
@@ -21,7 +21,7 @@ pub(super) fn create(
     config: &HostConfig,
     platforms: &dyn Platforms,
     stop: StopFlag,
-) -> Result<Launch, Refusal> {
+) -> Result<(Launch, Duration), Refusal> {
     let regions: Result<Vec<_>, _> = create
         .regions
         .iter()
@@ -43,6 +43,7 @@ pub(super) fn create(
         vcpus,
         settings: settings(create, kind)?,
     })?;
+    let attributes = platform.attributes_time();
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|error| {
         Refusal::new(
@@ -75,7 +76,7 @@ pub(super) fn create(
             ..refusal
         })?;
     }
-    Ok(launch)
+    Ok((launch, attributes))
 }
 
 /// The settings of the launch's platform; those of another are refused.

@@ -76,7 +76,7 @@ impl Ears {
         let no_launch = || Refusal::new(Reason::WrongState, "no launch");
         match request.command.ok_or_else(no_launch)? {
             Command::Create(asked) if self.launch.is_none() => {
-                let launch = create::create(&asked, &self.config, &Small, self.stop.clone())?;
+                let (launch, _) = create::create(&asked, &self.config, &Small, self.stop.clone())?;
                 self.launch = Some(launch);
             }
             Command::Stage(stage) => self.stage(&stage)?,

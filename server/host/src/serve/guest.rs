@@ -39,13 +39,13 @@ impl Worker {
         self.launch = Some(launch);
         result?;
         self.console.open();
-        Ok(Outcome::Done(Done {}))
+        Ok(Outcome::Done(Done::default()))
     }
 
     /// Stops the guest; answered when it has.
     pub(super) fn stop_guest(&mut self) -> Result<Answer, Refusal> {
         if self.launch()?.stop()? {
-            return Ok(Answer::Now(Outcome::Done(Done {})));
+            return Ok(Answer::Now(Outcome::Done(Done::default())));
         }
         self.when_stopped()
     }
@@ -59,7 +59,7 @@ impl Worker {
         if runs {
             return self.when_stopped();
         }
-        Ok(Answer::Now(Outcome::Done(Done {})))
+        Ok(Answer::Now(Outcome::Done(Done::default())))
     }
 
     fn when_stopped(&self) -> Result<Answer, Refusal> {
@@ -87,6 +87,6 @@ impl Worker {
         } else {
             self.console.leave();
         }
-        Ok(Outcome::Done(Done {}))
+        Ok(Outcome::Done(Done::default()))
     }
 }

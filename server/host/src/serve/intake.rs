@@ -11,6 +11,7 @@ use std::{
         mpsc::{SyncSender, TrySendError},
     },
     thread,
+    time::Instant,
 };
 
 use nix::unistd::Uid;
@@ -54,8 +55,8 @@ impl Fence {
 )]
 #[derive(Debug)]
 pub(super) enum Job {
-    /// A request, the descriptors that came with it, and where to answer.
-    Request(Request, Vec<File>, Connection),
+    /// A request, the descriptors that came with it, where to answer, and when it came.
+    Request(Request, Vec<File>, Connection, Instant),
     /// A daemon hung up.
     HungUp,
     /// The guest has stopped, and has told everything.
@@ -186,7 +187,7 @@ impl Connection {
                 request.command,
                 Some(Command::Hello(_) | Command::Staging(_) | Command::Bye(_))
             );
-            let job = Job::Request(request, files, self.clone());
+            let job = Job::Request(request, files, self.clone(), Instant::now());
             // Counted before it is there to be taken out.
             let before = waiting.fetch_add(1, Ordering::AcqRel);
             let sent = if first_and_last || before < QUEUE {

@@ -13,12 +13,12 @@ use super::{
     allowance::Allowance,
     connection::{Connection, not_applied},
     pulse::Pulse,
-    worker::{Worker, no_launch},
+    worker::{Worker, log_refusal, no_launch},
 };
 use crate::{
-    launch::{Between, CallKey, Extent, Proof, Reason, Refusal, Snapshot, StopFlag},
+    launch::{Between, CallKey, Extent, Proof, Reason, Refusal, Snapshot, Spent, StopFlag},
     platform::Source,
-    protocol::{self, Done, Finish, GetResult, Image, ListRuns, Outcome, Stage, Staged},
+    protocol::{self, Done, Finish, GetResult, Image, ListRuns, Outcome, Refused, Stage, Staged},
     settings::FinishArgs,
 };
 
@@ -36,12 +36,23 @@ impl Worker {
         if connection.has_stopped(stage.stream) {
             return Err(not_applied());
         }
-        let outcome = self.stage(stage, files, connection);
-        let complete = matches!(&outcome, Ok(Outcome::Staged(Staged { stop: None, .. })));
+        let mut on_pages = Spent::default();
+        let staged = self.stage(stage, files, connection, &mut on_pages);
+        let complete = matches!(&staged, Ok(Staged { stop: None, .. }));
         if !complete && stage.stream != 0 {
             connection.stop(stage.stream);
         }
-        outcome
+        let spent = Some(self.taken_up.spent().on_pages(on_pages));
+        Ok(match staged {
+            Ok(staged) => Outcome::Staged(Staged { spent, ..staged }),
+            Err(refusal) => {
+                log_refusal(&refusal);
+                Outcome::Refused(Refused {
+                    spent,
+                    ..(&refusal).into()
+                })
+            }
+        })
     }
 
     pub(super) fn result(&self, get: &GetResult) -> Result<Outcome, Refusal> {
@@ -57,7 +68,8 @@ impl Worker {
         stage: &Stage,
         files: &[File],
         connection: &Connection,
-    ) -> Result<Outcome, Refusal> {
+        spent: &mut Spent,
+    ) -> Result<Staged, Refusal> {
         let key = CallKey {
             sequence: stage.sequence,
             request_id: protocol::request_id(&stage.request_id)?,
@@ -97,6 +109,7 @@ impl Worker {
             allowance: Arc::clone(&self.allowance),
             stop: self.stop.clone(),
             told: Instant::now(),
+            spent,
         };
         let extent = Extent {
             range,
@@ -108,14 +121,14 @@ impl Worker {
         let (launch, result) = launch.stage(&key, &extent, &mut between);
         self.launch = Some(launch);
         log_extent(range, page_type, &result);
-        Ok(Outcome::Staged((&result?).into()))
+        Ok((&result?).into())
     }
 
     pub(super) fn finish(&mut self, finish: &Finish) -> Result<Outcome, Refusal> {
         let args = FinishArgs::new(finish)?;
         let (launch, result) = self.launch.take().ok_or_else(no_launch)?.finish(&args);
         self.launch = Some(launch);
-        result.map(|()| Outcome::Done(Done {}))
+        result.map(|()| Outcome::Done(Done::default()))
     }
 
     pub(super) fn list(&self, list: &ListRuns) -> Result<Outcome, Refusal> {
@@ -133,6 +146,8 @@ struct Telling<'a> {
     allowance: Arc<Allowance>,
     stop: StopFlag,
     told: Instant,
+    /// What the extent's time went to, once it is over.
+    spent: &'a mut Spent,
 }
 
 impl Between for Telling<'_> {
@@ -155,6 +170,10 @@ impl Between for Telling<'_> {
         let room = self.allowance.wait(installed, &self.stop);
         self.pulse.beat();
         room
+    }
+
+    fn spent(&mut self, spent: Spent) {
+        *self.spent = spent;
     }
 }
 

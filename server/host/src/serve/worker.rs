@@ -26,7 +26,7 @@ use crate::{
     console::Console,
     guest::GuestStop,
     launch::{Launch, Reason, Refusal, StopFlag},
-    protocol::{Command, Create, Done, Outcome, Probed, Remembered, Request, Snapshot},
+    protocol::{Command, Create, Done, Outcome, Probed, Remembered, Request, Snapshot, Spent},
 };
 
 /// How long a host without a launch waits for a daemon. Its own is there at once; another never comes for it.
@@ -47,6 +47,8 @@ pub(super) struct Worker {
     record: Vec<u8>,
     /// How long the launch outlasts its daemon.
     lease: Option<Duration>,
+    /// The request at hand.
+    pub(super) taken_up: TakenUp,
     /// Since when the lease counts at the earliest: the guest ran until then.
     stopped_at: Option<Instant>,
     /// Of the newest daemon whose greeting was answered.
@@ -59,6 +61,13 @@ pub(super) struct Worker {
     pub(super) waiting: Vec<(u64, Connection)>,
 }
 
+/// When the launch thread took up a request.
+pub(super) struct TakenUp {
+    at: Instant,
+    /// How long it waited before.
+    queued: Duration,
+}
+
 /// When a request is answered.
 #[expect(
     clippy::large_enum_variant,
@@ -69,6 +78,22 @@ pub(super) enum Answer {
     Now(Outcome),
     /// When the guest has stopped.
     WhenStopped,
+}
+
+impl TakenUp {
+    /// One that came then.
+    fn now(came: Instant) -> Self {
+        let at = Instant::now();
+        Self {
+            at,
+            queued: at.saturating_duration_since(came),
+        }
+    }
+
+    /// What it took up to now.
+    pub(super) fn spent(&self) -> Spent {
+        Spent::now(self.queued, self.at.elapsed())
+    }
 }
 
 impl Worker {
@@ -91,6 +116,7 @@ impl Worker {
             launch: None,
             record: Vec::new(),
             lease: None,
+            taken_up: TakenUp::now(Instant::now()),
             stopped_at: None,
             epoch: 0,
             greeted: Vec::new(),
@@ -111,14 +137,15 @@ impl Worker {
                 self.queued.fetch_sub(1, Ordering::AcqRel);
             }
             match job {
-                Job::Request(request, _, connection) if connection.epoch() < self.epoch => {
+                Job::Request(request, _, connection, _) if connection.epoch() < self.epoch => {
                     tracing::warn!(
                         request = request.id,
                         "a request of a daemon that has a successor is not carried out"
                     );
                     connection.close();
                 }
-                Job::Request(request, files, connection) => {
+                Job::Request(request, files, connection, came) => {
+                    self.taken_up = TakenUp::now(came);
                     let bye = matches!(request.command, Some(Command::Bye(_)));
                     self.handle(request, files, &connection);
                     self.obey_stop(&connection);
@@ -197,7 +224,7 @@ impl Worker {
         log_state(&snapshot);
         let told = Snapshot::from(&snapshot);
         for (id, connection) in self.waiting.drain(..) {
-            connection.answer(id, Some(told.clone()), Outcome::Done(Done {}));
+            connection.answer(id, Some(told.clone()), Outcome::Done(Done::default()));
         }
         for connection in self.greeted.iter().filter_map(WeakConnection::get) {
             connection.tell(told.clone());
@@ -213,7 +240,7 @@ impl Worker {
         let answer = self
             .carry_out(request.command, files, connection)
             .unwrap_or_else(|refusal| {
-                tracing::debug!(reason = ?refusal.reason, message = refusal.message, "refused");
+                log_refusal(&refusal);
                 Answer::Now(Outcome::Refused((&refusal).into()))
             });
         if greets || self.queued.load(Ordering::Acquire) == 0 {
@@ -256,10 +283,10 @@ impl Worker {
             }
             Some(Command::Staging(_)) => {
                 connection.use_staging(files.into_iter().next());
-                Outcome::Done(Done {})
+                Outcome::Done(Done::default())
             }
             Some(Command::Bye(_)) if self.launch.as_ref().is_some_and(over) => {
-                Outcome::Done(Done {})
+                Outcome::Done(Done::default())
             }
             Some(Command::Bye(_)) => {
                 return Err(Refusal::new(Reason::WrongState, "the launch is not over"));
@@ -283,7 +310,7 @@ impl Worker {
                     .as_mut()
                     .ok_or_else(no_launch)?
                     .set_vcpu(&vcpu)?;
-                Outcome::Done(Done {})
+                Outcome::Done(Done::default())
             }
             Some(Command::Start(_)) => self.start(connection)?,
             Some(Command::Stop(_)) => return self.stop_guest(),
@@ -314,7 +341,7 @@ impl Worker {
                 "this host has a launch already",
             ));
         }
-        let launch = create(
+        let (launch, attributes) = create(
             &request,
             &self.config,
             self.platforms.as_ref(),
@@ -333,7 +360,9 @@ impl Worker {
         self.lease =
             (request.lease_millis > 0).then(|| Duration::from_millis(request.lease_millis));
         connection.use_staging(files.into_iter().next());
-        Ok(Outcome::Done(Done {}))
+        Ok(Outcome::Done(Done {
+            spent: Some(self.taken_up.spent().on_attributes(attributes)),
+        }))
     }
 
     pub(super) fn launch(&self) -> Result<&Launch, Refusal> {
@@ -351,6 +380,10 @@ fn over(launch: &Launch) -> bool {
 
 fn over_now((wait, _): (Duration, Ended)) -> bool {
     wait.is_zero()
+}
+
+pub(super) fn log_refusal(refusal: &Refusal) {
+    tracing::debug!(reason = ?refusal.reason, message = refusal.message, "refused");
 }
 
 pub(super) fn no_launch() -> Refusal {

@@ -4,7 +4,7 @@ use std::sync::mpsc::{Sender, channel};
 
 use stagepages_host::{
     guest::{ConsolePort, Guest, GuestIo, GuestStop, StopReason},
-    launch::{Reason, Refusal, State},
+    launch::{Reason, Refusal, Spent, State},
     platform::{Chunk, Contents, Facts, Finish, Installed, Platform, PlatformKind, Report, Stop},
     protocol::{Command, Outcome, Probe},
     serve::{PlatformSpec, Platforms},
@@ -52,6 +52,7 @@ impl Platform for Own {
             pages: chunk.range.pages(),
             contents: Contents::Unknown,
             stop: None,
+            spent: Spent::default(),
         }
     }
 

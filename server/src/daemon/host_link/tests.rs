@@ -16,7 +16,7 @@ fn reply(id: u64, pages: u64) -> Vec<u8> {
     let response = Response {
         id,
         snapshot: Some(snapshot),
-        outcome: Some(Outcome::Done(Done {})),
+        outcome: Some(Outcome::Done(Done::default())),
     };
     wire::encode(&Reply {
         message: Some(Message::Response(response)),

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use stagepages_kvm::{Cap, KvmError, Vm};
 
 use super::{Contents, Installed, Stop};
+use crate::launch::Spent;
 
 pub(super) use buffer::{BUFFER_PAGES, Buffer};
 pub(super) use memory::{Private, back};
@@ -44,6 +45,7 @@ pub(super) fn nothing<'a>(stop: Stop) -> Installed<'a> {
         pages: 0,
         contents: Contents::Unknown,
         stop: Some(stop),
+        spent: Spent::default(),
     }
 }
 

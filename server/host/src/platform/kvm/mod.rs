@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     guest::{self, Crew, Guest, GuestIo},
+    launch::Spent,
     vcpu::{self, CpuModel, VcpuState},
 };
 
@@ -68,13 +69,14 @@ impl KvmPlatform {
     fn install_with(
         &mut self,
         chunk: &Chunk<'_>,
-        fill: impl FnOnce(Part<'_>, Source<'_>) -> (u64, Option<Stop>),
+        fill: impl FnOnce(Part<'_>, Source<'_>, &mut Spent) -> (u64, Option<Stop>),
     ) -> Installed<'_> {
         let start = chunk.range.start();
         let refused = |stop| Installed {
             pages: 0,
             contents: Contents::Unknown,
             stop: Some(stop),
+            spent: Spent::default(),
         };
         let Some((mapping, index)) = self.memory.backing_mut(start) else {
             return refused(Stop::stray(start));
@@ -84,8 +86,9 @@ impl KvmPlatform {
             Ok(pages) => pages,
             Err(error) => return refused(error.into()),
         };
+        let mut spent = Spent::default();
         let (pages, stop) = match mapping.part(index, pages) {
-            Ok(part) => fill(part, chunk.source),
+            Ok(part) => fill(part, chunk.source, &mut spent),
             Err(error) => return refused(error.into()),
         };
         Installed {
@@ -93,6 +96,7 @@ impl KvmPlatform {
             // Looked at here, in the guest's own memory, so that the ledger tells what was installed and not what was sent.
             contents: contents(mapping, index, pages),
             stop,
+            spent,
         }
     }
 }
@@ -103,9 +107,9 @@ impl Platform for KvmPlatform {
     }
 
     fn install(&mut self, chunk: &Chunk<'_>) -> Installed<'_> {
-        self.install_with(chunk, |mut part, source| {
+        self.install_with(chunk, |mut part, source, spent| {
             let pages = part.pages() as u64;
-            match fill(&mut part, source) {
+            match fill(&mut part, source, spent) {
                 Ok(()) => (pages, None),
                 Err(stop) => (0, Some(stop)),
             }
@@ -117,8 +121,8 @@ impl Platform for KvmPlatform {
     }
 
     fn install_wide(&mut self, chunk: &Chunk<'_>, hashing: Hashing<'_>) -> Installed<'_> {
-        self.install_with(chunk, |part, source| {
-            two_threads::fill_and_hash(part, source, hashing)
+        self.install_with(chunk, |part, source, spent| {
+            two_threads::fill_and_hash(part, source, hashing, spent)
         })
     }
 

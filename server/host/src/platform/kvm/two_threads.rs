@@ -8,6 +8,8 @@
 //! To make pages of a guest_memfd exist is more than half of what they cost, and two threads do it twice as fast as one (Linux 6.18). Each hashes what it copied
 //! itself, a step at a time: hashed by another processor, or later, pages come from memory once more, and that costs as much again as to hash them.
 //!
+//! What each step took is added up over both threads, and told in proportion to the time that passed on the clock: half a second of each is told as half a second.
+//!
 //! The second thread lives as long as its part takes. It inherits the launch thread's signal mask, so none reaches it (kernel.md, section 10.5).
 //!
 //! **Invariant:** what is counted is a prefix of the part, every page of it filled and hashed, whichever thread did.
@@ -21,7 +23,11 @@ use std::{
 use stagepages_kvm::{PAGE_BYTES, PAGE_SIZE, Part};
 
 use super::super::{Hashing, Source, Stop, fill::fill};
-use crate::{ledger::PageHash, stack};
+use crate::{
+    launch::{Lap, Spent},
+    ledger::PageHash,
+    stack,
+};
 
 /// Pages that are done before anybody is asked whether to go on: a few milliseconds. A thread costs less than a hundredth of that.
 pub(super) const PAGES: u64 = 2048;
@@ -37,6 +43,8 @@ struct Rest<'a> {
     taken: usize,
     /// The first step that failed: how many pages are before it, and why.
     failed: Option<(usize, Stop)>,
+    /// What threads that are done spent.
+    spent: Spent,
 }
 
 /// Pages that one thread fills and hashes.
@@ -47,12 +55,14 @@ struct Step<'a> {
     before: usize,
 }
 
-/// Fills `part` and hashes it. Returns how many of its first pages that was done to, and why it stopped there.
+/// Fills `part` and hashes it. Returns how many of its first pages that was done to, and why it stopped there; adds to `spent` what the time went to.
 pub(super) fn fill_and_hash(
     part: Part<'_>,
     source: Source<'_>,
     hashing: Hashing<'_>,
+    spent: &mut Spent,
 ) -> (u64, Option<Stop>) {
+    let mut wall = Lap::start();
     let Hashing {
         hasher,
         page_type,
@@ -65,22 +75,28 @@ pub(super) fn fill_and_hash(
         hashes,
         taken: 0,
         failed: None,
+        spent: Spent::default(),
     });
     let lock = || rest.lock().unwrap_or_else(PoisonError::into_inner);
     let work = || {
+        let mut spent = Spent::default();
         loop {
             let Some(mut next) = lock().next(step) else {
-                return;
+                break;
             };
             let source = source.skip(next.before as u64 * PAGE_SIZE);
-            if let Err(stop) = fill(&mut next.part, source) {
-                return lock().fail(next.before, stop);
+            if let Err(stop) = fill(&mut next.part, source, &mut spent) {
+                lock().fail(next.before, stop);
+                break;
             }
+            let mut lap = Lap::start();
             let (pages, _) = next.part.contents().as_chunks::<PAGE_BYTES>();
             for (hash, page) in next.hashes.iter_mut().zip(pages) {
                 *hash = hasher.hash(page_type, page);
             }
+            spent.hash += lap.split();
         }
+        lock().spent += spent;
     };
     thread::scope(|scope| {
         let second = Builder::new()
@@ -98,6 +114,7 @@ pub(super) fn fill_and_hash(
         work();
     });
     let rest = rest.into_inner().unwrap_or_else(PoisonError::into_inner);
+    *spent += rest.spent.within(wall.split());
     match rest.failed {
         Some((before, stop)) => (before as u64, Some(stop)),
         None => (pages as u64, None),
@@ -178,7 +195,10 @@ mod tests {
             hashes: &mut hashes,
             step: STEP,
         };
-        let told = fill_and_hash(memory.part(0, pages).unwrap(), source, hashing);
+        let mut spent = Spent::default();
+        let part = memory.part(0, pages).unwrap();
+        let told = fill_and_hash(part, source, hashing, &mut spent);
+        assert!(!spent.copy.is_zero() && !spent.ioctl.is_zero(), "{spent:?}");
         (memory, hashes, told)
     }
 

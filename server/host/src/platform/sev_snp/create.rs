@@ -38,7 +38,7 @@ impl SnpPlatform {
             ghcb_version: settings.ghcb_version,
         })
         .map_err(|error| not_initialised(&error, settings))?;
-        let memory = back(&mut vm, plan).map_err(not_made)?;
+        let (memory, attributes_time) = back(&mut vm, plan).map_err(not_made)?;
         vm.snp_launch_start(
             &sev,
             &SnpStart {
@@ -50,6 +50,7 @@ impl SnpPlatform {
         Ok(Self {
             vcpus: Vcpus::default(),
             _memory: memory,
+            attributes_time,
             vm,
             sev,
             cpuid,

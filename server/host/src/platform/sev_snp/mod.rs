@@ -14,6 +14,8 @@ mod create;
 mod init;
 mod stops;
 
+use std::time::Duration;
+
 use stagepages_digest::vmsa::Registers;
 use stagepages_kvm::{
     CpuidTable, Gfn, GfnRange, IdBlock, KvmError, PageType, SevDevice, SnpFinish, Vm,
@@ -25,7 +27,7 @@ use super::{
     vcpus::{Vcpus, vcpu_stop},
 };
 use crate::{
-    launch::Refusal,
+    launch::{Lap, Refusal, Spent},
     settings::{self, wrong},
     vcpu::{self, CpuModel, VcpuState},
 };
@@ -37,6 +39,7 @@ pub struct SnpPlatform {
     /// Made at the end of staging, and kept as long as the VM: KVM_RUN is another host's.
     vcpus: Vcpus,
     _memory: Memory<Private>,
+    attributes_time: Duration,
     vm: Vm,
     sev: SevDevice,
     cpuid: CpuidTable,
@@ -62,9 +65,14 @@ impl Platform for SnpPlatform {
             .range
             .take(chunk.range.pages().min(most))
             .unwrap_or(chunk.range);
+        let mut lap = Lap::start();
         if let Err(stop) = self.buffer.load(range.pages(), chunk.source) {
             return nothing(stop);
         }
+        let spent = Spent {
+            copy: lap.split(),
+            ..Spent::default()
+        };
         let submitted =
             (chunk.page_type == PageType::Cpuid).then(|| Box::<[u8]>::from(self.buffer.bytes(1)));
         let source = match chunk.page_type {
@@ -91,7 +99,12 @@ impl Platform for SnpPlatform {
             pages: attempt.pages,
             contents,
             stop,
+            spent,
         }
+    }
+
+    fn attributes_time(&self) -> Duration {
+        self.attributes_time
     }
 
     fn forget(&mut self) {

@@ -41,11 +41,12 @@ impl TdxPlatform {
         vm.enable_split_irqchip(IOAPIC_PINS).map_err(not_made)?;
         vm.tdx_init_vm(&init)
             .map_err(|error| not_initialised(error, &init))?;
-        let memory = back(&mut vm, plan).map_err(not_made)?;
+        let (memory, attributes_time) = back(&mut vm, plan).map_err(not_made)?;
         let cpuid = supported.with_guest_physical_bits(bits).with_x2apic();
         Ok(Self {
             vcpus: Vcpus::new(vcpus, cpuid.clone()),
             _memory: memory,
+            attributes_time,
             vm,
             cpuid,
             buffer,

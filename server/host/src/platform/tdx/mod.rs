@@ -16,6 +16,8 @@ mod regions;
 mod stops;
 mod vcpus;
 
+use std::time::Duration;
+
 use stagepages_kvm::{CpuidTable, Gfn, GfnRange, KvmError, PageType, Vm};
 
 use super::{
@@ -23,7 +25,7 @@ use super::{
     confidential::{BUFFER_PAGES, Buffer, Private, is_dead, nothing},
 };
 use crate::{
-    launch::Refusal,
+    launch::{Lap, Refusal, Spent},
     vcpu::{self, CpuModel, VcpuState},
 };
 use stops::{finish_stop, install_stop, vcpu_stop};
@@ -34,6 +36,7 @@ use vcpus::Vcpus;
 pub struct TdxPlatform {
     vcpus: Vcpus,
     _memory: Memory<Private>,
+    attributes_time: Duration,
     vm: Vm,
     cpuid: CpuidTable,
     buffer: Buffer,
@@ -49,9 +52,14 @@ impl Platform for TdxPlatform {
             .range
             .take(chunk.range.pages().min(BUFFER_PAGES))
             .unwrap_or(chunk.range);
+        let mut lap = Lap::start();
         if let Err(stop) = self.buffer.load(range.pages(), chunk.source) {
             return nothing(stop);
         }
+        let spent = Spent {
+            copy: lap.split(),
+            ..Spent::default()
+        };
         let through = match self.vcpus.ready(&self.vm) {
             Ok(vcpu) => vcpu,
             Err(error) => return nothing(vcpu_stop(error)),
@@ -70,7 +78,12 @@ impl Platform for TdxPlatform {
             pages: attempt.pages,
             contents: Contents::Bytes(self.buffer.bytes(attempt.pages)),
             stop,
+            spent,
         }
+    }
+
+    fn attributes_time(&self) -> Duration {
+        self.attributes_time
     }
 
     fn forget(&mut self) {
