@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::say::say;
 
-/// Names a directory that holds `stagepagesd` and `stagectl` already, and the model's library, so that nothing is built.
+/// Names a directory that holds `stagepagesd`, `stagectl` and `stagepages-node-agent` already, and the model's library, so that nothing is built.
 const BIN_DIR: &str = "STAGEPAGES_BIN_DIR";
 
 /// Where the binaries are.
@@ -30,8 +30,24 @@ const MODEL: (&str, &str) = (
     "libstagepages_kernel_preload.so",
 );
 
+/// The package of the node agent, and its binary.
+const NODE_AGENT: &str = "stagepages-node-agent";
+
 /// The package of the library that plays an intruder, and the library's name.
 const INTRUDER: (&str, &str) = ("stagepages-intruder", "libstagepages_intruder.so");
+
+/// The node agent, built by the first call.
+///
+/// # Panics
+/// As [`binaries`].
+pub fn node_agent() -> &'static Path {
+    static AGENT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let found = AGENT.get_or_init(|| match std::env::var_os(BIN_DIR) {
+        Some(dir) => Ok(Path::new(&dir).join(NODE_AGENT)),
+        None => executable(&build(&[NODE_AGENT], "--bins")?, NODE_AGENT),
+    });
+    found.as_ref().unwrap_or_else(|error| panic!("{error}"))
+}
 
 /// The library that puts a model of the kernel beneath a program, built by the first call.
 ///

@@ -65,7 +65,7 @@ pub mod wire;
 pub use abilities::{Abilities, EXCEPTIONS, Need, abilities};
 pub use api::{Api, Extent, lease_aside};
 pub use bench::{Bench, on_every_platform, on_platform};
-pub use binaries::{Binaries, binaries, intruder_library};
+pub use binaries::{Binaries, binaries, intruder_library, node_agent};
 pub use calls::{Key, call_result, call_status};
 pub use contents::{Contents, PAGE, page};
 pub use daemon::{Daemon, FailedStart};

@@ -1,0 +1,1 @@
+//! The custom resources, against a stand-in for the API server.

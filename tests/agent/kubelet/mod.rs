@@ -1,0 +1,3 @@
+//! Devices, against a stand-in for kubelet.
+
+mod life;
