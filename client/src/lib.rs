@@ -14,6 +14,7 @@
 //! | [`id_block`] | the signed identity of an SEV-SNP guest: made, and judged as firmware would     |
 //! | [`image`]    | the images that people have, each turned into a plan                            |
 //! | [`images`]   | images that the daemon keeps: names, and pushing what is missing                |
+//! | [`install`]  | pages from a stored image where the daemon keeps images, as bytes where it does not |
 //! | [`picture`]  | a guest's memory as a picture, for terminals and for tickets                    |
 //! | [`plan`]     | what of an image is staged where and in which order, and the digest it ends in  |
 //! | [`reason`]   | the reasons, what each leaves behind, and the way out of each                   |
@@ -56,6 +57,7 @@ pub mod hex;
 pub mod id_block;
 pub mod image;
 pub mod images;
+pub mod install;
 mod launch_ref;
 pub mod picture;
 mod plain;

@@ -1,192 +1,86 @@
-//! Pages into a launch: from a stored image where the daemon keeps images, as bytes where it does not.
+//! What people at a terminal see of an installation, and what they are told where it fails.
 //!
-//! ```text
-//! payload ──push what is missing──▶ session, by reference ──▶ staged
-//!    │              ▲                       ├── dropped or rotten since ──▶ push again, a few times
-//!    │              └───────────────────────┘
-//!    └── no images here, or no room for this one ──▶ session, bytes ──▶ staged
-//! ```
-//!
-//! **Invariant:** a session that goes on has the name of the one before, so what that one counted is counted once.
+//! **Invariant:** one bar at a time.
 
-use std::{pin::pin, time::Duration};
+use std::cell::RefCell;
 
 use stagepages_client::{
-    Client, LaunchRef, StagepagesError,
-    images::{ImageName, LocalImage, PushError, PushOptions},
-    plan::Payload,
-    reason,
-    session::{Options, Outcome, Part, Session},
-    stage::{LengthError, StageEnd},
-    v1::LaunchState,
+    images::PushError,
+    install::{Audience, InstallError, Work},
+    stage::Progress,
 };
-use tonic::Code;
 
 use super::launch::stage::progress::{Bar, BytesBar};
-use crate::{cli::Context, failure::Failure};
+use crate::{failure::Failure, output::Output};
 
-/// How often an image that was dropped while it was staged is pushed again: whoever has less room than its launches take is better told.
-const DROPPED: u32 = 3;
-/// How often one that was found rotten is.
-const CORRUPT: u32 = 1;
-/// How often a launch is told that somebody still cares while an image is pushed.
-const RENEW: Duration = Duration::from_secs(5);
-
-/// What is to be staged, and where.
-pub(crate) struct Job<'a, P> {
-    pub(crate) context: &'a Context,
-    pub(crate) client: &'a Client,
-    pub(crate) launch: &'a LaunchRef,
-    /// Of a lasting name, where there is a payload.
-    pub(crate) options: Options,
-    /// Of all parts.
-    pub(crate) pages: u64,
-    /// What of it an image can hold; none to send bytes.
-    pub(crate) payload: Option<Payload>,
-    /// The parts: by reference to that image, or as bytes.
-    pub(crate) parts: P,
+/// Bars on standard error.
+pub(crate) struct Bars {
+    output: Output,
+    shown: RefCell<Shown>,
 }
 
-/// What came of it.
-pub(crate) struct Installed {
-    /// The last session's, which has the counts of those before; calls and losses are of all.
-    pub(crate) outcome: Outcome,
-    /// The image that it was staged from.
-    pub(crate) image: Option<ImageName>,
-    /// Bytes of contents that travelled, of the image and with calls.
-    pub(crate) sent_bytes: u64,
+enum Shown {
+    Nothing,
+    Bytes(BytesBar),
+    Pages(Bar),
 }
 
-impl<P> Job<'_, P>
-where
-    P: FnMut(Option<ImageName>) -> Result<Vec<Part<'static>>, LengthError>,
-{
-    /// Does it.
-    pub(crate) async fn run(mut self) -> Result<Installed, Failure> {
-        let mut sent_bytes = 0;
-        let mut image = match self.payload.take() {
-            Some(payload) => self.hashed(payload).await.map(Some)?,
-            None => None,
-        };
-        if let Some(local) = &image
-            && !self.push(local, &mut sent_bytes).await?
-        {
-            image = None;
+impl Bars {
+    /// None is shown yet.
+    pub(crate) fn new(output: Output) -> Self {
+        Self {
+            output,
+            shown: RefCell::new(Shown::Nothing),
         }
-        let (mut calls, mut losses, mut again) = (0, 0, Again::default());
-        loop {
-            let name = image.as_ref().map(LocalImage::name);
-            let parts = (self.parts)(name).map_err(|error| {
-                let what = format!("an extent of the plan cannot be sent: {error}");
-                Failure::new(what, "see `stagectl plan`")
-            })?;
-            let session = Session::open(self.client, self.launch, self.options.clone()).await?;
-            let bar = Bar::new(self.context.output, self.pages);
-            let mut outcome = session.stage(parts, |progress| bar.show(progress)).await;
-            bar.close();
-            sent_bytes += outcome.data_bytes;
-            calls += outcome.calls;
-            losses += outcome.losses;
-            (outcome.calls, outcome.losses) = (calls, losses);
-            let way = match (&image, &outcome.end) {
-                (Some(_), StageEnd::Failed(error)) => again.after(error),
-                _ => Way::Over,
-            };
-            let pushed = match (way, &image) {
-                (Way::Over, _) | (Way::Push, None) => {
-                    return Ok(Installed {
-                        outcome,
-                        image: name,
-                        sent_bytes,
-                    });
-                }
-                (Way::Bytes, _) => {
-                    let text =
-                        "this launch's host takes no stored images; sending the contents as bytes";
-                    self.context.output.notice(text);
-                    false
-                }
-                (Way::Push, Some(local)) => {
-                    let name = local.name();
-                    let text = format!("{name} is not stored any more; pushing it again");
-                    self.context.output.notice(&text);
-                    self.push(local, &mut sent_bytes).await?
-                }
-            };
-            if !pushed {
-                image = None;
-            }
+    }
+}
+
+impl Audience for Bars {
+    fn notice(&self, text: &str) {
+        self.output.notice(text);
+    }
+
+    fn begins(&self, work: Work, all: u64) {
+        let shown = match work {
+            Work::Hashing => Shown::Bytes(BytesBar::new(self.output, "hashing", all)),
+            Work::Pushing => Shown::Bytes(BytesBar::new(self.output, "pushing", all)),
+            Work::Staging => Shown::Pages(Bar::new(self.output, all)),
+        };
+        self.shown.replace(shown);
+    }
+
+    fn bytes(&self, done: u64) {
+        if let Shown::Bytes(bar) = &*self.shown.borrow() {
+            bar.show(done);
         }
     }
 
-    async fn hashed(&self, payload: Payload) -> Result<LocalImage, Failure> {
-        use stagepages_client::images::ReadAt as _;
-        let bar = BytesBar::new(self.context.output, "hashing", payload.length());
-        let hashing = LocalImage::of(payload, |done| bar.show(done));
-        let image = self.renewing(hashing).await;
-        bar.close();
-        image.map_err(|error| {
-            let what = format!("cannot read the contents: {error}");
-            Failure::new(
-                what,
+    fn pages(&self, done: Progress) {
+        if let Shown::Pages(bar) = &*self.shown.borrow() {
+            bar.show(done);
+        }
+    }
+
+    fn ends(&self) {
+        match self.shown.replace(Shown::Nothing) {
+            Shown::Nothing => {}
+            Shown::Bytes(bar) => bar.close(),
+            Shown::Pages(bar) => bar.close(),
+        }
+    }
+}
+
+impl From<InstallError> for Failure {
+    fn from(error: InstallError) -> Self {
+        match error {
+            InstallError::Refused(error) => error.into(),
+            InstallError::Changed(error) => unreadable(&error),
+            InstallError::Unreadable(_) => Self::new(
+                error.to_string(),
                 "leave the files alone while they are staged, and repeat",
-            )
-        })
-    }
-
-    /// Does what takes long and does not touch the launch, and keeps its lease meanwhile.
-    async fn renewing<T>(&self, work: impl Future<Output = T>) -> T {
-        let mut work = pin!(work);
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut work => return done,
-                // If that fails, the session will say why.
-                () = tokio::time::sleep(RENEW) => drop(self.client.renew_lease(self.launch).await),
-            }
+            ),
+            InstallError::Extent(_) => Self::new(error.to_string(), "see `stagectl plan`"),
         }
-    }
-
-    /// Has the image stored; false where this daemon cannot, and the contents have to travel.
-    async fn push(&self, image: &LocalImage, sent_bytes: &mut u64) -> Result<bool, Failure> {
-        let options = PushOptions {
-            upload_id: None,
-            retry: self.options.retry,
-        };
-        let bar = BytesBar::new(self.context.output, "pushing", image.size());
-        let pushing = self
-            .client
-            .push_image(image, &options, |done| bar.show(done));
-        let pushed = self.renewing(pushing).await;
-        bar.close();
-        match pushed {
-            Ok(pushed) => {
-                *sent_bytes += pushed.sent_bytes;
-                Ok(true)
-            }
-            Err(PushError::Refused(error)) => match without_images(&error) {
-                Some(why) => {
-                    let text = format!("{why} ({}); sending the contents as bytes", error.what());
-                    self.context.output.notice(&text);
-                    Ok(false)
-                }
-                None => Err(error.into()),
-            },
-            Err(error @ PushError::Unreadable(_)) => Err(unreadable(&error)),
-        }
-    }
-}
-
-/// Why a launch has to do without this image, where it can.
-fn without_images(error: &StagepagesError) -> Option<&'static str> {
-    match (error.reason(), error.code()) {
-        (Some(reason::UNSUPPORTED_OPERATION), _) | (None, Code::Unimplemented) => {
-            Some("this daemon keeps no images")
-        }
-        (Some(reason::IMAGE_TOO_LARGE | reason::QUOTA_EXCEEDED | reason::NO_CAPACITY), _) => {
-            Some("there is no room to store the image")
-        }
-        _ => None,
     }
 }
 
@@ -196,92 +90,4 @@ pub(crate) fn unreadable(error: &PushError) -> Failure {
         error.to_string(),
         "leave the files alone while they are pushed, and repeat",
     )
-}
-
-/// What to do after a session by reference that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    Over,
-    Push,
-    Bytes,
-}
-
-/// How often an image was pushed again.
-#[derive(Debug, Default)]
-struct Again {
-    dropped: u32,
-    corrupt: u32,
-}
-
-impl Again {
-    fn after(&mut self, error: &StagepagesError) -> Way {
-        let over = error.launch_state() == Some(LaunchState::Aborted);
-        let (count, most) = match error.reason() {
-            _ if over => return Way::Over,
-            Some(reason::UNSUPPORTED_OPERATION) => return Way::Bytes,
-            Some(reason::IMAGE_NOT_FOUND) => (&mut self.dropped, DROPPED),
-            Some(reason::IMAGE_CORRUPT) => (&mut self.corrupt, CORRUPT),
-            _ => return Way::Over,
-        };
-        if *count >= most {
-            return Way::Over;
-        }
-        *count += 1;
-        Way::Push
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use stagepages_client::error::DOMAIN;
-    use tonic::Status;
-    use tonic_types::{ErrorDetails, StatusExt as _};
-
-    use super::*;
-
-    fn refused(reason: &str, state: &str) -> StagepagesError {
-        let metadata = [("launch_state".to_owned(), state.to_owned())];
-        let details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
-        Status::with_error_details(Code::Unknown, reason, details).into()
-    }
-
-    #[test]
-    fn an_image_is_pushed_again_a_bounded_number_of_times() {
-        for (reason, most) in [
-            (reason::IMAGE_NOT_FOUND, DROPPED),
-            (reason::IMAGE_CORRUPT, CORRUPT),
-        ] {
-            let mut again = Again::default();
-            for _ in 0..most {
-                assert_eq!(again.after(&refused(reason, "STAGING")), Way::Push);
-            }
-            assert_eq!(again.after(&refused(reason, "STAGING")), Way::Over);
-        }
-    }
-
-    #[test]
-    fn a_launch_that_is_over_is_left_alone_and_a_host_without_images_gets_bytes() {
-        let after = |reason, state| Again::default().after(&refused(reason, state));
-        assert_eq!(after(reason::IMAGE_CORRUPT, "ABORTED"), Way::Over);
-        assert_eq!(after(reason::UNSUPPORTED_OPERATION, "CREATED"), Way::Bytes);
-        assert_eq!(after(reason::KERNEL_REFUSED, "STAGING"), Way::Over);
-    }
-
-    #[test]
-    fn only_the_lack_of_a_store_or_of_room_is_no_failure() {
-        for (reason, without) in [
-            (reason::UNSUPPORTED_OPERATION, true),
-            (reason::IMAGE_TOO_LARGE, true),
-            (reason::QUOTA_EXCEEDED, true),
-            (reason::NO_CAPACITY, true),
-            (reason::IMAGE_DIGEST_MISMATCH, false),
-            (reason::DRAINING, false),
-        ] {
-            assert_eq!(without_images(&refused(reason, "")).is_some(), without);
-        }
-        let old: StagepagesError = Status::unimplemented("no such service").into();
-        assert!(without_images(&old).is_some());
-        let lost: StagepagesError = Status::unavailable("connection reset").into();
-        assert!(without_images(&lost).is_none());
-    }
 }

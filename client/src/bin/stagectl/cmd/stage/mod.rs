@@ -15,6 +15,7 @@ use bytes::Bytes;
 use stagepages_client::{
     Client, FinishArgs, LaunchRef,
     diff::{self, Sequence},
+    install::Job,
     plan::{Payload, Plan},
     session::Options,
     v1::{Launch, LaunchPriority, LaunchSpec, LaunchState, LedgerOrder},
@@ -22,7 +23,7 @@ use stagepages_client::{
 };
 
 use super::{
-    install::Job,
+    install::Bars,
     launch::stage::retry,
     plan::{digest, refuse_errors},
 };
@@ -102,7 +103,7 @@ impl Stage {
                 };
                 let of_plan = payload.clone();
                 let job = Job {
-                    context,
+                    audience: &Bars::new(context.output),
                     client: &client,
                     launch: &reference,
                     options,

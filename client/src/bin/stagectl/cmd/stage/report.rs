@@ -13,6 +13,7 @@ use std::fmt;
 use serde::Serialize;
 use stagepages_client::{
     addr::Size,
+    install::Installed,
     plan::{Extent, Plan},
     stage::StageEnd,
     v1::{Launch, PageType},
@@ -20,10 +21,7 @@ use stagepages_client::{
 };
 
 use crate::{
-    cmd::{
-        install::Installed,
-        launch::stage::report::{ConflictDocument, InDoubtDocument, ended},
-    },
+    cmd::launch::stage::report::{ConflictDocument, InDoubtDocument, ended},
     failure::Failure,
     json::{ErrorDetails, ErrorDocument, hex},
 };

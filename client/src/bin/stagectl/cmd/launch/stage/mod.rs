@@ -17,6 +17,7 @@ use std::{
 use stagepages_client::{
     LaunchRef,
     addr::{Gpa, parse_size},
+    install::Job,
     plan::{Contents, Extent, FileSlice, Payload},
     session::{Options, RetryPolicy, SessionName},
     stage::{LengthError, whole_pages},
@@ -26,7 +27,7 @@ use stagepages_client::{
 use crate::{
     args::{self, Target},
     cli::Context,
-    cmd::install::Job,
+    cmd::install::Bars,
     failure::Failure,
 };
 
@@ -87,7 +88,7 @@ impl Stage {
         };
         let options = self.options(payload.is_some())?;
         let job = Job {
-            context,
+            audience: &Bars::new(context.output),
             client: &client,
             launch: &launch,
             options,

@@ -14,6 +14,7 @@ use serde::Serialize;
 use stagepages_client::{
     LaunchRef,
     addr::PAGE_BYTES,
+    install::Installed,
     plan::Extent,
     reason,
     stage::{Conflict, Pages, StageEnd},
@@ -21,7 +22,6 @@ use stagepages_client::{
 };
 
 use crate::{
-    cmd::install::Installed,
     failure::Failure,
     json::{ErrorDetails, ErrorDocument},
 };
