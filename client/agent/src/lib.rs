@@ -17,6 +17,7 @@
 //! | [`kubelet`]  | everything that is said to kubelet, and asked of it               |
 //! | [`logging`]  | lines on standard error                                           |
 //! | [`parts`]    | which parts there are, in the order in which they end             |
+//! | `resources`  | ConfidentialLaunch and LaunchImage                               |
 //! | [`run`]      | from the first signal handler to the exit status                  |
 //! | [`supervise`] | a part that fails is started again, later and later               |
 //!
@@ -31,5 +32,6 @@ pub mod health;
 pub mod kubelet;
 pub mod logging;
 pub mod parts;
+mod resources;
 pub mod run;
 pub mod supervise;
