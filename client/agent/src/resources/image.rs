@@ -36,6 +36,10 @@ use super::{Artifact, Platform, Settings, Truth, rule};
         json_path = ".metadata.creationTimestamp"
     )
 )]
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "each printer column has a type"
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = rule::image()))]
 pub(crate) struct LaunchImageSpec {

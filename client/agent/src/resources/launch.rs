@@ -50,6 +50,10 @@ use super::{Artifact, ConfidentialLaunchStatus, Platform, Priority, Settings, ru
         json_path = ".metadata.creationTimestamp"
     )
 )]
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "each printer column has a type"
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = rule::launch()))]
 pub(crate) struct ConfidentialLaunchSpec {
