@@ -11,3 +11,4 @@ pub mod logging;
 pub mod net;
 pub mod rpc;
 pub mod supervisor;
+pub mod trace;

@@ -126,7 +126,8 @@ fn host(args: HostArgs) -> anyhow::Result<ExitCode> {
         log_format: args.log_format.to_string(),
     };
     let platforms = Builtin::new(&config.runtime_dir);
-    let _launch = tracing::info_span!("host", uid = %args.id).entered();
+    // At the level that every filter lets through.
+    let _launch = tracing::error_span!("host", uid = %args.id).entered();
     let confinement = Confinement::begin(policy(&config, args.sandbox, args.host_user))
         .context("the launch host")?;
     let ended = serve_launch(listener, config, Box::new(platforms), confinement)

@@ -7,8 +7,12 @@ use stagepages_tests::{Contents, Extent, page};
 use crate::rig::{on_every_platform, renew_daemon, staged};
 
 fn request(id: u64, command: Command) -> Vec<u8> {
-    let command = Some(command);
-    wire::encode(&Request { id, command }).unwrap()
+    let request = Request {
+        id,
+        command: Some(command),
+        context: None,
+    };
+    wire::encode(&request).unwrap()
 }
 
 fn hello(version: u32, epoch: u64) -> Vec<u8> {

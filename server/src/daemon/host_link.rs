@@ -25,6 +25,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{Slot, aio::AsyncSeq};
+use crate::trace::{self, Call};
 
 /// A host's answer.
 #[derive(Debug)]
@@ -92,6 +93,36 @@ struct Pending {
     answer: oneshot::Sender<Answer>,
     /// Kept until the host has read it.
     slot: Option<Slot>,
+    /// Whose request it is, also when that call is over.
+    call: Option<Call>,
+}
+
+impl Pending {
+    /// Hands on the host's answer.
+    fn answer(self, answer: Answer) {
+        let Self {
+            answer: waiting,
+            slot,
+            call,
+        } = self;
+        let slot = slot.map(|mut slot| {
+            slot.take_back();
+            if let Err(refusal) = &answer.outcome
+                && refusal.reason == Reason::ImageCorrupt
+            {
+                slot.held().is_corrupt(&refusal.message);
+            }
+            // What a call holds is free when it is answered: its turn, its place in the queue, its part of a quota.
+            drop(std::mem::take(slot.held()));
+            slot
+        });
+        // Nobody may be waiting any more; the snapshot has told the launch.
+        if let (Err(answer), Some(call)) = (waiting.send(answer), call) {
+            call.outlived(answer.outcome.is_ok());
+        }
+        // Wiping it takes a moment, for which nobody waits.
+        drop(slot);
+    }
 }
 
 impl fmt::Debug for Shared {
@@ -188,6 +219,7 @@ impl HostLink {
         let request = Request {
             id,
             command: Some(command),
+            context: trace::context(),
         };
         let frame = match wire::encode(&request) {
             Ok(frame) => frame,
@@ -203,7 +235,8 @@ impl HostLink {
             if let Some(slot) = &mut slot {
                 slot.lend();
             }
-            pending.insert(id, Pending { answer, slot });
+            let call = trace::current();
+            pending.insert(id, Pending { answer, slot, call });
         }
         let unsent = Unsent {
             shared: &self.shared,
@@ -219,6 +252,7 @@ impl HostLink {
         let request = Request {
             id: self.shared.next_id.fetch_add(1, Ordering::Relaxed),
             command: Some(command),
+            context: None,
         };
         let sent = match wire::encode(&request) {
             Ok(frame) => self.shared.send(&frame, &[]).await,
@@ -347,26 +381,8 @@ impl Shared {
                         told(Told::Snapshot(snapshot.clone()));
                     }
                     let pending = self.lock().as_mut().and_then(|pending| pending.remove(&id));
-                    if let Some(Pending {
-                        answer: waiting,
-                        slot,
-                    }) = pending
-                    {
-                        let slot = slot.map(|mut slot| {
-                            slot.take_back();
-                            if let Err(refusal) = &answer.outcome
-                                && refusal.reason == Reason::ImageCorrupt
-                            {
-                                slot.held().is_corrupt(&refusal.message);
-                            }
-                            // What a call holds is free when it is answered: its turn, its place in the queue, its part of a quota.
-                            drop(std::mem::take(slot.held()));
-                            slot
-                        });
-                        // Nobody may be waiting any more; the snapshot has told the launch.
-                        drop(waiting.send(answer));
-                        // Wiping it takes a moment, for which nobody waits.
-                        drop(slot);
+                    if let Some(pending) = pending {
+                        trace::within(pending.call.clone(), || pending.answer(answer));
                     }
                 }
                 Some(Message::Farewell(farewell)) => {

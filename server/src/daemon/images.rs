@@ -27,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
     reason = "it is a disk that is waited for, not the kernel's KVM; and whoever asks is bounded, by calls at one time and by unfinished writes"
 )]
 pub fn on_disk<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
-    tokio::task::spawn_blocking(work)
+    tokio::task::spawn_blocking(crate::trace::on_thread(work))
 }
 
 /// Opens the store in this directory.

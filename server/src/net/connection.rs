@@ -39,6 +39,7 @@ use super::{
 use crate::{
     audit,
     rpc::{reason::Reason, status::ApiError},
+    trace,
 };
 
 /// Serves one connection to its end.
@@ -64,8 +65,12 @@ pub(super) async fn serve<IO>(
         let max_message_bytes = shared.limits.max_message_bytes;
         let patience = shared.patience.clone();
         let audit = shared.audit.clone();
-        let caller = audit::Call::new(audit, request.extensions(), request.uri().path());
-        async move {
+        let path = request.uri().path();
+        let caller = audit::Call::new(audit, request.extensions(), path);
+        let said = Arc::clone(&shared.said);
+        let call = trace::Call::begin(request.headers(), path, said);
+        // A call is large, and would be moved about.
+        let served = Box::pin(async move {
             let answer = async {
                 match refused {
                     Some(error) => error.into_response(),
@@ -75,8 +80,9 @@ pub(super) async fn serve<IO>(
                 }
             };
             let response = audit::within(caller.clone(), answer).await;
-            Ok::<_, Infallible>(audit::watched(caller, response))
-        }
+            audit::watched(caller, response)
+        });
+        async move { Ok::<_, Infallible>(trace::serve(call, served).await) }
     });
     let calls = Calls::new(&shared);
     let count = calls.count.subscribe();

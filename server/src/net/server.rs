@@ -21,7 +21,7 @@ use super::{
     tls::Tls,
     unix::{self, Access, SocketFile, UnixError},
 };
-use crate::{audit::Audit, auth::Gatekeeper};
+use crate::{audit::Audit, auth::Gatekeeper, trace::Said};
 
 /// A server that is bound to its addresses and does not serve yet.
 #[derive(Debug)]
@@ -74,6 +74,8 @@ pub(super) struct Shared {
     pub(super) patience: Patience,
     /// Where refused calls are told.
     pub(super) audit: Audit,
+    /// Bounds what the log says of them.
+    pub(super) said: Arc<Said>,
     /// Counts listeners, connections and calls.
     pub(super) tasks: TaskTracker,
     /// Finish what runs, take nothing new.
@@ -158,6 +160,7 @@ impl Server {
             half_open: Arc::new(HalfOpen::new(limits.max_handshakes)),
             patience,
             audit,
+            said: Arc::default(),
             limits,
             tasks: TaskTracker::new(),
             drain,

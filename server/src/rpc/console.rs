@@ -34,7 +34,7 @@ pub(super) fn serve(
     requests: Streaming<AttachConsoleRequest>,
 ) -> Output {
     let (answers, received) = mpsc::channel(1);
-    tokio::spawn(async move {
+    tokio::spawn(crate::trace::carried(async move {
         let outcome = tokio::select! {
             biased;
             () = answers.closed() => return,
@@ -45,7 +45,7 @@ pub(super) fn serve(
             // The client may be gone, then nobody is told.
             answers.send(Err(status)).await.ok();
         }
-    });
+    }));
     received
 }
 

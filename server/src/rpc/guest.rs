@@ -102,7 +102,7 @@ impl LaunchApi {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> impl Future<Output = Result<T, ApiError>> {
-        let task = self.calls().spawn(work);
+        let task = self.calls().spawn(crate::trace::carried(work));
         async move {
             task.await.map_err(|error| {
                 tracing::error!(%error, "a call's own task");

@@ -26,6 +26,7 @@ use crate::{
     auth::{Bounds, Caller, Policy, Tenant},
     config::Config,
     daemon::{Blueprint, Identity, Launch, Node, Nursery, Registry, Reservation},
+    trace,
 };
 
 /// The service.
@@ -88,7 +89,9 @@ impl LaunchApi {
         uid: &str,
     ) -> Result<Arc<Launch>, ApiError> {
         let id = decode::launch_name(name)?;
-        self.registry.get(&caller.tenant, id, uid)
+        let launch = self.registry.get(&caller.tenant, id, uid)?;
+        trace::launch(&launch.id, &launch.uid);
+        Ok(launch)
     }
 
     async fn create(
@@ -111,16 +114,19 @@ impl LaunchApi {
         {
             Reservation::Known(made) => made,
             Reservation::New { sequence, made } => {
+                trace::launch(&id, &uid);
                 let answer = made.subscribe();
                 let api = self.clone();
                 // A task of its own: a caller that leaves does not leave half a launch behind.
-                self.calls.spawn(crate::audit::carried(async move {
+                let making = async move {
                     let result = api.make(&caller, &id, uid, sequence, asked, checked).await;
                     if let Err(error) = &result {
                         tracing::info!(launch = id, %error, "a launch was not created");
                     }
                     api.registry.settle(&caller.tenant, &id, &made, result);
-                }));
+                };
+                self.calls
+                    .spawn(trace::carried(crate::audit::carried(making)));
                 answer
             }
         };
@@ -129,7 +135,10 @@ impl LaunchApi {
             .await
             .map(|made| made.clone());
         match made {
-            Ok(Some(result)) => result.map(|launch| launch.describe_created()),
+            Ok(Some(result)) => result.map(|launch| {
+                trace::launch(&launch.id, &launch.uid);
+                launch.describe_created()
+            }),
             Ok(None) | Err(_) => Err(ApiError::new(
                 Reason::InternalError,
                 "the launch's creation was given up; try again",
@@ -437,10 +446,10 @@ impl LaunchService for LaunchApi {
         // A task of its own: once asked for, a launch is ended, also if the caller does not wait.
         launch.asked_for.note(State::Aborted);
         let ending = Arc::clone(&launch);
-        let ended = tokio::spawn(async move {
+        let ended = tokio::spawn(trace::carried(async move {
             ending.abort(false).await;
             drop(call);
-        });
+        }));
         if let Err(error) = ended.await {
             tracing::error!(%error, "a launch's end was not waited for");
         }

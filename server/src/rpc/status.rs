@@ -15,6 +15,7 @@ use tonic::{Status, body::Body, codegen::StdError};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::reason::Reason;
+use crate::trace;
 
 mod bounded;
 mod printable;
@@ -225,11 +226,18 @@ impl std::error::Error for ApiError {}
 impl From<ApiError> for Status {
     fn from(mut error: ApiError) -> Self {
         let message = printable(&error.to_string(), MAX_MESSAGE_BYTES);
+        let mut call = trace::current();
         loop {
             let code = error.0.reason.code();
-            let status = Self::with_error_details(code, message.as_str(), error.details());
-            // Ends: without entries only the reason and the bounded message are left.
-            if status.details().len() <= MAX_DETAILS_BYTES || !error.shorten() {
+            let mut details = error.details();
+            if let Some(call) = &call {
+                details.set_request_info(call.request().as_str(), "");
+            }
+            let status = Self::with_error_details(code, message.as_str(), details);
+            // Ends: without entries only the reason and the bounded message are left. The call's id goes first: it is in the headers, too.
+            if status.details().len() <= MAX_DETAILS_BYTES
+                || call.take().is_none() && !error.shorten()
+            {
                 return status;
             }
         }

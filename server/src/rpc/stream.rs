@@ -53,7 +53,7 @@ pub(super) fn serve(
     let (answers, received) = mpsc::channel(DEPTH);
     // Known on the call's own task only.
     let deadline = crate::net::deadline();
-    tokio::spawn(crate::audit::carried(async move {
+    let served = async move {
         let _call = api.calls().token();
         Stream {
             api,
@@ -65,7 +65,8 @@ pub(super) fn serve(
         }
         .run(requests)
         .await;
-    }));
+    };
+    tokio::spawn(crate::trace::carried(crate::audit::carried(served)));
     received
 }
 
@@ -176,6 +177,7 @@ impl Stream {
             // What follows from it is not worth a record of its own.
             if let (Err(error), false) = (&answer, stopped) {
                 crate::audit::refused(error);
+                crate::trace::refused(error);
             }
             if !matches!(&answer, Ok(v1::StagePagesResponse { stop: None, .. })) {
                 stopped = true;

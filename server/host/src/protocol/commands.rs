@@ -2,7 +2,7 @@
 //!
 //! Enumerations travel as numbers of this protocol (see `convert.rs`), addresses in bytes.
 
-use super::{GetRejectedCpuid, SevSnp, SevSnpFinish, Tdx, Vcpu};
+use super::{Context, GetRejectedCpuid, SevSnp, SevSnpFinish, Tdx, Vcpu};
 
 /// What the daemon sends.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -16,6 +16,9 @@ pub struct Request {
         tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21"
     )]
     pub command: Option<Command>,
+    /// Whose work it is, if a call's. Hosts from before it came do not look at it.
+    #[prost(message, optional, tag = "22")]
+    pub context: Option<Context>,
 }
 
 /// The commands of a [`Request`].

@@ -51,6 +51,7 @@
 //! **Invariant:** nothing that a peer sends is trusted: every number is converted by a function that can refuse it.
 
 mod commands;
+mod context;
 mod convert;
 mod convert_reports;
 mod convert_runs;
@@ -60,6 +61,7 @@ mod settings;
 mod spent;
 
 pub use commands::*;
+pub use context::*;
 pub use convert::{BadMessage, page_type_from_number, page_type_number, request_id};
 pub use guest::*;
 pub use replies::*;

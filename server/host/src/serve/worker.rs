@@ -12,6 +12,7 @@ use std::{
 };
 
 use stagepages_sandbox::host::Confinement;
+use tracing::Span;
 
 use super::{
     Ended, HostConfig, Platforms,
@@ -26,7 +27,9 @@ use crate::{
     console::Console,
     guest::GuestStop,
     launch::{Launch, Reason, Refusal, StopFlag},
-    protocol::{Command, Create, Done, Outcome, Probed, Remembered, Request, Snapshot, Spent},
+    protocol::{
+        Command, Context, Create, Done, Outcome, Probed, Remembered, Request, Snapshot, Spent,
+    },
 };
 
 /// How long a host without a launch waits for a daemon. Its own is there at once; another never comes for it.
@@ -139,7 +142,7 @@ impl Worker {
             match job {
                 Job::Request(request, _, connection, _) if connection.epoch() < self.epoch => {
                     tracing::warn!(
-                        request = request.id,
+                        number = request.id,
                         "a request of a daemon that has a successor is not carried out"
                     );
                     connection.close();
@@ -147,6 +150,8 @@ impl Worker {
                 Job::Request(request, files, connection, came) => {
                     self.taken_up = TakenUp::now(came);
                     let bye = matches!(request.command, Some(Command::Bye(_)));
+                    let call = request.context.as_ref().map(Context::span);
+                    let _in = call.map(Span::entered);
                     self.handle(request, files, &connection);
                     self.obey_stop(&connection);
                     if let Some(launch) = self.launch.as_ref().filter(|launch| over(launch)) {

@@ -113,6 +113,7 @@ impl Daemon {
         let request = Request {
             id: self.requests,
             command: Some(command),
+            context: None,
         };
         let frame = wire::encode(&request).unwrap();
         self.socket.send(&frame, fds).unwrap();
