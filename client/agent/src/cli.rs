@@ -11,7 +11,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use stagepages_client::Endpoint;
 
-use crate::logging::LogArgs;
+use crate::{logging::LogArgs, registry::Access};
 
 /// The Kubernetes node agent of stagepages: offers the daemon's devices to pods, and carries out ConfidentialLaunch on this node.
 #[derive(Debug, Parser)]
@@ -79,6 +79,9 @@ pub struct SettingsArgs {
     /// Serve devices, and leave ConfidentialLaunch and LaunchImage alone: no API server is needed then
     #[arg(long, env = "ONLY_DEVICES")]
     pub only_devices: bool,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub access: Access,
 }
 
 /// What the agent runs with.
@@ -98,6 +101,8 @@ pub struct Settings {
     pub cache_dir: PathBuf,
     /// Whether there is no controller.
     pub only_devices: bool,
+    /// How registries are reached.
+    pub access: Access,
 }
 
 /// What is wrong with the flags.
@@ -136,6 +141,7 @@ impl TryFrom<SettingsArgs> for Settings {
             health_listen: args.health_listen.map(|listen| listen.0),
             cache_dir: args.cache_dir,
             only_devices: args.only_devices,
+            access: args.access,
         })
     }
 }

@@ -15,9 +15,12 @@
 //! | [`crds`]     | the custom resource definitions, as YAML                          |
 //! | [`health`]   | what probes are told                                              |
 //! | [`kubelet`]  | everything that is said to kubelet, and asked of it               |
+//! | `launches`   | ConfidentialLaunch on this node: from its pod to its end          |
+//! | `images`     | LaunchImage on this node                                          |
 //! | [`logging`]  | lines on standard error                                           |
 //! | [`parts`]    | which parts there are, in the order in which they end             |
-//! | `resources`  | ConfidentialLaunch and LaunchImage                               |
+//! | [`registry`] | images by digest, pulled and kept                                 |
+//! | `resources`  | the types of ConfidentialLaunch and LaunchImage                   |
 //! | [`run`]      | from the first signal handler to the exit status                  |
 //! | [`supervise`] | a part that fails is started again, later and later               |
 //!
@@ -26,12 +29,17 @@
 #![forbid(unsafe_code)]
 
 pub mod backoff;
+mod blocking;
 pub mod cli;
 pub mod crds;
+mod fault;
 pub mod health;
+mod images;
 pub mod kubelet;
+mod launches;
 pub mod logging;
 pub mod parts;
+pub mod registry;
 mod resources;
 pub mod run;
 pub mod supervise;

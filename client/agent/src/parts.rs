@@ -2,22 +2,25 @@
 //!
 //! **Invariant:** whoever gives work to another part ends before it.
 
-use crate::{cli::Settings, health::Health, kubelet, supervise::Part};
+use crate::{cli::Settings, health::Health, kubelet, launches, supervise::Part};
 
 /// All parts, the first to end first.
 #[must_use]
 pub fn parts(settings: &Settings, health: &Health) -> Vec<Part> {
     let mut parts = Vec::new();
     if !settings.only_devices {
-        parts.extend(controller(settings, health));
+        parts.push(controller(settings, health));
     }
     parts.push(devices(settings, health));
     parts
 }
 
 /// What carries out the custom resources.
-fn controller(_settings: &Settings, _health: &Health) -> Option<Part> {
-    None
+fn controller(settings: &Settings, health: &Health) -> Part {
+    let (settings, health) = (settings.clone(), health.clone());
+    Part::new("controller", move |stop| {
+        launches::run(settings.clone(), health.clone(), stop)
+    })
 }
 
 /// What offers devices to kubelet.

@@ -41,6 +41,15 @@ pub enum AssignmentError {
     Silent,
 }
 
+/// A pod, as kubelet names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
 /// Asks kubelet who has what. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Assignments {
@@ -87,6 +96,22 @@ impl Assignments {
             .await
             .unwrap_or(Err(AssignmentError::Silent))?;
         Ok(devices(&said, namespace, pod))
+    }
+
+    /// The pod that has a device, if one has.
+    ///
+    /// # Errors
+    /// Kubelet does not say, or not in time.
+    pub async fn holder_of(&self, id: DeviceId) -> Result<Option<Holder>, AssignmentError> {
+        let said = tokio::time::timeout(PATIENCE, self.list())
+            .await
+            .unwrap_or(Err(AssignmentError::Silent))?;
+        let names = said.pod_resources.iter();
+        let mut holders = names.filter(|it| devices(&said, &it.namespace, &it.name).contains(&id));
+        Ok(holders.next().map(|it| Holder {
+            namespace: it.namespace.clone(),
+            name: it.name.clone(),
+        }))
     }
 
     async fn list(&self) -> Result<ListPodResourcesResponse, AssignmentError> {

@@ -2,9 +2,12 @@
 //!
 //! **Invariant:** one condition of each type; the time of a condition changes exactly when its truth does.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// The longest message.
+const MESSAGE: usize = 1024;
 
 /// Whether it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -35,4 +38,74 @@ pub(crate) struct Condition {
     pub(crate) observed_generation: Option<i64>,
     /// Since when.
     pub(crate) last_transition_time: Time,
+}
+
+impl Condition {
+    /// One that is new at `now`.
+    pub(crate) fn new(
+        kind: &str,
+        status: Truth,
+        reason: &str,
+        message: impl AsRef<str>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            status,
+            reason: reason.to_owned(),
+            message: bounded(message.as_ref(), MESSAGE),
+            observed_generation: None,
+            last_transition_time: Time(now),
+        }
+    }
+}
+
+/// Puts `condition` into `all`. The time of one that says the same of the same truth is kept.
+pub(crate) fn set(all: &mut Vec<Condition>, mut condition: Condition) {
+    match all.iter_mut().find(|it| it.kind == condition.kind) {
+        Some(old) => {
+            if old.status == condition.status {
+                condition.last_transition_time = old.last_transition_time.clone();
+            }
+            *old = condition;
+        }
+        None => all.push(condition),
+    }
+}
+
+/// `text`, cut to this many bytes, with a sign where it was.
+pub(crate) fn bounded(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(most.saturating_sub('…'.len_utf8()));
+    format!("{}…", text.get(..end).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64, status: Truth, message: &str) -> Condition {
+        let now = Timestamp::from_second(second).unwrap();
+        Condition::new("Staged", status, "SOME", message, now)
+    }
+
+    #[test]
+    fn the_time_is_that_of_the_last_change_of_truth() {
+        let mut all = Vec::new();
+        set(&mut all, at(1, Truth::False, "a"));
+        set(&mut all, at(2, Truth::False, "b"));
+        assert_eq!(all, [at(1, Truth::False, "b")]);
+        set(&mut all, at(3, Truth::True, "c"));
+        assert_eq!(all, [at(3, Truth::True, "c")]);
+    }
+
+    #[test]
+    fn a_message_is_cut_between_characters() {
+        let long = "ä".repeat(MESSAGE);
+        let cut = at(1, Truth::True, &long).message;
+        assert!(cut.len() <= MESSAGE && cut.ends_with("ä…"));
+        assert_eq!(bounded("abc", 3), "abc");
+    }
 }

@@ -78,3 +78,10 @@ pub(crate) struct ConfidentialLaunchSpec {
     #[serde(default)]
     pub(crate) start: bool,
 }
+
+impl ConfidentialLaunchSpec {
+    /// How the image is planned.
+    pub(crate) fn settings(&self) -> Settings {
+        self.settings.clone().unwrap_or_default()
+    }
+}

@@ -21,8 +21,11 @@ mod settings;
 mod status;
 
 pub(crate) use artifact::{Artifact, Format};
-pub(crate) use condition::{Condition, Truth};
-pub(crate) use image::LaunchImage;
+pub(crate) use condition::{Condition, Truth, bounded, set};
+pub(crate) use image::{DigestOfVcpus, LaunchImage, LaunchImageStatus, NodeImage};
 pub(crate) use launch::ConfidentialLaunch;
 pub(crate) use settings::{Platform, Priority, Settings};
-pub(crate) use status::ConfidentialLaunchStatus;
+pub(crate) use status::{ConfidentialLaunchStatus, Queue, State};
+
+/// The group of both.
+pub(crate) const GROUP: &str = "stagepages.dev";

@@ -1,0 +1,125 @@
+//! What keeps a launch or an image from going on: a reason for programs, a sentence with the way out for people, and whether it can pass by itself.
+//!
+//! **Invariant:** never holds a page's contents or a credential.
+
+use std::fmt;
+
+use stagepages_client::{ConnectError, StagepagesError, install::InstallError, reason, v1};
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// For programs: a reason of the API where the daemon gave it, or one of the agent's own.
+    pub(crate) reason: String,
+    /// For people: what, and what would mend it.
+    pub(crate) message: String,
+    /// Whether no repeat can mend it.
+    pub(crate) is_lasting: bool,
+}
+
+impl Fault {
+    /// One that can pass.
+    pub(crate) fn passing(reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            reason: reason.to_owned(),
+            message: message.into(),
+            is_lasting: false,
+        }
+    }
+
+    /// One that stays.
+    pub(crate) fn lasting(reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            is_lasting: true,
+            ..Self::passing(reason, message)
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason, self.message)
+    }
+}
+
+/// The daemon cannot be reached.
+pub(crate) const DAEMON_UNREACHABLE: &str = "DAEMON_UNREACHABLE";
+
+impl From<ConnectError> for Fault {
+    fn from(error: ConnectError) -> Self {
+        let text = format!(
+            "{error}; the daemon of this node is not running, or serves no such device: see its pod and its log"
+        );
+        Self::passing(DAEMON_UNREACHABLE, text)
+    }
+}
+
+impl From<StagepagesError> for Fault {
+    fn from(error: StagepagesError) -> Self {
+        let Some(reason) = error.reason() else {
+            return Self::passing(DAEMON_UNREACHABLE, error.to_string());
+        };
+        let is_over = error.launch_state() == Some(v1::LaunchState::Aborted);
+        Self {
+            reason: reason.to_owned(),
+            message: error.to_string(),
+            is_lasting: is_over || !passes(reason),
+        }
+    }
+}
+
+/// Whether what this reason says can change without a change of the launch.
+fn passes(reason: &str) -> bool {
+    matches!(
+        reason,
+        reason::NO_CAPACITY
+            | reason::QUEUE_FULL
+            | reason::QUOTA_EXCEEDED
+            | reason::DRAINING
+            | reason::AUDIT_UNAVAILABLE
+            | reason::HOST_UNREACHABLE
+            | reason::DEADLINE_EXPIRED
+            | reason::DEADLINE_UNREACHABLE
+            | reason::PLATFORM_UNAVAILABLE
+            | reason::PERMISSION
+            | reason::UNAUTHENTICATED
+            | reason::IMAGE_NOT_FOUND
+            | reason::IMAGE_OFFSET
+            | reason::IMAGE_WRITE_SUPERSEDED
+            | reason::IMAGE_IN_USE
+            | reason::NOT_APPLIED
+            | reason::INTERNAL_ERROR
+    )
+}
+
+impl From<InstallError> for Fault {
+    fn from(error: InstallError) -> Self {
+        match error {
+            InstallError::Refused(error) => error.into(),
+            InstallError::Unreadable(_) | InstallError::Changed(_) => Self::passing(
+                "IMAGE_UNREADABLE",
+                format!("{error}; the cache of this node changed meanwhile"),
+            ),
+            InstallError::Extent(_) => Self::lasting("INVALID_EXTENT", error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_another_spec_can_mend_lasts() {
+        for (reason, passes_by) in [
+            (reason::NO_CAPACITY, true),
+            (reason::DRAINING, true),
+            (reason::INVALID_LAUNCH, false),
+            (reason::LAUNCH_EXISTS, false),
+            (reason::DIGEST_MISMATCH, false),
+            (reason::KERNEL_REFUSED, false),
+        ] {
+            assert_eq!(passes(reason), passes_by, "{reason}");
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! One launch carried out: created, staged, finished, started.
+//!
+//! ```text
+//! status has its uid ──GetLaunch──▶ known, staging over ──▶ follow
+//!                         │          known, staging ───────▶ prepare ──▶ CreateLaunch (the same again) ──▶ session (the same again) ──▶ Finish ──▶ Start
+//!                         └──────▶ not known: lost, for good
+//! ```
+//!
+//! **Invariant:** a launch's id follows from the object's uid, its spec and its session from the plan: whatever is repeated gets its first answer, and after a crash
+//! at any point there is one launch. One that is lost is never made again.
+
+use std::time::Duration;
+
+use stagepages_client::{
+    Client, Endpoint, FinishArgs, LaunchRef, hex,
+    install::{Audience, Job, Work},
+    plan::Payload,
+    reason,
+    session::Options,
+    stage::StageEnd,
+    v1::{Launch, LaunchPriority, LaunchSpec, LaunchState},
+};
+use tokio::time::sleep;
+
+use super::{
+    life::Life,
+    prepare::{self, Prepared},
+};
+use crate::{
+    fault::Fault,
+    resources::{Priority, Queue, State, Truth},
+};
+
+/// How often its place in the queue is asked for.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl From<Priority> for LaunchPriority {
+    fn from(priority: Priority) -> Self {
+        match priority {
+            Priority::Low => Self::Low,
+            Priority::Normal => Self::Normal,
+            Priority::High => Self::High,
+        }
+    }
+}
+
+/// Its state, as the object says it.
+pub(super) fn state(launch: &Launch) -> State {
+    match launch.state() {
+        LaunchState::Created => State::Created,
+        LaunchState::Staging => State::Staging,
+        LaunchState::Finished => State::Finished,
+        LaunchState::Running => State::Running,
+        LaunchState::Stopped => State::Stopped,
+        LaunchState::Aborted => State::Aborted,
+        LaunchState::Unspecified => State::Pending,
+    }
+}
+
+fn number(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}
+
+struct Quiet;
+
+impl Audience for Quiet {
+    fn notice(&self, text: &str) {
+        tracing::info!("{text}");
+    }
+
+    fn begins(&self, work: Work, all: u64) {
+        tracing::debug!(?work, all, "begins");
+    }
+}
+
+impl Life {
+    /// The daemon, as the tenant of the device.
+    pub(super) async fn connect(&self, device: &str) -> Result<Client, Fault> {
+        let socket = self.context.device_dir.join(device).join("api.sock");
+        Ok(Client::connect(&Endpoint::Unix(socket)).await?)
+    }
+
+    /// The launch, if there is one.
+    pub(super) async fn found(&self, client: &Client) -> Result<Option<Launch>, Fault> {
+        let known = self.teller.status(|it| it.launch_uid.clone());
+        match client.get_launch(&self.reference()).await {
+            Ok(launch) => Ok(Some(launch)),
+            Err(error) if error.reason() == Some(reason::LAUNCH_NOT_FOUND) => match known {
+                None => Ok(None),
+                Some(uid) => Err(Fault::lasting(
+                    "LAUNCH_LOST",
+                    format!(
+                        "the daemon does not know the launch {uid} any more: the node was started anew, or somebody deleted it. It is not made again; delete this ConfidentialLaunch and create another"
+                    ),
+                )),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Says how the launch stands.
+    pub(super) fn tell(&self, launch: &Launch) {
+        let queue = launch.queue.as_ref().map(|place| Queue {
+            position: number(place.position),
+            pages_ahead: number(place.pages_ahead),
+            eta_seconds: place.expected_time.as_ref().map(|it| it.seconds),
+        });
+        let is_measured = matches!(
+            launch.state(),
+            LaunchState::Finished | LaunchState::Running | LaunchState::Stopped
+        );
+        let digest = (is_measured && !launch.launch_digest.is_empty())
+            .then(|| hex::digits(&launch.launch_digest));
+        self.teller.update(|status| {
+            status.state = state(launch);
+            status.launch = Some(launch.name.clone());
+            status.launch_uid = Some(launch.uid.clone());
+            status.installed_pages = Some(number(launch.installed_pages));
+            status.queue = queue;
+            if digest.is_some() {
+                status.launch_digest = digest;
+            }
+        });
+    }
+
+    /// Pulls and plans.
+    pub(super) async fn prepare(&self) -> Result<Prepared, Fault> {
+        let spec = &self.launch.spec;
+        let settings = spec.settings();
+        let unready = |fault: Fault| {
+            self.teller
+                .condition("ImageReady", Truth::False, &fault.reason, &fault.message);
+            fault
+        };
+        let reference = &spec.image.reference;
+        self.teller.condition(
+            "ImageReady",
+            Truth::False,
+            "PULLING",
+            format!("pulling {reference}"),
+        );
+        let fetched = prepare::fetch(&self.context.puller, &spec.image, &settings)
+            .await
+            .map_err(unready)?;
+        let opened = prepare::open(fetched, spec.platform, settings)
+            .await
+            .map_err(unready)?;
+        let text = format!(
+            "{reference} is on this node, {} bytes with all that belongs to it",
+            opened.bytes
+        );
+        if self
+            .teller
+            .condition("ImageReady", Truth::True, "PULLED", &text)
+        {
+            self.context.events.normal(&self.about, "Pulled", &text);
+        }
+        let expected = { spec.expected_launch_digest.as_deref() }
+            .map(|it| super::options::digest("spec.expectedLaunchDigest", it))
+            .transpose()?;
+        let prepared = prepare::plan(opened, expected).await.map_err(|fault| {
+            self.teller
+                .condition("Planned", Truth::False, &fault.reason, &fault.message);
+            fault
+        })?;
+        let mut text = format!("{} pages", prepared.plan.pages());
+        for warning in &prepared.warnings {
+            text.push_str("; ");
+            text.push_str(warning);
+        }
+        self.teller.update(|status| {
+            status.total_pages = Some(number(prepared.plan.pages()));
+            status.planned_digest = prepared.digest.map(|it| hex::digits(&it));
+        });
+        self.teller
+            .condition("Planned", Truth::True, "PLANNED", text);
+        Ok(prepared)
+    }
+
+    /// From nothing, or from wherever an earlier attempt came, to a launch that is finished.
+    pub(super) async fn stage(&self, client: &Client, prepared: &Prepared) -> Result<(), Fault> {
+        let plan = &prepared.plan;
+        let priority = self.launch.spec.priority.unwrap_or(Priority::Normal);
+        let spec = LaunchSpec {
+            priority: LaunchPriority::from(priority).into(),
+            labels: self.labels(),
+            ..plan.spec()
+        };
+        let created = client
+            .create_launch(Some(self.reference().id()), spec)
+            .await?;
+        let reference = LaunchRef::from(&created);
+        let launch = client.get_launch(&reference).await?;
+        self.tell(&launch);
+        match launch.state() {
+            LaunchState::Created | LaunchState::Staging => {
+                // Whoever comes after a crash knows of it: one that is lost is not made again.
+                self.teller.told().await;
+                self.pages(client, &reference, prepared).await?;
+            }
+            LaunchState::Finished | LaunchState::Running | LaunchState::Stopped => {}
+            LaunchState::Aborted | LaunchState::Unspecified => return Ok(()),
+        }
+        if launch.state() != LaunchState::Stopped {
+            self.finish(client, &reference, prepared).await?;
+        }
+        Ok(())
+    }
+
+    async fn pages(
+        &self,
+        client: &Client,
+        reference: &LaunchRef,
+        prepared: &Prepared,
+    ) -> Result<(), Fault> {
+        let plan = &prepared.plan;
+        self.teller.condition(
+            "Staged",
+            Truth::False,
+            "STAGING",
+            "its pages are being installed",
+        );
+        let payload = Payload::of(plan);
+        let of_plan = payload.clone();
+        let job = Job {
+            audience: &Quiet,
+            client,
+            launch: reference,
+            options: Options::named(plan.session(prepared.digest)),
+            pages: plan.pages(),
+            payload,
+            parts: |image| match (image, &of_plan) {
+                (Some(image), Some(payload)) => plan.parts_from(payload, image),
+                _ => plan.parts(),
+            },
+        };
+        let looking = async {
+            loop {
+                sleep(LOOK).await;
+                if let Ok(launch) = client.get_launch(reference).await {
+                    self.tell(&launch);
+                }
+            }
+        };
+        let installed = tokio::select! {
+            installed = job.run() => installed?,
+            () = looking => return Ok(()),
+        };
+        match installed.outcome.end {
+            StageEnd::Complete => {}
+            StageEnd::Failed(error) => return Err(error.into()),
+            StageEnd::Conflict(conflict) => {
+                let text = format!(
+                    "the page at GPA {} is installed already with other contents: somebody else, most likely in the pod, staged into this launch; delete this ConfidentialLaunch and create another",
+                    conflict.gpa
+                );
+                return Err(Fault::lasting(reason::ALREADY_INSTALLED, text));
+            }
+            StageEnd::Unreadable(error) => {
+                let text = format!("the image cannot be read any more: {error}");
+                return Err(Fault::passing("IMAGE_UNREADABLE", text));
+            }
+        }
+        self.tell(&client.get_launch(reference).await?);
+        let text = format!("all {} pages are installed", plan.pages());
+        self.teller.condition("Staged", Truth::True, "STAGED", text);
+        Ok(())
+    }
+
+    async fn finish(
+        &self,
+        client: &Client,
+        reference: &LaunchRef,
+        prepared: &Prepared,
+    ) -> Result<(), Fault> {
+        let args = FinishArgs {
+            expected_launch_digest: prepared.expected(),
+            sev_snp: prepared.plan.finish.clone(),
+        };
+        // The same arguments again give the first answer, also where the guest has run since.
+        client.finish_launch(reference, args).await?;
+        let launch = client.get_launch(reference).await?;
+        if launch.installed_pages != prepared.plan.pages() {
+            let text = format!(
+                "the launch was finished with {} pages, and its plan has {}: somebody else, most likely in the pod, finished it; delete this ConfidentialLaunch and create another",
+                launch.installed_pages,
+                prepared.plan.pages()
+            );
+            return Err(Fault::lasting(reason::WRONG_STATE, text));
+        }
+        self.tell(&launch);
+        let text = match prepared.digest {
+            Some(digest) => format!("under the launch digest {}", hex::digits(&digest)),
+            None => "this platform measures nothing".to_owned(),
+        };
+        self.teller
+            .condition("Staged", Truth::True, "STAGED", "all pages are installed");
+        if self
+            .teller
+            .condition("Finished", Truth::True, "FINISHED", &text)
+        {
+            self.context.events.normal(&self.about, "Finished", &text);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,298 @@
+//! The life of one object on this node: it is carried out until it is over, or until it or its pod ends.
+//!
+//! ```text
+//! claim ─▶ finalizer ─▶ device ─▶ carry out ─▶ follow ─▶ over
+//!   └────────┴────────────┴───────────┴───────────┴── deleted, or its pod is gone ──▶ undo
+//! ```
+//!
+//! **Invariant:** nothing is created before the object has the finalizer and says which node and device it is bound to.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use kube::{Resource as _, ResourceExt as _};
+use stagepages_client::LaunchRef;
+use tokio::{sync::watch, time::sleep};
+
+use super::{Context, finalizer, pods, tell::Teller};
+use crate::{
+    backoff::Backoff,
+    fault::Fault,
+    resources::{ConfidentialLaunch, State, Truth},
+};
+
+/// Waits between attempts.
+const LEAST: Duration = Duration::from_secs(1);
+const MOST: Duration = Duration::from_secs(120);
+/// How often it is asked whether the device is still the pod's.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// What the cluster says of it at the moment.
+#[derive(Clone, Debug)]
+pub(super) struct Wish {
+    /// The object; `None` once it is gone altogether.
+    pub(super) launch: Option<Arc<ConfidentialLaunch>>,
+    /// The pod of that name, if it is on this node.
+    pub(super) pod: Option<Arc<Pod>>,
+}
+
+/// Why it is not carried out any further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It is deleted, and waits for its finalizer.
+    Deleted,
+    /// It is gone, finalizer or not.
+    Gone,
+    /// Its pod is.
+    Pod(String),
+}
+
+/// One object, carried out.
+#[derive(Debug)]
+pub(super) struct Life {
+    pub(super) context: Arc<Context>,
+    pub(super) launch: Arc<ConfidentialLaunch>,
+    pub(super) teller: Teller,
+    pub(super) about: ObjectReference,
+    pub(super) wish: watch::Receiver<Wish>,
+}
+
+/// Carries it out.
+pub(super) async fn live(context: Arc<Context>, wish: watch::Receiver<Wish>) {
+    let Some(launch) = wish.borrow().launch.clone() else {
+        return;
+    };
+    let life = Life {
+        teller: Teller::new(&context, &launch),
+        about: launch.object_ref(&()),
+        context,
+        launch,
+        wish,
+    };
+    let is_over = life.teller.status(|it| it.state.is_over());
+    let end = tokio::select! {
+        biased;
+        end = life.ended() => Some(end),
+        () = life.carry_out(), if !is_over => None,
+    };
+    match end {
+        Some(end) => life.undo(end).await,
+        None => life.teller.told().await,
+    }
+}
+
+impl Life {
+    /// The launch in the daemon's API: its id follows from the object, so that it is the same after every crash.
+    pub(super) fn reference(&self) -> LaunchRef {
+        let id = format!("cl-{}", self.launch.uid().unwrap_or_default());
+        let known = self.teller.status(|it| it.launch_uid.clone());
+        LaunchRef::from(id.as_str()).with_uid(known.unwrap_or_default())
+    }
+
+    /// What the launch is labelled with.
+    pub(super) fn labels(&self) -> std::collections::HashMap<String, String> {
+        let namespace = self.launch.namespace().unwrap_or_default();
+        [
+            ("k8s-namespace", namespace.as_str()),
+            ("k8s-name", &self.launch.name_any()),
+            ("k8s-pod", &self.launch.spec.pod_name),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.chars().take(255).collect()))
+        .into()
+    }
+
+    /// Waits until it is to end.
+    async fn ended(&self) -> End {
+        let mut wish = self.wish.clone();
+        loop {
+            if let Some(end) = self.end_of(&wish.borrow_and_update()) {
+                return end;
+            }
+            tokio::select! {
+                changed = wish.changed() => if changed.is_err() {
+                    // The agent ends; a launch does not for that.
+                    return std::future::pending().await;
+                },
+                () = sleep(LOOK) => if let Some(end) = self.device_lost().await {
+                    return end;
+                },
+            }
+        }
+    }
+
+    fn end_of(&self, wish: &Wish) -> Option<End> {
+        let Some(launch) = &wish.launch else {
+            return Some(End::Gone);
+        };
+        if launch.metadata.deletion_timestamp.is_some() {
+            return Some(End::Deleted);
+        }
+        let (bound, is_over) = self
+            .teller
+            .status(|it| (it.pod_uid.clone(), it.state.is_over()));
+        let bound = bound.filter(|_| !is_over)?;
+        let name = &self.launch.spec.pod_name;
+        match &wish.pod {
+            None => Some(End::Pod(format!("the Pod {name} is gone"))),
+            Some(pod) if pods::uid(pod) != bound => Some(End::Pod(format!(
+                "the Pod {name} of uid {bound} is gone; there is another of its name"
+            ))),
+            Some(pod) if pods::is_over(pod) => Some(End::Pod(format!("the Pod {name} has ended"))),
+            Some(_) => None,
+        }
+    }
+
+    /// Whether kubelet gave its device to another pod.
+    async fn device_lost(&self) -> Option<End> {
+        let (device, is_over) = self
+            .teller
+            .status(|it| (it.device.clone(), it.state.is_over()));
+        let device = device.filter(|_| !is_over)?;
+        let holder = self.context.devices.holder(&device).await.ok()??;
+        let namespace = self.launch.namespace().unwrap_or_default();
+        let own = (namespace.as_str(), self.launch.spec.pod_name.as_str());
+        ((holder.namespace.as_str(), holder.name.as_str()) != own).then(|| {
+            End::Pod(format!(
+                "the device {device} was given to the Pod {} of namespace {}",
+                holder.name, holder.namespace
+            ))
+        })
+    }
+
+    /// Until it is over. What fails is tried again, later and later, unless nothing but another object can mend it.
+    async fn carry_out(&self) {
+        let mut backoff = Backoff::new(LEAST, MOST);
+        let mut stage = "";
+        loop {
+            let Err((at, fault)) = self.attempt().await else {
+                return;
+            };
+            if at != stage {
+                backoff.reset();
+                stage = at;
+            }
+            tracing::warn!(launch = %self.reference().id(), at, %fault, lasting = fault.is_lasting, "cannot go on");
+            if fault.is_lasting {
+                return self.failed(at, &fault).await;
+            }
+            let wait = backoff.after_failure();
+            if self
+                .teller
+                .condition(at, Truth::False, &fault.reason, &fault.message)
+            {
+                self.context
+                    .events
+                    .warning(&self.about, &fault.reason, &fault.message);
+            }
+            sleep(wait).await;
+        }
+    }
+
+    /// One attempt; what it failed at is the condition that does not hold.
+    async fn attempt(&self) -> Result<(), (&'static str, Fault)> {
+        let at = |kind| move |fault| (kind, fault);
+        let device = self.bound().await.map_err(at("Bound"))?;
+        let client = self.connect(&device).await.map_err(at("Staged"))?;
+        let found = self.found(&client).await.map_err(at("Staged"))?;
+        let is_known = self.teller.status(|it| it.launch_uid.is_some());
+        match found {
+            Some(launch)
+                if is_known
+                    && super::carry::state(&launch) != State::Created
+                    && super::carry::state(&launch) != State::Staging =>
+            {
+                self.tell(&launch);
+            }
+            _ => {
+                let prepared = self.prepare().await.map_err(at("ImageReady"))?;
+                self.stage(&client, &prepared).await.map_err(at("Staged"))?;
+            }
+        }
+        self.start(&client).await.map_err(at("Running"))?;
+        self.follow(&client).await.map_err(at("Staged"))
+    }
+
+    /// Binds it: to the pod, to this node, and to the device that kubelet gave the pod.
+    async fn bound(&self) -> Result<String, Fault> {
+        let spec = &self.launch.spec;
+        let pod = self.wish.borrow().pod.clone();
+        let pod = pod.ok_or_else(|| {
+            Fault::passing(
+                "POD_GONE",
+                format!("the Pod {} is not on this node", spec.pod_name),
+            )
+        })?;
+        self.teller.update(|status| {
+            status.node = Some(self.context.node.clone());
+            status
+                .pod_uid
+                .get_or_insert_with(|| pods::uid(&pod).to_owned());
+        });
+        self.teller.told().await;
+        if !finalizer::put(&self.context, &self.launch, true).await? {
+            return Err(Fault::passing("DELETED", "the object is deleted"));
+        }
+        let resource = format!("stagepages.dev/{}", spec.platform.word());
+        if !pods::requests(&pod, spec.platform) {
+            let text = format!(
+                "the Pod {} requests no {resource}; put it into the limits of one of its containers, and create Pod and ConfidentialLaunch anew",
+                spec.pod_name
+            );
+            return Err(Fault::lasting("POD_WITHOUT_DEVICE", text));
+        }
+        if let Some(device) = self.teller.status(|it| it.device.clone()) {
+            return Ok(device);
+        }
+        let namespace = self.launch.namespace().unwrap_or_default();
+        let allotted = self
+            .context
+            .devices
+            .allotted(&namespace, &spec.pod_name, spec.platform)
+            .await?;
+        if allotted.is_empty() {
+            let text = format!(
+                "kubelet has not given the Pod {} a device of {resource} yet; it does when it admits the Pod to the node",
+                spec.pod_name
+            );
+            return Err(Fault::passing("WAITING_FOR_DEVICE", text));
+        }
+        let uid = self.launch.uid().unwrap_or_default();
+        let Some(device) = self.context.devices.take(&uid, &allotted) else {
+            let text = format!(
+                "the Pod {} has {} of {resource}, and another ConfidentialLaunch has each of them; delete that one, or give the Pod more",
+                spec.pod_name,
+                allotted.len()
+            );
+            return Err(Fault::passing("DEVICE_TAKEN", text));
+        };
+        let text = format!(
+            "to the Pod {} and its device {device} on the node {}",
+            spec.pod_name, self.context.node
+        );
+        self.teller
+            .update(|status| status.device = Some(device.clone()));
+        if self.teller.condition("Bound", Truth::True, "BOUND", &text) {
+            self.context.events.normal(&self.about, "Bound", &text);
+        }
+        self.teller.told().await;
+        Ok(device)
+    }
+
+    /// It will never be.
+    async fn failed(&self, at: &'static str, fault: &Fault) {
+        self.teller
+            .condition(at, Truth::False, &fault.reason, &fault.message);
+        self.abort_quietly().await;
+        self.teller.update(|status| {
+            if !status.state.is_over() {
+                status.state = State::Failed;
+            }
+            status.queue = None;
+        });
+        self.teller
+            .condition("Failed", Truth::True, &fault.reason, &fault.message);
+        self.context
+            .events
+            .warning(&self.about, &fault.reason, &fault.message);
+    }
+}

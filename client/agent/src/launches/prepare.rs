@@ -1,0 +1,190 @@
+//! From an artifact to a plan: pulled, parsed, judged, and its digest computed.
+//!
+//! **Invariant:** a plan with errors, or one that ends in another digest than is wanted, is never given out; a manifest of stagepages, which names files of the
+//! machine that reads it, is never parsed.
+
+use std::io;
+
+use bytes::Bytes;
+use stagepages_client::{
+    hex,
+    image::{Image, ImageError, Input, Options},
+    plan::Plan,
+};
+
+use super::options::{Files, options};
+use crate::{
+    blocking::blocking,
+    fault::Fault,
+    registry::{Pulled, Puller},
+    resources::{Artifact, Platform, Settings},
+};
+
+/// The bytes of a CPUID page.
+const PAGE: u64 = 4096;
+
+/// An image, and what plans are made of it with.
+pub(crate) struct Opened {
+    pub(crate) image: Image,
+    pub(crate) options: Options,
+    /// Of all files.
+    pub(crate) bytes: u64,
+}
+
+/// A plan that can be staged.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) plan: Plan,
+    pub(crate) digest: Option<[u8; 48]>,
+    /// What is worth saying, if anything is.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Every file that is named, on this node.
+pub(crate) struct Fetched {
+    image: Pulled,
+    kernel: Option<Pulled>,
+    initrd: Option<Pulled>,
+    cpuid_page: Option<Pulled>,
+}
+
+/// Pulls every file that is named.
+pub(crate) async fn fetch(
+    puller: &Puller,
+    image: &Artifact,
+    settings: &Settings,
+) -> Result<Fetched, Fault> {
+    let one = async |artifact: &Option<Artifact>| match artifact {
+        Some(artifact) => puller.pull(artifact).await.map(Some),
+        None => Ok(None),
+    };
+    Ok(Fetched {
+        image: puller.pull(image).await?,
+        kernel: one(&settings.kernel).await?,
+        initrd: one(&settings.initrd).await?,
+        cpuid_page: one(&settings.cpuid_page).await?,
+    })
+}
+
+fn unplannable(error: &ImageError) -> Fault {
+    Fault::lasting("IMAGE_INVALID", error.to_string())
+}
+
+fn read(pulled: Option<&Pulled>) -> Result<Option<Input>, Fault> {
+    let read = pulled.map(|it| Input::read(&it.path)).transpose();
+    read.map_err(|error| unplannable(&error))
+}
+
+/// Reads them.
+pub(crate) async fn open(
+    fetched: Fetched,
+    platform: Platform,
+    settings: Settings,
+) -> Result<Opened, Fault> {
+    apart(move || {
+        let parts = [&fetched.kernel, &fetched.initrd, &fetched.cpuid_page];
+        let others = parts.into_iter().flatten().map(|it| it.bytes);
+        let bytes = others.sum::<u64>() + fetched.image.bytes;
+        let image = Image::open(&fetched.image.path, settings.format.map(Into::into))
+            .map_err(|error| unplannable(&error))?;
+        if image.format() == stagepages_client::image::Format::Manifest {
+            let text = "the image is a manifest of stagepages, which names files of the machine that reads it; make an image of it that has its contents, for example IGVM";
+            return Err(Fault::lasting("IMAGE_INVALID", text));
+        }
+        let page = fetched.cpuid_page.as_ref();
+        if page.is_some_and(|it| it.bytes > PAGE) {
+            let text = "spec.settings.cpuidPage: it has more than the 4096 bytes of a page";
+            return Err(Fault::lasting("IMAGE_INVALID", text));
+        }
+        let files = Files {
+            kernel: read(fetched.kernel.as_ref())?,
+            initrd: read(fetched.initrd.as_ref())?,
+            cpuid_page: read(page)?.map(|it| it.bytes),
+        };
+        Ok(Opened {
+            image,
+            options: options(platform, &settings, files)?,
+            bytes,
+        })
+    })
+    .await
+}
+
+/// Makes the plan, and judges it.
+pub(crate) async fn plan(opened: Opened, expected: Option<[u8; 48]>) -> Result<Prepared, Fault> {
+    apart(move || judged(&opened.image, &opened.options, expected)).await
+}
+
+/// The plan, if nothing is wrong with it.
+pub(crate) fn judged(
+    image: &Image,
+    options: &Options,
+    expected: Option<[u8; 48]>,
+) -> Result<Prepared, Fault> {
+    let plan = image.plan(options).map_err(|error| unplannable(&error))?;
+    let judgement = plan.judge();
+    let errors: Vec<_> = judgement
+        .errors()
+        .take(4)
+        .map(ToString::to_string)
+        .collect();
+    if !errors.is_empty() {
+        let text = format!(
+            "the plan would be refused: {}; `stagectl plan` says all of it",
+            errors.join("; ")
+        );
+        return Err(Fault::lasting("PLAN_REFUSED", text));
+    }
+    // What was asked for and has no effect is refused: no field is silently ignored.
+    let ignored = { judgement.findings.iter() }
+        .find(|it| it.code.ends_with("_UNUSED"))
+        .map(ToString::to_string);
+    if let Some(ignored) = ignored {
+        return Err(Fault::lasting("SETTING_UNUSED", ignored));
+    }
+    let digest = plan.digest().map_err(|error| {
+        Fault::lasting(
+            "PLAN_REFUSED",
+            format!("the digest cannot be computed: {error}"),
+        )
+    })?;
+    if let Some(expected) = expected
+        && digest != Some(expected)
+    {
+        let text = format!(
+            "the plan ends in {}, and expectedLaunchDigest is {}; nothing was staged. `stagectl plan` shows what the digest is made of",
+            digest.map_or_else(|| "no launch digest".to_owned(), |it| hex::digits(&it)),
+            hex::digits(&expected)
+        );
+        return Err(Fault::lasting("DIGEST_MISMATCH", text));
+    }
+    let warnings = { judgement.findings.iter() }
+        .filter(|it| it.severity == stagepages_client::plan::Severity::Warning)
+        .take(4)
+        .map(ToString::to_string)
+        .collect();
+    Ok(Prepared {
+        plan,
+        digest,
+        warnings,
+    })
+}
+
+/// Does it where it holds nobody up.
+pub(crate) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    let done = blocking(move || Ok::<_, io::Error>(work())).await;
+    done.unwrap_or_else(|error| {
+        let text = format!("reading the image failed: {error}; this is a defect of the node agent, please report it");
+        Err(Fault::lasting("IMAGE_INVALID", text))
+    })
+}
+
+impl Prepared {
+    /// What FinishLaunch must find.
+    pub(crate) fn expected(&self) -> Bytes {
+        self.digest
+            .map_or_else(Bytes::new, |it| Bytes::copy_from_slice(&it))
+    }
+}

@@ -1,0 +1,121 @@
+//! The end of what was begun: the launch is aborted, and where the object goes, its record too.
+//!
+//! **Invariant:** the finalizer is taken off only when the daemon has said that there is no such launch any more; or where none was ever created.
+
+use std::time::Duration;
+
+use stagepages_client::{Client, StagepagesError, reason};
+use tokio::time::{sleep, timeout};
+
+use super::{
+    finalizer,
+    life::{End, Life},
+};
+use crate::{
+    backoff::Backoff,
+    fault::Fault,
+    resources::{State, Truth},
+};
+
+const LEAST: Duration = Duration::from_millis(200);
+const MOST: Duration = Duration::from_secs(30);
+/// For one try where nobody waits for the outcome.
+const QUIETLY: Duration = Duration::from_secs(20);
+
+fn unless_gone<T>(done: Result<T, StagepagesError>) -> Result<Option<T>, Fault> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if error.reason() == Some(reason::LAUNCH_NOT_FOUND) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Life {
+    /// Ends it, until that is done.
+    pub(super) async fn undo(&self, end: End) {
+        let mut backoff = Backoff::new(LEAST, MOST);
+        while let Err(fault) = self.undone(&end).await {
+            tracing::warn!(launch = %self.reference().id(), %fault, "cannot be aborted yet");
+            if end != End::Gone
+                && self
+                    .teller
+                    .condition("Aborting", Truth::False, &fault.reason, &fault.message)
+            {
+                self.context
+                    .events
+                    .warning(&self.about, &fault.reason, &fault.message);
+            }
+            sleep(backoff.after_failure()).await;
+        }
+        self.context
+            .devices
+            .leave(&self.about.uid.clone().unwrap_or_default());
+    }
+
+    async fn undone(&self, end: &End) -> Result<(), Fault> {
+        match end {
+            End::Pod(why) => {
+                self.abort(false).await?;
+                let text = format!(
+                    "{why}, and the launch with it; create Pod and ConfidentialLaunch anew"
+                );
+                self.teller.update(|status| {
+                    status.state = match status.launch_uid {
+                        Some(_) => State::Aborted,
+                        None => State::Failed,
+                    };
+                    status.queue = None;
+                });
+                for (kind, truth) in [("Bound", Truth::False), ("Failed", Truth::True)] {
+                    self.teller.condition(kind, truth, "POD_GONE", &text);
+                }
+                self.context.events.warning(&self.about, "POD_GONE", &text);
+                self.teller.told().await;
+                Ok(())
+            }
+            End::Gone => self.abort(true).await,
+            End::Deleted => {
+                self.abort(true).await?;
+                finalizer::put(&self.context, &self.launch, false).await?;
+                tracing::info!(launch = %self.reference().id(), "aborted and deleted with its object");
+                Ok(())
+            }
+        }
+    }
+
+    /// Aborts the launch, if there is one, and forgets it if `wholly`.
+    async fn abort(&self, wholly: bool) -> Result<(), Fault> {
+        // Nothing is created before the object names a device.
+        let Some(device) = self.teller.status(|it| it.device.clone()) else {
+            return Ok(());
+        };
+        let client = self.connect(&device).await?;
+        self.abort_by(&client, wholly).await
+    }
+
+    async fn abort_by(&self, client: &Client, wholly: bool) -> Result<(), Fault> {
+        let reference = self.reference();
+        let Some(launch) = unless_gone(client.abort_launch(&reference).await)? else {
+            return Ok(());
+        };
+        if wholly {
+            unless_gone(client.delete_launch(&reference).await)?;
+        } else {
+            self.tell(&launch);
+        }
+        Ok(())
+    }
+
+    /// Frees what a failed launch holds, if that can be done now; its lease does it otherwise.
+    pub(super) async fn abort_quietly(&self) {
+        match timeout(QUIETLY, self.abort(false)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => {
+                tracing::warn!(%fault, "a failed launch cannot be aborted; its lease will end it")
+            }
+            Err(_late) => {
+                tracing::warn!("a failed launch was not aborted in time; its lease will end it")
+            }
+        }
+    }
+}

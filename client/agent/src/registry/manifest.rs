@@ -1,0 +1,208 @@
+//! Which blob a file of an artifact is.
+//!
+//! **Invariant:** a manifest is read to the end of its bound and no further, and believed only under its digest.
+
+use oci_client::{
+    Reference, RegistryOperation,
+    manifest::{IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest},
+    secrets::RegistryAuth,
+};
+use sha2::{Digest as _, Sha256};
+use stagepages_client::hex;
+use tokio::time::timeout;
+
+use super::{Puller, wrong};
+use crate::{fault::Fault, resources::Artifact};
+
+/// The largest manifest; the distribution specification asks for as much of registries.
+const MOST: u64 = 4 << 20;
+/// The annotation with a layer's title.
+const TITLE: &str = "org.opencontainers.image.title";
+/// Titles that are listed where one is missing.
+const LISTED: usize = 8;
+
+/// A layer: one file.
+#[derive(Clone, Debug)]
+pub(super) struct Layer {
+    pub(super) name: String,
+    /// With its algorithm.
+    pub(super) digest: String,
+    pub(super) bytes: u64,
+}
+
+impl Puller {
+    /// The layer that holds the file.
+    pub(super) async fn layer(
+        &self,
+        reference: &Reference,
+        artifact: &Artifact,
+    ) -> Result<Layer, Fault> {
+        let digest = reference.digest().unwrap_or_default();
+        let manifest = match self.cache.manifest(digest).await {
+            Some(bytes) => bytes,
+            None => {
+                // As long as for a few silences in a row: it is small.
+                let all = self.registries.silence().saturating_mul(4);
+                let bytes = timeout(all, self.manifest(reference))
+                    .await
+                    .map_err(|_late| wrong::silent(reference, all))??;
+                let found = format!("sha256:{}", hex::digits(&Sha256::digest(&bytes)));
+                if found != digest {
+                    return Err(wrong::mismatch(reference, &format!("it has {found}")));
+                }
+                self.cache.keep_manifest(digest, &bytes).await?;
+                bytes
+            }
+        };
+        let manifest: OciImageManifest = serde_json::from_slice(&manifest).map_err(|error| {
+            let text = format!(
+                "{reference} is no image manifest: {error}; give the digest of the manifest itself, not of an index of several"
+            );
+            Fault::lasting("IMAGE_UNSUPPORTED", text)
+        })?;
+        choose(reference, &manifest.layers, artifact.file.as_deref())
+    }
+
+    async fn manifest(&self, reference: &Reference) -> Result<Vec<u8>, Fault> {
+        let auth = self.registries.auth(reference);
+        let token = (self.registries.oci)
+            .auth(reference, &auth, RegistryOperation::Pull)
+            .await
+            .map_err(|error| wrong::fault(reference, &error))?;
+        let (registry, repository) = (reference.resolve_registry(), reference.repository());
+        let scheme = self.registries.scheme(registry);
+        let digest = reference.digest().unwrap_or_default();
+        let url = format!("{scheme}://{registry}/v2/{repository}/manifests/{digest}");
+        let mut request = (self.registries.plain.get(url)).header(
+            "accept",
+            format!("{OCI_IMAGE_MEDIA_TYPE}, {IMAGE_MANIFEST_MEDIA_TYPE}"),
+        );
+        request = match (token, auth) {
+            (Some(token), _) => request.bearer_auth(token),
+            (None, RegistryAuth::Basic(user, password)) => request.basic_auth(user, Some(password)),
+            (None, RegistryAuth::Anonymous | RegistryAuth::Bearer(_)) => request,
+        };
+        let told = |error: reqwest::Error| {
+            wrong::unreachable(reference, &wrong::with_causes(&error.without_url()))
+        };
+        let mut answer = request.send().await.map_err(told)?;
+        match answer.status().as_u16() {
+            200 => {}
+            404 => return Err(wrong::not_found(reference)),
+            401 | 403 => return Err(wrong::unauthorized(reference)),
+            other => {
+                return Err(wrong::unreachable(
+                    reference,
+                    &format!("it answers {other}"),
+                ));
+            }
+        }
+        let mut bytes = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(told)? {
+            bytes.extend_from_slice(&piece);
+            if bytes.len() as u64 > MOST {
+                return Err(wrong::too_much(reference, MOST));
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+/// The layer with this title, or the only one.
+fn choose(
+    reference: &Reference,
+    layers: &[OciDescriptor],
+    file: Option<&str>,
+) -> Result<Layer, Fault> {
+    let title = |layer: &OciDescriptor| {
+        let annotations = layer.annotations.as_ref()?;
+        annotations.get(TITLE).cloned()
+    };
+    let found = match (file, layers) {
+        (None, [layer]) => Some(layer),
+        (None, _) => None,
+        (Some(file), _) => layers.iter().find(|it| title(it).as_deref() == Some(file)),
+    };
+    let Some(layer) = found else {
+        let titles: Vec<_> = layers.iter().filter_map(title).take(LISTED).collect();
+        let text = format!(
+            "{reference} has {} layers, titled {}, and {}; name one of the titles in file",
+            layers.len(),
+            match titles.is_empty() {
+                true => "not at all".to_owned(),
+                false => titles.join(", "),
+            },
+            match file {
+                Some(file) => format!("none is titled {file}"),
+                None => "file does not say which".to_owned(),
+            }
+        );
+        return Err(Fault::lasting("IMAGE_FILE_NOT_FOUND", text));
+    };
+    let is_known = layer.digest.strip_prefix("sha256:").is_some_and(|it| {
+        it.len() == 64
+            && it
+                .bytes()
+                .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    });
+    let (true, Ok(bytes)) = (is_known, u64::try_from(layer.size)) else {
+        let text = format!(
+            "a layer of {reference} has the digest {:?} and the size {}; only sha256 is known here",
+            layer.digest, layer.size
+        );
+        return Err(Fault::lasting("IMAGE_UNSUPPORTED", text));
+    };
+    Ok(Layer {
+        name: title(layer).unwrap_or_else(|| reference.to_string()),
+        digest: layer.digest.clone(),
+        bytes,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(title: Option<&str>, digit: char) -> OciDescriptor {
+        OciDescriptor {
+            digest: format!("sha256:{}", digit.to_string().repeat(64)),
+            size: 7,
+            annotations: title.map(|title| [(TITLE.to_owned(), title.to_owned())].into()),
+            ..OciDescriptor::default()
+        }
+    }
+
+    fn chosen(layers: &[OciDescriptor], file: Option<&str>) -> Result<String, String> {
+        let reference = format!("r/a@sha256:{}", "0".repeat(64)).parse().unwrap();
+        let layer = choose(&reference, layers, file);
+        layer.map(|it| it.digest).map_err(|it| it.reason)
+    }
+
+    #[test]
+    fn a_file_is_the_layer_of_its_title_or_the_only_one() {
+        let [a, b] = [layer(Some("a"), '1'), layer(Some("b"), '2')];
+        let digest = |layer: &OciDescriptor| Ok(layer.digest.clone());
+        let none = Err("IMAGE_FILE_NOT_FOUND".to_owned());
+        assert_eq!(chosen(&[a.clone(), b.clone()], Some("b")), digest(&b));
+        assert_eq!(chosen(&[layer(None, '3')], None), digest(&layer(None, '3')));
+        assert_eq!(chosen(&[a.clone(), b], None), none);
+        assert_eq!(chosen(&[a], Some("c")), none);
+        assert_eq!(chosen(&[], None), none);
+    }
+
+    #[test]
+    fn a_digest_that_is_no_name_of_a_file_is_refused() {
+        for digest in ["sha256:../../etc", "sha512:00", "sha256:", ""] {
+            let wrong = OciDescriptor {
+                digest: digest.to_owned(),
+                ..layer(None, '0')
+            };
+            assert_eq!(chosen(&[wrong], None), Err("IMAGE_UNSUPPORTED".to_owned()));
+        }
+        let less = OciDescriptor {
+            size: -1,
+            ..layer(None, '0')
+        };
+        assert_eq!(chosen(&[less], None), Err("IMAGE_UNSUPPORTED".to_owned()));
+    }
+}

@@ -1,0 +1,96 @@
+//! Images from OCI registries, by digest.
+//!
+//! ```text
+//! Artifact ──manifest──▶ the layer with its title ──cache──▶ there, and verified ──────────────▶ a file
+//!                                                    └──────▶ pulled, from where it broke off ──▶ verified ──┘
+//! ```
+//!
+//! | module     | one idea                                                       |
+//! |------------|----------------------------------------------------------------|
+//! | `manifest` | which blob a file of an artifact is                            |
+//! | `blob`     | one blob into the cache                                        |
+//! | `cache`    | files by digest, and no more of them than there is room for    |
+//! | `access`   | how registries are reached                                     |
+//! | `wrong`    | what registries do wrong, as faults                            |
+//!
+//! **Invariant:** nothing is given out but bytes with the digest that was asked for; what a registry sends is bounded in size and in time before it is believed.
+
+mod access;
+mod blob;
+mod cache;
+mod manifest;
+mod wrong;
+
+use std::path::PathBuf;
+
+use oci_client::Reference;
+
+pub use access::Access;
+
+use crate::{fault::Fault, resources::Artifact};
+use access::Registries;
+use cache::Cache;
+
+/// A file that is in the cache, and was verified just now.
+#[derive(Clone, Debug)]
+pub(crate) struct Pulled {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+}
+
+/// Pulls files of artifacts.
+#[derive(Debug)]
+pub(crate) struct Puller {
+    registries: Registries,
+    cache: Cache,
+}
+
+impl Puller {
+    /// One with this cache.
+    pub(crate) fn new(directory: PathBuf, access: &Access) -> anyhow::Result<Self> {
+        Ok(Self {
+            registries: Registries::new(access)?,
+            cache: Cache::new(directory, access.cache_bytes)?,
+        })
+    }
+
+    /// The file of an artifact.
+    pub(crate) async fn pull(&self, artifact: &Artifact) -> Result<Pulled, Fault> {
+        let reference: Reference = artifact.reference.parse().map_err(|error| {
+            let text = format!(
+                "image.ref {:?} cannot be read: {error}; write REGISTRY/REPOSITORY@sha256:DIGEST",
+                artifact.reference
+            );
+            Fault::lasting("IMAGE_REFERENCE_INVALID", text)
+        })?;
+        let layer = self.layer(&reference, artifact).await?;
+        let most = self.registries.most_bytes();
+        if layer.bytes > most {
+            let text = format!(
+                "{} has {} bytes, and this node takes {most} at most; raise --image-bytes of the node agent, or take a smaller image",
+                layer.name, layer.bytes
+            );
+            return Err(Fault::lasting("IMAGE_TOO_LARGE", text));
+        }
+        let _gate = self.cache.gate(&layer.digest).await;
+        if let Some(path) = self.cache.verified(&layer.digest, layer.bytes).await? {
+            return Ok(Pulled {
+                path,
+                bytes: layer.bytes,
+            });
+        }
+        let partial = self.cache.room(&layer.digest, layer.bytes).await?;
+        self.blob(&reference, &layer, &partial).await?;
+        let path = self.cache.commit(&layer.digest, layer.bytes).await?;
+        tracing::info!(
+            reference = artifact.reference,
+            digest = layer.digest,
+            bytes = layer.bytes,
+            "pulled"
+        );
+        Ok(Pulled {
+            path,
+            bytes: layer.bytes,
+        })
+    }
+}
