@@ -24,6 +24,7 @@ pub mod host_programs;
 mod machine;
 pub mod sandbox;
 mod settings;
+pub mod status_listen;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -48,6 +49,8 @@ use crate::{
 pub struct Config {
     /// Addresses to serve on; at least one.
     pub listen: Vec<Listen>,
+    /// Addresses to serve the status page on; there may be none.
+    pub status_listen: Vec<Listen>,
     /// What TCP is served with; there where an address of TCP is.
     pub tls: Option<TlsFiles>,
     /// How long a new connection may take until it speaks HTTP/2.
@@ -158,14 +161,19 @@ pub enum ConfigError {
     SocketPath(PathBuf),
     /// TCP is served with TLS only.
     #[error(
-        "listen {address}: TCP is served with mutual TLS only, and {missing} is not set; set it, or listen on a unix: address"
+        "{key} {address}: TCP is served with mutual TLS only, and {missing} is not set; set it, or listen on a unix: address"
     )]
     TcpWithoutTls {
+        /// The key that has it.
+        key: &'static str,
         /// The address.
         address: Listen,
         /// The keys that are not set.
         missing: String,
     },
+    /// The status page is served nowhere, and somewhere.
+    #[error("status_listen has \"off\" beside an address; write one of them")]
+    StatusListen,
     /// TLS that is configured in part.
     #[error("{0} is not set; tls_cert, tls_key and tls_client_ca go together")]
     HalfTls(String),
@@ -246,15 +254,17 @@ impl Config {
                 vec![Listen::Unix(path)]
             }
         };
+        let status_listen = status_listen::addresses(set.status_listen, &runtime_dir)?;
         let tls = tls::files(
             set.tls_cert,
             set.tls_key,
             set.tls_client_ca,
             set.tls_identity,
-            &listen,
+            &[("listen", &listen), ("status_listen", &status_listen)],
         )?;
         let config = Self {
             listen,
+            status_listen,
             audit_dir,
             tls,
             handshake_timeout: set

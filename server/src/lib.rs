@@ -10,5 +10,6 @@ pub mod demo;
 pub mod logging;
 pub mod net;
 pub mod rpc;
+pub mod status_page;
 pub mod supervisor;
 pub mod trace;

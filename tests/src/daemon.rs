@@ -171,6 +171,26 @@ impl Daemon {
         *self.ready.tcp.first().expect("the daemon listens on TCP")
     }
 
+    /// The Unix socket of the status page.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn status_socket(&self) -> &Path {
+        let first = self.ready.status_unix.first();
+        first.expect("the status page is served on a Unix socket")
+    }
+
+    /// The TCP address of the status page.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn status_tcp(&self) -> SocketAddr {
+        let first = self.ready.status_tcp.first();
+        *first.expect("the status page is served on TCP")
+    }
+
     /// The files of TLS, which tests may replace.
     #[must_use]
     pub fn pki(&self) -> &Pki {

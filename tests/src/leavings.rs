@@ -87,6 +87,7 @@ impl Daemon {
                     look.push(path);
                 } else if name == "h"
                     || name == "api.sock"
+                    || name == "status.sock"
                     || name.starts_with(".new-")
                     || name.starts_with(".tmp")
                     || name == "epoch.new"

@@ -12,6 +12,9 @@ use std::time::Duration;
 pub(crate) struct Ready {
     pub(crate) unix: Vec<PathBuf>,
     pub(crate) tcp: Vec<SocketAddr>,
+    /// Of the status page.
+    pub(crate) status_unix: Vec<PathBuf>,
+    pub(crate) status_tcp: Vec<SocketAddr>,
 }
 
 /// The datagram socket that `NOTIFY_SOCKET` names.
@@ -64,19 +67,28 @@ fn parse(message: &str) -> Option<Ready> {
     if !message.lines().any(|line| line == "READY=1") {
         return None;
     }
-    let listen = message
-        .lines()
-        .find_map(|line| line.strip_prefix("X_STAGEPAGES_LISTEN="))
-        .expect("a ready daemon says where it listens");
-    let mut ready = Ready::default();
-    for place in listen.split(',') {
+    let said = |name| message.lines().find_map(|line| line.strip_prefix(name));
+    let listen = said("X_STAGEPAGES_LISTEN=").expect("a ready daemon says where it listens");
+    let (unix, tcp) = places(listen);
+    let (status_unix, status_tcp) = places(said("X_STAGEPAGES_STATUS_LISTEN=").unwrap_or(""));
+    Some(Ready {
+        unix,
+        tcp,
+        status_unix,
+        status_tcp,
+    })
+}
+
+fn places(listen: &str) -> (Vec<PathBuf>, Vec<SocketAddr>) {
+    let (mut unix, mut tcp) = (Vec::new(), Vec::new());
+    for place in listen.split(',').filter(|place| !place.is_empty()) {
         match place.split_once(':').expect("unix:PATH or tcp:HOST:PORT") {
-            ("unix", path) => ready.unix.push(path.into()),
-            ("tcp", address) => ready.tcp.push(address.parse().expect("a socket address")),
+            ("unix", path) => unix.push(path.into()),
+            ("tcp", address) => tcp.push(address.parse().expect("a socket address")),
             (other, _) => panic!("a daemon that listens on {other:?}"),
         }
     }
-    Some(ready)
+    (unix, tcp)
 }
 
 #[cfg(test)]

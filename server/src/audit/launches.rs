@@ -50,7 +50,7 @@ pub async fn created(launch: &Launch) -> Result<(), Unwritten> {
 
 /// Tells every state of the launch from now on, and those that it has passed and that are not among `known`.
 pub fn follow(launch: &Arc<Launch>, known: States) {
-    if launch.audit.0.is_none() {
+    if launch.audit.log.is_none() {
         return;
     }
     lock(&launch.told).extend(known);

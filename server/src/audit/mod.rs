@@ -32,6 +32,7 @@ mod limiter;
 mod log;
 mod place;
 mod queue;
+mod recent;
 mod refusals;
 #[cfg(test)]
 mod tests;
@@ -39,8 +40,9 @@ mod who;
 
 pub use known::States;
 pub use launches::{Asked, Told, created, follow};
+pub use recent::{Recent, Refused};
 pub use refusals::{mutates, refused, watched};
-pub use who::{Call, carried, current, let_in, within};
+pub use who::{Call, carried, current, let_in, page_refused, within};
 
 use crate::{auth::Tenant, daemon::Writing, rpc::status::printable};
 
@@ -61,7 +63,12 @@ pub struct Limits {
 
 /// A way to the audit log. Clones lead to the same.
 #[derive(Debug, Clone, Default)]
-pub struct Audit(Option<Arc<Open>>);
+pub struct Audit {
+    /// `None` where there is none.
+    log: Option<Arc<Open>>,
+    /// Remembered whether or not there is a log.
+    recent: Recent,
+}
 
 #[derive(Debug)]
 struct Open {
@@ -118,7 +125,7 @@ impl Audit {
     /// No log: everything that is told is forgotten.
     #[must_use]
     pub fn off() -> Self {
-        Self(None)
+        Self::default()
     }
 
     /// Opens the log in `dir`, and starts the thread that writes it. The daemon `daemon` begins.
@@ -138,10 +145,13 @@ impl Audit {
         thread::Builder::new()
             .name("audit".to_owned())
             .spawn(move || worker.work(log, &alive))?;
-        let audit = Self(Some(Arc::new(Open {
-            shared,
-            known: Mutex::new(known),
-        })));
+        let audit = Self {
+            log: Some(Arc::new(Open {
+                shared,
+                known: Mutex::new(known),
+            })),
+            recent: Recent::default(),
+        };
         audit.tell(Entry {
             daemon: Some(daemon),
             ..Entry::new(Event::DaemonStarted)
@@ -151,7 +161,7 @@ impl Audit {
 
     /// Tells what happened. It is written when it can be; nobody waits for that.
     pub fn tell(&self, entry: Entry) {
-        if let Some(open) = &self.0 {
+        if let Some(open) = &self.log {
             open.shared.tell(entry);
         }
     }
@@ -196,7 +206,7 @@ impl Audit {
     /// # Errors
     /// They cannot.
     pub fn writable(&self) -> Result<(), Unwritten> {
-        match &self.0 {
+        match &self.log {
             Some(open) if !open.shared.is_writable() => {
                 Err(Unwritten::Failed("the last try failed".to_owned()))
             }
@@ -209,7 +219,7 @@ impl Audit {
     /// # Errors
     /// It is not, or not known to be.
     pub async fn make_sure(&self, entry: Entry) -> Result<(), Unwritten> {
-        let Some(open) = &self.0 else { return Ok(()) };
+        let Some(open) = &self.log else { return Ok(()) };
         self.writable()?;
         let done = open.shared.make_sure(entry);
         match tokio::time::timeout(PATIENCE, done).await {
@@ -223,7 +233,7 @@ impl Audit {
     /// Which states of the launch `uid` the log had when it was opened.
     #[must_use]
     pub fn known(&self, uid: &str) -> States {
-        let Some(open) = &self.0 else {
+        let Some(open) = &self.log else {
             return States::default();
         };
         let known = open.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -232,13 +242,19 @@ impl Audit {
 
     /// Nothing is told any more: what waits is written, and the thread ends.
     pub fn close(&self) {
-        if let Some(open) = &self.0 {
+        if let Some(open) = &self.log {
             open.shared.close();
         }
     }
 
+    /// Calls that were refused of late.
+    #[must_use]
+    pub fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
     fn refuse(&self, entry: Entry) {
-        if let Some(open) = &self.0 {
+        if let Some(open) = &self.log {
             open.shared.refused(entry);
         }
     }

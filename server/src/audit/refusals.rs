@@ -1,7 +1,7 @@
 //! Refused calls, told where every answer passes on its way out.
 //!
 //! Told are all calls that are refused for who makes them or for how much that one has, and all refused calls that would have changed something. What a caller is
-//! told in the middle of a stream is told by the stream.
+//! told in the middle of a stream is told by the stream. All refused calls are remembered for a while, for the status page.
 //!
 //! **Invariant:** an answer passes as it is, whether or not it is told.
 
@@ -9,19 +9,20 @@ use std::{
     collections::HashMap,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::SystemTime,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use http_body::{Body as HttpBody, Frame};
-use stagepages_audit::{Entry, Event, Image, Launch};
+use stagepages_audit::{Entry, Event, Image, Launch, Who};
 use tonic::{Code, Status, body::Body};
 use tonic_types::StatusExt as _;
 
-use super::{Call, current, who::TEXT};
+use super::{Call, Refused, current, who::TEXT};
 use crate::rpc::{
     reason::Reason,
-    status::{ApiError, printable},
+    status::{ApiError, MAX_MESSAGE_BYTES, printable},
 };
 
 /// What methods that change nothing begin with.
@@ -48,9 +49,6 @@ fn always(reason: &str) -> bool {
 
 /// Tells what is refused in `response`, now or when its trailers come.
 pub fn watched(call: Call, response: Response<Body>) -> Response<Body> {
-    if call.audit.0.is_none() {
-        return response;
-    }
     if response.headers().contains_key(Status::GRPC_STATUS) {
         call.look(response.headers());
         response
@@ -77,7 +75,7 @@ impl Call {
         }
     }
 
-    fn tell(&self, status: &Status) {
+    pub(super) fn tell(&self, status: &Status) {
         let info = status.get_details_error_info();
         // Health has no reasons of ours.
         let (reason, metadata) = info.map_or_else(
@@ -85,6 +83,7 @@ impl Call {
             |info| (info.reason, info.metadata),
         );
         let who = self.who();
+        self.remember(&who, &reason, status.message(), metadata.get("launch"));
         if !always(&reason) && !mutates(&who.method) {
             return;
         }
@@ -106,6 +105,27 @@ impl Call {
             image,
             ..Entry::new(Event::CallRefused)
         });
+    }
+}
+
+impl Call {
+    /// For who looks at the status page, what its caller is told anyway.
+    fn remember(&self, who: &Who, reason: &str, message: &str, launch: Option<&String>) {
+        let text = message.strip_prefix(reason).unwrap_or(message);
+        let method = who.method.rsplit('/').next().unwrap_or_default();
+        let launch = launch.map_or("", |name| name.trim_start_matches("launches/"));
+        self.audit.recent.add(
+            &who.tenant,
+            Refused {
+                at: SystemTime::now(),
+                count: 1,
+                identity: who.identity.clone(),
+                method: method.to_owned(),
+                reason: printable(reason, TEXT),
+                text: printable(text.trim_start_matches(": "), MAX_MESSAGE_BYTES),
+                launch: printable(launch, TEXT),
+            },
+        );
     }
 }
 

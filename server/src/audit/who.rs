@@ -6,12 +6,20 @@ use std::sync::{Arc, OnceLock};
 
 use http::Extensions;
 use stagepages_audit::Who;
+use tonic::Status;
 
 use super::Audit;
-use crate::{auth::Caller, net::PeerInfo, rpc::status::printable};
+use crate::{
+    auth::Caller,
+    net::PeerInfo,
+    rpc::status::{ApiError, printable},
+};
 
 /// The most that a text in a record takes, in bytes.
 pub(super) const TEXT: usize = 256;
+
+/// What a look at the status page counts as: a call that shows launches.
+const PAGE: &str = "stagepages.v1.LaunchService/ListLaunches";
 
 tokio::task_local! {
     static CALL: Call;
@@ -66,6 +74,13 @@ impl Call {
             None => self.peer.clone(),
         }
     }
+}
+
+/// Tells that this peer was refused a page that shows what calls of the API show.
+pub fn page_refused(audit: &Audit, peer: &PeerInfo, error: &ApiError) {
+    let mut extensions = Extensions::new();
+    extensions.insert(peer.clone());
+    Call::new(audit.clone(), &extensions, PAGE).tell(&Status::from(error.clone()));
 }
 
 /// Takes that the call that is served here is let in as the caller that its extensions have.

@@ -11,6 +11,7 @@ use super::{
     host_env::VariableName,
     host_programs::{self, HostProgram},
     sandbox::{SandboxMode, UserName},
+    status_listen::{self, StatusPlace},
     values::{
         AbsolutePath, Count, DiskBytes, Grace, LogFilter, MemoryBytes, SocketGroup, SocketMode,
         Switch, Timeout,
@@ -30,6 +31,9 @@ pub struct Settings {
     /// Address to serve on, unix:PATH, or tcp:HOST:PORT with TLS; repeat for several [default: unix:RUNTIME_DIR/api.sock]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<Vec<Listen>>,
+    /// Address of the status page, unix:PATH, or tcp:HOST:PORT with TLS, or off; repeat for several [default: unix:RUNTIME_DIR/status.sock]
+    #[arg(long, value_name = "ADDRESS|off")]
+    pub status_listen: Option<Vec<StatusPlace>>,
     /// Certificate of the server for tcp: addresses, PEM, read again when it changes
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<AbsolutePath>,
@@ -153,6 +157,7 @@ impl Settings {
     pub fn or(self, weaker: Self) -> Self {
         Self {
             listen: self.listen.or(weaker.listen),
+            status_listen: self.status_listen.or(weaker.status_listen),
             tls_cert: self.tls_cert.or(weaker.tls_cert),
             tls_key: self.tls_key.or(weaker.tls_key),
             tls_client_ca: self.tls_client_ca.or(weaker.tls_client_ca),
@@ -206,6 +211,7 @@ impl Settings {
         let variable = &variable;
         Ok(Self {
             listen: list(variable, "STAGEPAGES_LISTEN")?,
+            status_listen: list(variable, "STAGEPAGES_STATUS_LISTEN")?,
             tls_cert: one(variable, "STAGEPAGES_TLS_CERT")?,
             tls_key: one(variable, "STAGEPAGES_TLS_KEY")?,
             tls_client_ca: one(variable, "STAGEPAGES_TLS_CLIENT_CA")?,
@@ -253,6 +259,7 @@ impl Settings {
         // Taken apart, so that a new key cannot be forgotten.
         let Self {
             listen,
+            status_listen,
             tls_cert,
             tls_key,
             tls_client_ca,
@@ -296,6 +303,9 @@ impl Settings {
         // One argument each, so that no value can be taken for a flag.
         for address in listen.iter().flatten() {
             args.push(format!("--listen={address}").into());
+        }
+        for place in status_listen::words(status_listen.as_ref()) {
+            args.push(format!("--status-listen={place}").into());
         }
         for program in host_program.iter().flatten() {
             args.push(format!("--host-program={program}").into());

@@ -76,6 +76,7 @@ fn every_key_can_be_set_by_each_source() {
     let from_file = file(
         r#"
         listen = ["unix:/a/b", "tcp:127.0.0.1:0"]
+        status_listen = ["unix:/a/s", "tcp:127.0.0.1:0"]
         tls_cert = "/t/c"
         tls_key = "/t/k"
         tls_client_ca = "/t/a"
@@ -122,6 +123,7 @@ fn every_key_can_be_set_by_each_source() {
     .expect("parses");
     let from_env = Settings::from_env(vars(&[
         ("STAGEPAGES_LISTEN", "unix:/a/b, tcp:127.0.0.1:0"),
+        ("STAGEPAGES_STATUS_LISTEN", "unix:/a/s, tcp:127.0.0.1:0"),
         ("STAGEPAGES_TLS_CERT", "/t/c"),
         ("STAGEPAGES_TLS_KEY", "/t/k"),
         ("STAGEPAGES_TLS_CLIENT_CA", "/t/a"),
@@ -167,7 +169,7 @@ fn every_key_can_be_set_by_each_source() {
         .iter()
         .map(|arg| arg.to_str().expect("is text"))
         .collect();
-    assert_eq!(args.len(), 42);
+    assert_eq!(args.len(), 44);
     assert_eq!(from_env, from_file);
     assert_eq!(flags(&args), from_file);
 }
@@ -408,4 +410,39 @@ fn tcp_without_all_of_tls_is_refused_and_the_missing_keys_are_named() {
     assert!(config.limits().tls && config.tls.is_some());
     let unix = Config::resolve(flags(&[]), nothing, ROOT).expect("resolves");
     assert!(!unix.limits().tls);
+}
+
+#[test]
+fn the_status_page_has_one_socket_others_or_none() {
+    let resolve = |flag: &[&str]| {
+        let variable = |name: &str| (name == "XDG_STATE_HOME").then(|| "/s".into());
+        Config::resolve(flags(flag), variable, ROOT)
+    };
+    let served = |flag: &[&str]| resolve(flag).expect("resolves").status_listen;
+    assert_eq!(
+        served(&[]),
+        [Listen::Unix("/run/stagepages/status.sock".into())]
+    );
+    assert_eq!(served(&["--status-listen=off"]), []);
+    assert_eq!(
+        served(&["--status-listen=unix:/a", "--status-listen=unix:/b"]).len(),
+        2
+    );
+    let empty = file("status_listen = []").expect("parses");
+    assert_eq!(empty.to_args(), ["--status-listen=off"]);
+    // The API is served without it where its path would be too long.
+    let long = format!("--runtime-dir=/{}", "a".repeat(100));
+    assert_eq!(served(&[&long, "--listen=unix:/a"]), []);
+    let mixed = resolve(&["--status-listen=off", "--status-listen=unix:/a"]);
+    let tcp = resolve(&["--status-listen=tcp:127.0.0.1:1"]);
+    for (refused, says) in [
+        (mixed, "\"off\" beside an address"),
+        (
+            tcp,
+            "status_listen tcp:127.0.0.1:1: TCP is served with mutual TLS only",
+        ),
+    ] {
+        let error = refused.expect_err("is refused").to_string();
+        assert!(error.contains(says), "{error}");
+    }
 }

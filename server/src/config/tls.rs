@@ -5,15 +5,18 @@
 use super::{ConfigError, values::AbsolutePath};
 use crate::net::{IdentityKind, Listen, TlsFiles};
 
-/// What the keys amount to, for a daemon that is to serve on `listen`.
+/// What the keys amount to, for a daemon that is to serve on `listen`: addresses, with the keys that have them.
 pub(super) fn files(
     cert: Option<AbsolutePath>,
     key: Option<AbsolutePath>,
     client_ca: Option<AbsolutePath>,
     identity: Option<IdentityKind>,
-    listen: &[Listen],
+    listen: &[(&'static str, &Vec<Listen>)],
 ) -> Result<Option<TlsFiles>, ConfigError> {
-    let tcp = listen.iter().find(|it| matches!(it, Listen::Tcp(_)));
+    let mut addresses = listen
+        .iter()
+        .flat_map(|(key, listen)| listen.iter().map(|it| (*key, it)));
+    let tcp = addresses.find(|(_, it)| matches!(it, Listen::Tcp(_)));
     let given = [cert.is_some(), key.is_some(), client_ca.is_some()];
     if let (Some(cert), Some(key), Some(client_ca)) = (cert, key, client_ca) {
         return Ok(Some(TlsFiles {
@@ -30,7 +33,8 @@ pub(super) fn files(
         .collect();
     let missing = missing.join(", ");
     match tcp {
-        Some(address) => Err(ConfigError::TcpWithoutTls {
+        Some((key, address)) => Err(ConfigError::TcpWithoutTls {
+            key,
             address: address.clone(),
             missing,
         }),

@@ -38,10 +38,15 @@ fn policy(config: &Config, group: Option<u32>) -> Policy {
     Policy {
         mode: config.sandbox,
         places: places(config),
-        ports: config.listen.iter().filter_map(port).collect(),
+        ports: listened(config).filter_map(port).collect(),
         group,
         abstract_sockets: told_by_name.is_some_and(|name| name.as_bytes().starts_with(b"@")),
     }
+}
+
+/// Every address that it listens on.
+fn listened(config: &Config) -> impl Iterator<Item = &Listen> {
+    config.listen.iter().chain(&config.status_listen)
 }
 
 /// Everything that the daemon opens. What it reads again while it runs is here as [`Place::read_again`].
@@ -52,7 +57,7 @@ fn places(config: &Config) -> Vec<Place> {
     if config.audit.is_some() {
         places.push(Place::new(&config.audit_dir, Access::Own));
     }
-    let sockets = config.listen.iter().filter_map(|listen| match listen {
+    let sockets = listened(config).filter_map(|listen| match listen {
         Listen::Unix(path) => path.parent().map(Path::to_owned),
         Listen::Tcp(_) => None,
     });

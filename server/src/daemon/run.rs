@@ -32,6 +32,7 @@ use crate::{
     config::Config,
     net::{self, MAX_MESSAGE_BYTES},
     rpc::{ImageApi, LaunchApi, NodeApi},
+    status_page::{self, StatusPage},
 };
 
 /// How long peers may take to go away once no call is in progress.
@@ -118,6 +119,7 @@ async fn serve(
     let tls = tls.map(|files| net::Tls::open(files, audit.clone()));
     let tls = tls.transpose()?.map(Arc::new);
     let server = net::Server::bind(&config.listen, access, tls.as_ref())?;
+    let status = status_page::bind(&config.status_listen, access, tls.as_ref())?;
 
     let nursery = Nursery {
         supervisor: supervisor.clone(),
@@ -152,10 +154,21 @@ async fn serve(
         config.stall_timeout,
         calls.clone(),
     );
+    let page = StatusPage::new(
+        policy.gatekeeper(),
+        launches.clone(),
+        node.clone(),
+        images.clone(),
+        audit.clone(),
+        epoch,
+    );
     let (health, routes) = routes(launches, node, images).await?;
 
     let addresses = server.local_addrs().to_vec();
+    let pages = status.local_addrs().to_vec();
     let close = CancellationToken::new();
+    // What it shows of the end, it shows until then.
+    tokio::spawn(status.serve(page, close.clone()));
     let mut serving = tokio::spawn(server.serve(
         routes,
         policy.gatekeeper(),
@@ -170,13 +183,14 @@ async fn serve(
         told.read_again(Event::PolicyReloaded, &paths, done.map_err(AsRef::as_ref));
     }));
     supervisor.ready().await?;
-    if let Err(error) = net::notify::ready(&addresses) {
+    if let Err(error) = net::notify::ready(&addresses, &pages) {
         tracing::warn!(%error, "whoever started this is not told that it is ready");
     }
     let shown: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     tracing::info!(
         epoch,
         listen = shown.join(", "),
+        status_listen = ?pages,
         version = env!("CARGO_PKG_VERSION"),
         "ready"
     );

@@ -23,7 +23,7 @@ use super::{
     preface::Begun,
     server::Shared,
     tally::Trouble,
-    tls::{self, Tls},
+    tls::{self, Protocol, Tls},
 };
 
 /// A listener, and how its connections are told apart.
@@ -86,7 +86,7 @@ impl Accept for TlsListener {
         (stream, address): Self::Raw,
         trouble: &Trouble,
     ) -> Option<(Self::Io, PeerInfo)> {
-        let accepted = tls::accept(&self.tls, stream, address).await;
+        let accepted = tls::accept(&self.tls, stream, address, Protocol::Http2).await;
         accepted
             .inspect_err(|refused| trouble.handshakes.count(refused, address))
             .ok()

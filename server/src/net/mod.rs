@@ -36,6 +36,7 @@ mod metered;
 mod methods;
 pub mod notify;
 mod ongoing;
+pub(crate) mod pages;
 mod panics;
 mod peer;
 mod preface;

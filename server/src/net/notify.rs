@@ -20,15 +20,18 @@ use super::listen::Listen;
 /// Says that the daemon serves on `listen`.
 ///
 /// Besides `READY=1` and a `STATUS` it sends `X_STAGEPAGES_LISTEN`, the addresses separated by commas, each as in flags: by it
-/// whoever starts a daemon with TCP port 0 learns the port.
+/// whoever starts a daemon with TCP port 0 learns the port. `X_STAGEPAGES_STATUS_LISTEN` has those of the status page, `pages`.
 ///
 /// # Errors
 /// There is a service manager, and it cannot be reached.
-pub fn ready(listen: &[Listen]) -> io::Result<()> {
-    let addresses: Vec<String> = listen.iter().map(Listen::to_string).collect();
-    let addresses = addresses.join(",");
+pub fn ready(listen: &[Listen], pages: &[Listen]) -> io::Result<()> {
+    let words = |listen: &[Listen]| {
+        let words: Vec<String> = listen.iter().map(Listen::to_string).collect();
+        words.join(",")
+    };
+    let (addresses, pages) = (words(listen), words(pages));
     send(&format!(
-        "READY=1\nSTATUS=serving on {addresses}\nX_STAGEPAGES_LISTEN={addresses}\n"
+        "READY=1\nSTATUS=serving on {addresses}\nX_STAGEPAGES_LISTEN={addresses}\nX_STAGEPAGES_STATUS_LISTEN={pages}\n"
     ))
 }
 

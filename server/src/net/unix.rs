@@ -72,7 +72,7 @@ pub enum UnixError {
 
 /// The presence of a served socket in the file system. Dropping it removes the socket, if it is still this one.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     inode: (u64, u64),
     _lock: File,

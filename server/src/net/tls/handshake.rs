@@ -1,6 +1,6 @@
 //! The handshake with one client.
 //!
-//! **Invariant:** TLS 1.3, a verified certificate with an identity, HTTP/2 by ALPN: who lacks one of them gets an alert and nothing else.
+//! **Invariant:** TLS 1.3, a verified certificate with an identity, the listener's own protocol by ALPN: who lacks one of them gets an alert and nothing else.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -31,6 +31,8 @@ use crate::net::peer::PeerInfo;
 
 /// HTTP/2 over TLS (RFC 9113, 3.2).
 const H2: &[u8] = b"h2";
+/// HTTP/1.1 over TLS (RFC 7301, 6).
+const HTTP_1: &[u8] = b"http/1.1";
 /// The most that waits to be encrypted or sent, in bytes; one record and its beginning. HTTP/2's own buffer is before it.
 const MAX_UNSENT_BYTES: usize = 32 << 10;
 /// How long a refused client may take to read why.
@@ -38,6 +40,15 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// What it may have sent meanwhile, in bytes, for all that it gets to read it: closing a socket with unread data sends RST, which
 /// overtakes the alert (`tcp_close()`, net/ipv4/tcp.c).
 const FAREWELL_BYTES: u64 = 64 << 10;
+
+/// What is spoken after a handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::net) enum Protocol {
+    /// The API's.
+    Http2,
+    /// That of pages; who offers no protocol at all means it.
+    Http1,
+}
 
 /// What handshakes are made with.
 pub(super) fn config(
@@ -78,10 +89,13 @@ pub(in crate::net) async fn accept(
     tls: &Tls,
     stream: TcpStream,
     address: SocketAddr,
+    protocol: Protocol,
 ) -> Result<(TlsStream<TcpStream>, PeerInfo), Refused> {
-    let accepting = TlsAcceptor::from(tls.current())
-        .accept(stream)
-        .into_fallible();
+    let mut config = tls.current();
+    if protocol == Protocol::Http1 {
+        Arc::make_mut(&mut config).alpn_protocols = vec![HTTP_1.to_vec()];
+    }
+    let accepting = TlsAcceptor::from(config).accept(stream).into_fallible();
     let mut stream = match accepting.await {
         Ok(stream) => stream,
         Err((error, stream)) => {
@@ -93,7 +107,7 @@ pub(in crate::net) async fn accept(
     let (_, session) = stream.get_mut();
     session.set_buffer_limit(Some(MAX_UNSENT_BYTES));
     // rustls refuses who offers other protocols, and lets in who offers none.
-    if session.alpn_protocol() != Some(H2) {
+    if protocol == Protocol::Http2 && session.alpn_protocol() != Some(H2) {
         return Err(Refused::no_http2());
     }
     let certificate = session.peer_certificates().and_then(<[_]>::first);

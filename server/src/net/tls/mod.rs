@@ -44,7 +44,10 @@ pub use self::{
     identity::IdentityKind,
 };
 use self::{expiry::Warned, followed::Followed, server::ServerIdentity, trust::Trust};
-pub(super) use self::{handshake::accept, refused::Refusals};
+pub(super) use self::{
+    handshake::{Protocol, accept},
+    refused::Refusals,
+};
 use crate::audit::Audit;
 
 /// How often the files are looked at: five calls of stat(2), and nothing is read until one of them has changed. A watch by inotify(7)
