@@ -2,8 +2,7 @@
 //!
 //! ```text
 //!  connection ─▶ PeerInfo ─▶ Policy ─▶ Caller { identity, tenant, roles } ─▶ the request's extensions
-//!   (net: certificate, the kernel, or         ▲
-//!    the device whose socket it is)         │
+//!   (net: certificate, or the kernel)      ▲
 //!                                     policy file, read again when it changes
 //! ```
 //!
@@ -11,7 +10,6 @@
 //!
 //! **Invariant:** a handler that runs has a [`Caller`] whose roles the call needs; nothing in here comes from the peer's own words.
 
-mod device;
 mod file;
 mod gatekeeper;
 mod identity;
@@ -22,7 +20,6 @@ mod rights;
 mod role;
 mod tenant;
 
-pub use device::{BadDeviceId, DeviceId, MAX_DEVICE_ID_BYTES, MAX_DEVICES};
 pub use file::{PolicyError, PolicyFile};
 pub use gatekeeper::{Gatekeeper, Standing};
 pub use identity::BadIdentity;

@@ -20,7 +20,7 @@ use hyper::{Request, body::Incoming, rt::Executor, server::conn::http2, service:
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::watch,
+    sync::{OwnedSemaphorePermit, watch},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -32,7 +32,6 @@ use super::{
     },
     ongoing::Watched,
     peer::PeerInfo,
-    permits::{Crowd, Permit},
     record::Record,
     server::Shared,
     stall::Patience,
@@ -44,15 +43,15 @@ use crate::{
 };
 
 /// Serves one connection to its end.
-pub(super) async fn serve<IO>(io: IO, peer: PeerInfo, shared: Arc<Shared>, permit: Permit)
-where
+pub(super) async fn serve<IO>(
+    io: IO,
+    peer: PeerInfo,
+    shared: Arc<Shared>,
+    permit: OwnedSemaphorePermit,
+) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let crowd = match peer {
-        PeerInfo::Device { .. } => Crowd::Devices,
-        PeerInfo::Unix { .. } | PeerInfo::Plain { .. } | PeerInfo::Tls { .. } => Crowd::Listen,
-    };
-    let grant = shared.patience.budget.connection(crowd);
+    let grant = shared.patience.budget.connection();
     tracing::debug!(%peer, windows = ?grant.windows, "connected");
     let expired = CancellationToken::new();
     let service = service_fn(|mut request: Request<Incoming>| {
@@ -85,7 +84,7 @@ where
         });
         async move { Ok::<_, Infallible>(trace::serve(call, served).await) }
     });
-    let calls = Calls::new(&shared, crowd);
+    let calls = Calls::new(&shared);
     let count = calls.count.subscribe();
     let http2 = http2(&shared.limits, grant.windows, calls);
     let io = Calm::new(io, peer.clone(), Arc::clone(&shared.patience.trouble));
@@ -191,11 +190,11 @@ struct Calls {
 }
 
 impl Calls {
-    fn new(shared: &Shared, crowd: Crowd) -> Self {
+    fn new(shared: &Shared) -> Self {
         Self {
             tasks: shared.tasks.clone(),
             patience: shared.patience.clone(),
-            record: Record::new(crowd),
+            record: Record::default(),
             count: Arc::new(watch::Sender::new(0)),
         }
     }

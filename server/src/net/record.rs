@@ -7,32 +7,16 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use super::{budget::Standing, hand::Hand, permits::Crowd};
+use super::{budget::Standing, hand::Hand};
 
 /// A connection, as its calls see it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Record {
     pub(super) hand: Arc<Hand>,
-    pub(super) crowd: Crowd,
     known: Arc<AtomicBool>,
 }
 
-impl Default for Record {
-    fn default() -> Self {
-        Self::new(Crowd::Listen)
-    }
-}
-
 impl Record {
-    /// Of a new connection.
-    pub(super) fn new(crowd: Crowd) -> Self {
-        Self {
-            hand: Arc::default(),
-            crowd,
-            known: Arc::default(),
-        }
-    }
-
     /// A message has come, whole.
     pub(super) fn delivered(&self) {
         self.known.store(true, Ordering::Relaxed);
@@ -45,10 +29,10 @@ impl Record {
 
     /// How the connection stands.
     pub(super) fn standing(&self) -> Standing {
-        match self.crowd {
-            Crowd::Devices => Standing::Device,
-            Crowd::Listen if self.known.load(Ordering::Relaxed) => Standing::Known,
-            Crowd::Listen => Standing::Unknown,
+        if self.known.load(Ordering::Relaxed) {
+            Standing::Known
+        } else {
+            Standing::Unknown
         }
     }
 }

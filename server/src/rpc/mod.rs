@@ -8,7 +8,6 @@ mod console;
 pub mod convert;
 mod create;
 mod decode;
-mod device;
 mod finish;
 #[doc(hidden)]
 pub mod fuzzing;
