@@ -115,7 +115,7 @@ async fn digests(
         for vcpus in wanted {
             let mut options = opened.options.clone();
             options.vcpus = vcpus.or(options.vcpus);
-            let prepared = prepare::judged(&opened.image, &options, None)?;
+            let prepared = prepare::judged(&opened, &options, None)?;
             let of = i32::try_from(prepared.plan.vcpus.len()).unwrap_or(i32::MAX);
             if let Some(digest) = prepared.digest {
                 all.push(DigestOfVcpus {

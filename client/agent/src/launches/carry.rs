@@ -288,19 +288,42 @@ impl Life {
             );
             return Err(Fault::lasting(reason::WRONG_STATE, text));
         }
-        self.tell(&launch);
-        let text = match prepared.digest {
-            Some(digest) => format!("under the launch digest {}", hex::digits(&digest)),
-            None => "this platform measures nothing".to_owned(),
+        self.finished(&launch);
+        Ok(())
+    }
+
+    /// Says that it is.
+    pub(super) fn finished(&self, launch: &Launch) {
+        self.tell(launch);
+        let text = match launch.launch_digest.is_empty() {
+            false => format!(
+                "under the launch digest {}",
+                hex::digits(&launch.launch_digest)
+            ),
+            true => "this platform measures nothing".to_owned(),
         };
+        let staged = "all pages are installed";
         self.teller
-            .condition("Staged", Truth::True, "STAGED", "all pages are installed");
+            .condition("Staged", Truth::True, "STAGED", staged);
         if self
             .teller
             .condition("Finished", Truth::True, "FINISHED", &text)
         {
             self.context.events.normal(&self.about, "Finished", &text);
         }
-        Ok(())
+    }
+
+    /// Whether it is this object's, finished as planned: an earlier agent saw to that, or was about to say so.
+    pub(super) fn is_as_planned(&self, launch: &Launch) -> bool {
+        let is_finished = matches!(
+            launch.state(),
+            LaunchState::Finished | LaunchState::Running | LaunchState::Stopped
+        );
+        let digest = hex::digits(&launch.launch_digest);
+        self.teller.status(|status| {
+            status.launch_uid.as_ref() == Some(&launch.uid)
+                && status.total_pages == Some(number(launch.installed_pages))
+                && status.planned_digest.as_deref().unwrap_or_default() == digest
+        }) && is_finished
     }
 }

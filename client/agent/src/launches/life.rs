@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::{Resource as _, ResourceExt as _};
-use stagepages_client::LaunchRef;
+use stagepages_client::{LaunchRef, v1::LaunchState};
 use tokio::{sync::watch, time::sleep};
 
 use super::{Context, finalizer, pods, tell::Teller};
@@ -194,16 +194,10 @@ impl Life {
         let device = self.bound().await.map_err(at("Bound"))?;
         let client = self.connect(&device).await.map_err(at("Staged"))?;
         let found = self.found(&client).await.map_err(at("Staged"))?;
-        let is_known = self.teller.status(|it| it.launch_uid.is_some());
         match found {
-            Some(launch)
-                if is_known
-                    && super::carry::state(&launch) != State::Created
-                    && super::carry::state(&launch) != State::Staging =>
-            {
-                self.tell(&launch);
-            }
-            _ => {
+            Some(launch) if launch.state() == LaunchState::Aborted => self.tell(&launch),
+            Some(launch) if self.is_as_planned(&launch) => self.finished(&launch),
+            Some(_) | None => {
                 let prepared = self.prepare().await.map_err(at("ImageReady"))?;
                 self.stage(&client, &prepared).await.map_err(at("Staged"))?;
             }

@@ -27,6 +27,8 @@ const PAGE: u64 = 4096;
 pub(crate) struct Opened {
     pub(crate) image: Image,
     pub(crate) options: Options,
+    /// What to call the image.
+    pub(crate) name: String,
     /// Of all files.
     pub(crate) bytes: u64,
 }
@@ -66,13 +68,22 @@ pub(crate) async fn fetch(
     })
 }
 
-fn unplannable(error: &ImageError) -> Fault {
+/// Told by the name that the artifact has for it; where the cache keeps it is nobody's business.
+fn unplannable(error: ImageError, name: &str) -> Fault {
+    let error = ImageError {
+        image: name.to_owned(),
+        ..error
+    };
     Fault::lasting("IMAGE_INVALID", error.to_string())
 }
 
 fn read(pulled: Option<&Pulled>) -> Result<Option<Input>, Fault> {
-    let read = pulled.map(|it| Input::read(&it.path)).transpose();
-    read.map_err(|error| unplannable(&error))
+    let read = pulled.map(|it| {
+        let input = Input::read(&it.path).map_err(|error| unplannable(error, &it.name))?;
+        let name = it.name.clone();
+        Ok(Input { name, ..input })
+    });
+    read.transpose()
 }
 
 /// Reads them.
@@ -86,7 +97,7 @@ pub(crate) async fn open(
         let others = parts.into_iter().flatten().map(|it| it.bytes);
         let bytes = others.sum::<u64>() + fetched.image.bytes;
         let image = Image::open(&fetched.image.path, settings.format.map(Into::into))
-            .map_err(|error| unplannable(&error))?;
+            .map_err(|error| unplannable(error, &fetched.image.name))?;
         if image.format() == stagepages_client::image::Format::Manifest {
             let text = "the image is a manifest of stagepages, which names files of the machine that reads it; make an image of it that has its contents, for example IGVM";
             return Err(Fault::lasting("IMAGE_INVALID", text));
@@ -104,6 +115,7 @@ pub(crate) async fn open(
         Ok(Opened {
             image,
             options: options(platform, &settings, files)?,
+            name: fetched.image.name,
             bytes,
         })
     })
@@ -112,16 +124,16 @@ pub(crate) async fn open(
 
 /// Makes the plan, and judges it.
 pub(crate) async fn plan(opened: Opened, expected: Option<[u8; 48]>) -> Result<Prepared, Fault> {
-    apart(move || judged(&opened.image, &opened.options, expected)).await
+    apart(move || judged(&opened, &opened.options, expected)).await
 }
 
 /// The plan, if nothing is wrong with it.
 pub(crate) fn judged(
-    image: &Image,
+    opened: &Opened,
     options: &Options,
     expected: Option<[u8; 48]>,
 ) -> Result<Prepared, Fault> {
-    let plan = image.plan(options).map_err(|error| unplannable(&error))?;
+    let plan = { opened.image.plan(options) }.map_err(|error| unplannable(error, &opened.name))?;
     let judgement = plan.judge();
     let errors: Vec<_> = judgement
         .errors()

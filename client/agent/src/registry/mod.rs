@@ -34,6 +34,8 @@ use cache::Cache;
 /// A file that is in the cache, and was verified just now.
 #[derive(Clone, Debug)]
 pub(crate) struct Pulled {
+    /// What the artifact calls it.
+    pub(crate) name: String,
     pub(crate) path: PathBuf,
     pub(crate) bytes: u64,
 }
@@ -75,6 +77,7 @@ impl Puller {
         let _gate = self.cache.gate(&layer.digest).await;
         if let Some(path) = self.cache.verified(&layer.digest, layer.bytes).await? {
             return Ok(Pulled {
+                name: layer.name,
                 path,
                 bytes: layer.bytes,
             });
@@ -89,6 +92,7 @@ impl Puller {
             "pulled"
         );
         Ok(Pulled {
+            name: layer.name,
             path,
             bytes: layer.bytes,
         })

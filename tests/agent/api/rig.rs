@@ -1,0 +1,214 @@
+//! One node with all that an agent needs: API server, kubelet, registry, daemon.
+
+use std::{fs, os::unix::fs::symlink, path::PathBuf};
+
+use serde_json::{Value, json};
+use stagepages_proto::v1::{Launch, ListLaunchesRequest};
+use stagepages_tests::{Api, Daemon, DaemonOptions, LONG, elf, eventually};
+use tempfile::TempDir;
+
+use super::{
+    pod_resources::Kubelet,
+    registry::Registry,
+    stand_in::{ApiServer, LAUNCHES, NODES, PODS},
+};
+use crate::process::Agent;
+
+/// The node.
+pub(super) const NODE: &str = "node-1";
+/// The namespace of everything.
+pub(super) const SPACE: &str = "team";
+/// Devices that the daemon is reached by.
+const DEVICES: [&str; 5] = ["kvm-0", "kvm-1", "sim-0", "sim-1", "sim-2"];
+
+/// All of it.
+pub(super) struct Rig {
+    /// Ends before the daemon, which otherwise finds a process that knows its directory.
+    pub(super) agent: Option<Agent>,
+    pub(super) api: ApiServer,
+    pub(super) kubelet: Kubelet,
+    pub(super) daemon: Daemon,
+    pub(super) registry: Option<Registry>,
+    plain: Vec<String>,
+    pub(super) dir: TempDir,
+}
+
+impl Rig {
+    /// All but the agent.
+    pub(super) async fn new() -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("spa")
+            .tempdir_in("/tmp")
+            .unwrap();
+        let daemon = Daemon::start(&DaemonOptions::new().without_tcp());
+        for device in DEVICES {
+            let place = dir.path().join("devices").join(device);
+            fs::create_dir_all(&place).unwrap();
+            symlink(daemon.socket(), place.join("api.sock")).unwrap();
+        }
+        let registry = Registry::start(dir.path()).await;
+        let api = ApiServer::start().await;
+        let node = json!({ "metadata": { "name": NODE, "labels": { "pool": "a" } } });
+        api.create(NODES, "", node).unwrap();
+        fs::write(dir.path().join("kubeconfig"), api.kubeconfig()).unwrap();
+        Self {
+            api,
+            kubelet: Kubelet::start(&dir.path().join("kubelet")),
+            daemon,
+            plain: registry.iter().map(Registry::host).collect(),
+            registry,
+            agent: None,
+            dir,
+        }
+    }
+
+    /// All of it, the agent too; `None` without a registry.
+    pub(super) async fn running() -> Option<Self> {
+        let mut rig = Self::new().await;
+        rig.registry.as_ref()?;
+        rig.begin();
+        Some(rig)
+    }
+
+    /// Another registry that is spoken to without TLS.
+    pub(super) fn trust(&mut self, host: &str) {
+        self.plain.push(host.to_owned());
+    }
+
+    /// Starts an agent.
+    pub(super) fn begin(&mut self) {
+        let path = |name: &str| self.dir.path().join(name).to_str().unwrap().to_owned();
+        let endpoint = format!("unix:{}", self.daemon.socket().display());
+        let variables = [
+            ("NODE_NAME", NODE.to_owned()),
+            ("STAGEPAGES_ENDPOINT", endpoint),
+            ("STAGEPAGES_DEVICE_DIR", path("devices")),
+            ("KUBELET_DIR", path("kubelet")),
+            ("CACHE_DIR", path("cache")),
+            ("KUBECONFIG", path("kubeconfig")),
+            ("REGISTRY_PLAIN_HTTP", self.plain.join(",")),
+            ("REGISTRY_TIMEOUT", "2".to_owned()),
+        ];
+        let variables: Vec<_> = variables.iter().collect();
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let none: [&str; 0] = [];
+        self.agent = Some(Agent::start(self.dir.path(), none, &variables));
+    }
+
+    /// Kills the agent, as the kernel would.
+    pub(super) fn kill(&mut self) {
+        if let Some(agent) = self.agent.take() {
+            agent.signal(nix::sys::signal::Signal::SIGKILL);
+            agent.wait();
+        }
+    }
+
+    /// Where pulled files are.
+    pub(super) fn cache(&self) -> PathBuf {
+        self.dir.path().join("cache")
+    }
+
+    /// A pod on this node that was given `device`.
+    pub(super) fn pod(&self, name: &str, device: &str) {
+        self.pod_without_device(name, device.rsplit_once('-').unwrap().0);
+        self.kubelet.give(SPACE, name, device);
+    }
+
+    /// A pod that kubelet has not admitted.
+    pub(super) fn pod_without_device(&self, name: &str, platform: &str) {
+        let limits = json!({ format!("stagepages.dev/{platform}"): "1" });
+        let pod = json!({
+            "metadata": { "name": name },
+            "spec": {
+                "nodeName": NODE,
+                "containers": [{ "name": "main", "resources": { "limits": limits } }],
+            },
+            "status": { "phase": "Running" },
+        });
+        self.api.create(PODS, SPACE, pod).unwrap();
+    }
+
+    /// A launch for a pod.
+    pub(super) fn launch(&self, name: &str, spec: &Value) {
+        let launch = json!({ "metadata": { "name": name }, "spec": spec });
+        self.api.create(LAUNCHES, SPACE, launch).unwrap();
+    }
+
+    /// What is said of a launch.
+    pub(super) fn status(&self, name: &str) -> Value {
+        let launch = self.api.get(LAUNCHES, SPACE, name);
+        launch.map_or(Value::Null, |it| it["status"].clone())
+    }
+
+    /// Waits until something holds of it.
+    pub(super) async fn until(
+        &self,
+        name: &str,
+        what: &str,
+        holds: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let held = eventually(what, async || {
+            let status = self.status(name);
+            holds(&status).then_some(status)
+        });
+        match tokio::time::timeout(LONG * 9 / 10, held).await {
+            Ok(status) => status,
+            Err(_late) => panic!("{name} is not {what}: {:#}", self.status(name)),
+        }
+    }
+
+    /// Waits for its state.
+    pub(super) async fn until_state(&self, name: &str, state: &str) -> Value {
+        self.until(name, state, |it| it["state"] == state).await
+    }
+
+    /// Waits for a condition's reason.
+    pub(super) async fn until_reason(&self, name: &str, kind: &str, reason: &str) -> Value {
+        let what = format!("{kind} for {reason}");
+        self.until(name, &what, |it| condition(it, kind)["reason"] == reason)
+            .await
+    }
+
+    /// All launches of the daemon.
+    pub(super) async fn launches(&self) -> Vec<Launch> {
+        let api = Api::unix(self.daemon.socket()).await;
+        let all = ListLaunchesRequest::default();
+        let answer = api.launches.clone().list_launches(all).await;
+        answer.unwrap().into_inner().launches
+    }
+}
+
+/// One condition.
+pub(super) fn condition(status: &Value, kind: &str) -> Value {
+    let all = status["conditions"].as_array();
+    let found = all.into_iter().flatten().find(|it| it["type"] == kind);
+    found.cloned().unwrap_or(Value::Null)
+}
+
+/// A guest that says this on its serial port, and then halts or runs on.
+pub(super) fn guest(text: &str, halts: bool) -> Vec<u8> {
+    // mov dx, 0x3f8; then for each byte: mov al, BYTE; out dx, al.
+    let mut code = vec![0x66, 0xba, 0xf8, 0x03];
+    for byte in text.bytes() {
+        code.extend([0xb0, byte, 0xee]);
+    }
+    // hlt; or jmp to itself.
+    code.extend(if halts { [0xf4, 0xf4] } else { [0xeb, 0xfe] });
+    elf(&code)
+}
+
+/// A guest of so many pages of something.
+pub(super) fn large(pages: usize) -> Vec<u8> {
+    let mut code = vec![0xf4; 16];
+    code.extend((0..pages * 4096).map(|at| u8::try_from((at / 4096 + at) % 251).unwrap() + 1));
+    let mut file = elf(&code);
+    // Its second segment begins behind all that.
+    let behind = 0x20_0000 + u64::try_from(pages * 4096).unwrap();
+    for at in [120 + 16, 120 + 24] {
+        file[at..at + 8].copy_from_slice(&(behind & !0xfff).to_le_bytes());
+    }
+    file
+}

@@ -1,0 +1,238 @@
+//! Requests, answers and watches.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
+use hyper::{
+    Method, Request, Response,
+    body::{Frame, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::mpsc, time::timeout};
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Shared,
+    store::{KINDS, Kind, Refused, refused},
+};
+
+/// A quiet watch tells its version after this.
+const BOOKMARK: Duration = Duration::from_millis(500);
+
+type Body = BoxBody<Bytes, Infallible>;
+
+pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
+    while let Some(Ok((stream, _))) = stop.run_until_cancelled(listener.accept()).await {
+        let (shared, stop) = (Arc::clone(&shared), stop.clone());
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let (shared, stop) = (Arc::clone(&shared), stop.clone());
+                async move { Ok::<_, Infallible>(answer(request, shared, stop).await) }
+            });
+            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            // A connection that breaks is the other side's matter.
+            drop(stop.run_until_cancelled(connection).await);
+        });
+    }
+}
+
+fn full(code: u16, value: &Value) -> Response<Body> {
+    let body = Full::new(Bytes::from(value.to_string())).boxed();
+    let mut response = Response::new(body);
+    *response.status_mut() = code.try_into().unwrap();
+    let json = "application/json".parse().unwrap();
+    response.headers_mut().insert("content-type", json);
+    response
+}
+
+fn failure(refused: &Refused) -> Value {
+    json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "metadata": {},
+        "code": refused.code, "reason": refused.reason, "message": refused.message,
+    })
+}
+
+/// What a path names.
+struct Target {
+    kind: Kind,
+    namespace: String,
+    name: Option<String>,
+    is_status: bool,
+}
+
+fn target(path: &str) -> Option<Target> {
+    let path = path.trim_start_matches('/');
+    let in_root = |kind: &Kind| path.strip_prefix(kind.root)?.strip_prefix('/');
+    let rest = KINDS.iter().find_map(in_root)?;
+    let parts: Vec<_> = rest.split('/').collect();
+    let (namespace, parts) = match parts.as_slice() {
+        ["namespaces", namespace, parts @ ..] => (*namespace, parts),
+        parts => ("", parts),
+    };
+    let (plural, parts) = parts.split_first()?;
+    let kind = KINDS
+        .into_iter()
+        .find(|it| in_root(it).is_some() && it.plural == *plural)?;
+    Some(Target {
+        kind,
+        namespace: namespace.to_owned(),
+        name: parts.first().map(|it| (*it).to_owned()),
+        is_status: parts.get(1) == Some(&"status"),
+    })
+}
+
+fn decoded(text: &str) -> String {
+    text.replace("%3D", "=")
+        .replace("%2F", "/")
+        .replace('+', " ")
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+) -> Response<Body> {
+    let manner = &shared.manner;
+    tokio::time::sleep(Duration::from_millis(manner.slow.load(Ordering::SeqCst))).await;
+    let take = |count: &std::sync::atomic::AtomicU64| {
+        let less = |it: u64| it.checked_sub(1);
+        count
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less)
+            .is_ok()
+    };
+    if take(&manner.errors) {
+        return full(
+            500,
+            &failure(&refused(500, "InternalError", "out of order")),
+        );
+    }
+    let Some(target) = target(request.uri().path()) else {
+        return full(404, &failure(&refused(404, "NotFound", "no such path")));
+    };
+    let query = request.uri().query().unwrap_or_default();
+    let query: HashMap<String, String> = query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(key, value)| (key.to_owned(), decoded(value)))
+        .collect();
+    let method = request.method().clone();
+    if method == Method::PATCH && take(&manner.conflicts) {
+        manner.conflicted.fetch_add(1, Ordering::SeqCst);
+        return full(
+            409,
+            &failure(&refused(409, "Conflict", "somebody was faster")),
+        );
+    }
+    let body = request.into_body().collect().await;
+    let Ok(body) = body else {
+        return full(400, &failure(&refused(400, "BadRequest", "no body")));
+    };
+    let body: Value = serde_json::from_slice(&body.to_bytes()).unwrap_or(Value::Null);
+    let fields = query.get("fieldSelector").map(String::as_str);
+    let done = match (method, &target.name) {
+        (Method::GET, None)
+            if query
+                .get("watch")
+                .is_some_and(|it| it == "true" || it == "1") =>
+        {
+            return watch(shared, target.kind, &query, stop);
+        }
+        (Method::GET, None) => {
+            let store = shared.store();
+            Ok(json!({
+                "kind": format!("{}List", target.kind.kind),
+                "apiVersion": target.kind.api_version(),
+                "metadata": { "resourceVersion": store.version().to_string() },
+                "items": store.list(target.kind, fields),
+            }))
+        }
+        (Method::GET, Some(name)) => {
+            let found = shared.store().get(target.kind, &target.namespace, name);
+            found.ok_or_else(|| refused(404, "NotFound", format!("{name} not found")))
+        }
+        (Method::POST, None) => shared.store().create(target.kind, &target.namespace, body),
+        (Method::PATCH, Some(name)) => {
+            let manager = query.get("fieldManager").map(String::as_str);
+            let key = (target.kind, target.namespace.as_str(), name.as_str());
+            shared.store().patch(key, target.is_status, &body, manager)
+        }
+        _ => Err(refused(405, "MethodNotAllowed", "not served here")),
+    };
+    shared.tell();
+    match done {
+        Ok(object) => full(200, &object),
+        Err(refused) => full(refused.code, &failure(&refused)),
+    }
+}
+
+fn watch(
+    shared: Arc<Shared>,
+    kind: Kind,
+    query: &HashMap<String, String>,
+    stop: CancellationToken,
+) -> Response<Body> {
+    let (send, receive) = mpsc::channel::<Bytes>(16);
+    let mut version: u64 = query
+        .get("resourceVersion")
+        .and_then(|it| it.parse().ok())
+        .unwrap_or(0);
+    let fields = query.get("fieldSelector").cloned();
+    let bookmarks = query
+        .get("allowWatchBookmarks")
+        .is_some_and(|it| it == "true");
+    let line = |what: &str, object: Value| {
+        Bytes::from(format!("{}\n", json!({ "type": what, "object": object })))
+    };
+    tokio::spawn(async move {
+        let mut changed = shared.news.subscribe();
+        while !stop.is_cancelled() {
+            changed.borrow_and_update();
+            let (news, now) = {
+                let store = shared.store();
+                (
+                    store.since(version, kind, fields.as_deref()),
+                    store.version(),
+                )
+            };
+            let Some(news) = news else {
+                let gone = failure(&refused(410, "Expired", "too old resource version"));
+                drop(send.send(line("ERROR", gone)).await);
+                return;
+            };
+            for it in news {
+                if send.send(line(it.what, it.object)).await.is_err() {
+                    return;
+                }
+            }
+            version = now;
+            let quiet = tokio::select! {
+                () = stop.cancelled() => return,
+                changed = timeout(BOOKMARK, changed.changed()) => changed.is_err(),
+            };
+            if quiet && bookmarks {
+                let object = json!({
+                    "kind": kind.kind, "apiVersion": kind.api_version(),
+                    "metadata": { "resourceVersion": version.to_string(), "name": "" },
+                });
+                if send.send(line("BOOKMARK", object)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    let frames = ReceiverStream::new(receive).map(|bytes| Ok(Frame::data(bytes)));
+    let mut response = Response::new(StreamBody::new(frames).boxed());
+    let json = "application/json".parse().unwrap();
+    response.headers_mut().insert("content-type", json);
+    response
+}
