@@ -127,10 +127,9 @@ impl Life {
     pub(super) async fn prepare(&self) -> Result<Prepared, Fault> {
         let spec = &self.launch.spec;
         let settings = spec.settings();
-        let unready = |fault: Fault| {
+        let unready = |fault: &Fault| {
             self.teller
                 .condition("ImageReady", Truth::False, &fault.reason, &fault.message);
-            fault
         };
         let reference = &spec.image.reference;
         self.teller.condition(
@@ -141,10 +140,10 @@ impl Life {
         );
         let fetched = prepare::fetch(&self.context.puller, &spec.image, &settings)
             .await
-            .map_err(unready)?;
+            .inspect_err(unready)?;
         let opened = prepare::open(fetched, spec.platform, settings)
             .await
-            .map_err(unready)?;
+            .inspect_err(unready)?;
         let text = format!(
             "{reference} is on this node, {} bytes with all that belongs to it",
             opened.bytes
@@ -158,10 +157,9 @@ impl Life {
         let expected = { spec.expected_launch_digest.as_deref() }
             .map(|it| super::options::digest("spec.expectedLaunchDigest", it))
             .transpose()?;
-        let prepared = prepare::plan(opened, expected).await.map_err(|fault| {
+        let prepared = prepare::plan(opened, expected).await.inspect_err(|fault| {
             self.teller
                 .condition("Planned", Truth::False, &fault.reason, &fault.message);
-            fault
         })?;
         let mut text = format!("{} pages", prepared.plan.pages());
         for warning in &prepared.warnings {

@@ -127,7 +127,8 @@ impl Sweep {
         let context = Arc::clone(&self.context);
         self.lives.insert(uid.clone(), tell);
         self.tasks.spawn(async move {
-            live(context, receive).await;
+            // On the heap: it holds all that staging holds.
+            Box::pin(live(context, receive)).await;
             uid
         });
     }

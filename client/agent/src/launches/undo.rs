@@ -111,10 +111,10 @@ impl Life {
         match timeout(QUIETLY, self.abort(false)).await {
             Ok(Ok(())) => {}
             Ok(Err(fault)) => {
-                tracing::warn!(%fault, "a failed launch cannot be aborted; its lease will end it")
+                tracing::warn!(%fault, "a failed launch cannot be aborted; its lease will end it");
             }
             Err(_late) => {
-                tracing::warn!("a failed launch was not aborted in time; its lease will end it")
+                tracing::warn!("a failed launch was not aborted in time; its lease will end it");
             }
         }
     }

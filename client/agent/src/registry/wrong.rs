@@ -17,28 +17,42 @@ const TOLD: usize = 300;
 /// Of an answer that the client could not use.
 pub(super) fn fault(reference: &Reference, error: &OciDistributionError) -> Fault {
     let told = bounded(&with_causes(error), TOLD);
-    match error {
-        OciDistributionError::ImageManifestNotFoundError(_) => not_found(reference),
-        OciDistributionError::ServerError { code: 404, .. } => not_found(reference),
-        OciDistributionError::RegistryError { envelope, .. }
-            if envelope.errors.iter().any(|it| {
-                matches!(
-                    it.code,
-                    OciErrorCode::BlobUnknown
-                        | OciErrorCode::ManifestUnknown
-                        | OciErrorCode::NameUnknown
-                        | OciErrorCode::NotFound
-                )
-            }) =>
-        {
-            not_found(reference)
-        }
-        OciDistributionError::UnauthorizedError { .. }
-        | OciDistributionError::AuthenticationFailure(_) => unauthorized(reference),
-        OciDistributionError::DigestError(_) => mismatch(reference, &told),
-        OciDistributionError::IoError(error) if is_digest(error) => mismatch(reference, &told),
-        _ => unreachable(reference, &told),
+    if is_missing(error) {
+        return not_found(reference);
     }
+    if matches!(
+        error,
+        OciDistributionError::UnauthorizedError { .. }
+            | OciDistributionError::AuthenticationFailure(_)
+    ) {
+        return unauthorized(reference);
+    }
+    let is_other = matches!(error, OciDistributionError::DigestError(_))
+        || matches!(error, OciDistributionError::IoError(error) if is_digest(error));
+    match is_other {
+        true => mismatch(reference, &told),
+        false => unreachable(reference, &told),
+    }
+}
+
+/// Whether the registry says that it does not have it.
+fn is_missing(error: &OciDistributionError) -> bool {
+    if let OciDistributionError::RegistryError { envelope, .. } = error {
+        return envelope.errors.iter().any(|it| {
+            matches!(
+                it.code,
+                OciErrorCode::BlobUnknown
+                    | OciErrorCode::ManifestUnknown
+                    | OciErrorCode::NameUnknown
+                    | OciErrorCode::NotFound
+            )
+        });
+    }
+    matches!(
+        error,
+        OciDistributionError::ImageManifestNotFoundError(_)
+            | OciDistributionError::ServerError { code: 404, .. }
+    )
 }
 
 fn is_digest(error: &std::io::Error) -> bool {

@@ -78,7 +78,10 @@ pub(crate) fn bounded(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(most.saturating_sub('…'.len_utf8()));
+    let room = most.saturating_sub('…'.len_utf8());
+    let end = { (0..=room).rev() }
+        .find(|it| text.is_char_boundary(*it))
+        .unwrap_or(0);
     format!("{}…", text.get(..end).unwrap_or_default())
 }
 
