@@ -8,6 +8,7 @@
 //! **Invariant:** the agent is its binary, the daemon too; what stands in for Kubernetes speaks its protocols over real sockets.
 #![forbid(unsafe_code)]
 #![expect(
+    clippy::panic,
     clippy::unwrap_used,
     reason = "helpers of tests: a panic is a failing assertion"
 )]

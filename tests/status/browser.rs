@@ -21,7 +21,8 @@ const GIB: u64 = 1 << 30;
 
 /// Runs a part of the browser's script.
 async fn browse(daemon: &Daemon, part: &str) {
-    let modules = std::env::var(MODULES).expect("STAGEPAGES_BROWSER_MODULES: run .ci/run status");
+    let modules = std::env::var(MODULES)
+        .unwrap_or_else(|_unset| panic!("{MODULES} is not set: run .ci/run status"));
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = here.join("../target/status");
     let ended = tokio::process::Command::new("node")
@@ -84,9 +85,10 @@ async fn half_staged(api: &Api) {
         (8200, 1, PageType::Secrets),
     ];
     for (at, pages, kind) in rest {
-        let extent = match kind {
-            PageType::Unmeasured => Extent::data(page(at), kind, contents.pages(pages)),
-            _ => Extent::length(page(at), kind, pages * PAGE),
+        let extent = if kind == PageType::Unmeasured {
+            Extent::data(page(at), kind, contents.pages(pages))
+        } else {
+            Extent::length(page(at), kind, pages * PAGE)
         };
         api.stage(name, extent).await.unwrap();
     }
