@@ -11,6 +11,7 @@
 //! | [`api`]       | the messages of kubelet's APIs                                  |
 //! | [`assignments`] | which pod was given which device                              |
 //! | [`channel`]   | connections to kubelet's sockets, bounded in time               |
+//! | [`clear`]     | nothing of a device's last pod is left for the next             |
 //! | [`daemon`]    | asks the daemon what there is, again and again                  |
 //! | [`device`]    | names: devices, resources, tenants                              |
 //! | [`inventory`] | the devices of this node, and what ails them                    |
@@ -33,6 +34,7 @@ pub mod allocation;
 pub mod api;
 pub mod assignments;
 pub mod channel;
+pub mod clear;
 pub mod daemon;
 pub mod device;
 pub mod inventory;

@@ -18,6 +18,7 @@ use super::{
         PreferredAllocationRequest, PreferredAllocationResponse,
         device_plugin_server::DevicePlugin,
     },
+    clear::clear,
     inventory::Inventory,
 };
 
@@ -94,16 +95,25 @@ impl DevicePlugin for Plugin {
     ) -> Result<Response<AllocateResponse>, Status> {
         let inventory = self.inventory.borrow().clone();
         let containers = request.into_inner().container_requests;
-        let given = containers.iter().map(|asked| {
-            let devices = chosen(self.platform, &inventory, &asked.devices_ids)?;
-            tracing::info!(devices = ?asked.devices_ids, "given to a container");
-            Ok(container(&self.device_dir, &devices))
-        });
-        let container_responses = given.collect::<Result<_, Status>>().inspect_err(|status| {
+        let refused = |status: &Status| {
             tracing::warn!(refusal = status.message(), "an allocation is refused");
-        })?;
+        };
+        let chosen = containers
+            .iter()
+            .map(|asked| chosen(self.platform, &inventory, &asked.devices_ids));
+        let chosen: Vec<_> = chosen.collect::<Result<_, Status>>().inspect_err(refused)?;
+        for device in chosen.iter().flatten() {
+            clear(&self.device_dir, *device)
+                .await
+                .inspect_err(refused)?;
+        }
+        let given = chosen.iter().map(|devices| {
+            let ids: Vec<_> = devices.iter().map(ToString::to_string).collect();
+            tracing::info!(devices = ids.join(", "), "given to a container");
+            container(&self.device_dir, devices)
+        });
         Ok(Response::new(AllocateResponse {
-            container_responses,
+            container_responses: given.collect(),
         }))
     }
 

@@ -1,0 +1,84 @@
+//! Takes from a device what its last pod left there, before the next pod gets it.
+//!
+//! Whoever has a device is its tenant (deploy/DEVICES.md), so the next pod would read the consoles, ledgers and images of the one before, and its launch would find the
+//! device's only place taken. Kubelet asks for an allocation when a container is admitted that has none yet, and gives away no device whose pod still runs
+//! (pkg/kubelet/cm/devicemanager/manager.go, `devicesToAllocate`); so whatever is there at that time belongs to nobody who is left.
+//!
+//! **Invariant:** a device that is not empty is given to nobody.
+
+use std::{path::Path, time::Duration};
+
+use stagepages_client::{Client, Endpoint, LaunchRef, StagepagesError, plain, reason};
+use tokio::time::{sleep, timeout};
+use tonic::Status;
+
+use super::device::DeviceId;
+
+/// For all of it. Kubelet admits pods one by one, and a daemon that takes longer is not well.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Between two tries to delete a launch whose host is not gone yet.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Ends and deletes all launches of the device's tenant, and gives up its images.
+///
+/// # Errors
+/// UNAVAILABLE: something is left, or may be. Kubelet refuses the pod and says why.
+pub async fn clear(device_dir: &Path, device: DeviceId) -> Result<(), Status> {
+    let why = match timeout(PATIENCE, cleared(device_dir, device)).await {
+        Ok(Ok(0)) => return Ok(()),
+        Ok(Ok(left_behind)) => {
+            tracing::info!(%device, left_behind, "taken from a device before it is given away");
+            return Ok(());
+        }
+        Ok(Err(why)) => why,
+        Err(_elapsed) => format!("the daemon took longer than {PATIENCE:?}"),
+    };
+    Err(Status::unavailable(format!(
+        "device {device} cannot be given away, because what its last pod left there cannot be removed: {why}; create the Pod again when the daemon answers"
+    )))
+}
+
+/// How many launches and images were there.
+async fn cleared(device_dir: &Path, device: DeviceId) -> Result<usize, String> {
+    let socket = device_dir.join(device.to_string()).join("api.sock");
+    let client = Client::connect(&Endpoint::Unix(socket))
+        .await
+        .map_err(|error| plain(&format!("{error}; {}", error.remedy())))?;
+    let told = |error: StagepagesError| plain(&error.to_string());
+    let launches = client.list_launches(&[]).await.map_err(told)?;
+    for launch in &launches {
+        let launch = LaunchRef::from(launch);
+        absent_or(client.abort_launch(&launch).await).map_err(told)?;
+        // Its host may take a moment to be gone.
+        while let Err(error) = absent_or(client.delete_launch(&launch).await) {
+            if error.reason() != Some(reason::WRONG_STATE) {
+                return Err(told(error));
+            }
+            sleep(PAUSE).await;
+        }
+    }
+    // Behind the launches, which use them.
+    let images = client.list_images().await.map_err(told)?;
+    for image in &images {
+        let name = image
+            .name
+            .parse()
+            .map_err(|error| plain(&format!("{error}")))?;
+        absent_or(client.delete_image(name).await).map_err(told)?;
+    }
+    Ok(launches.len() + images.len())
+}
+
+/// What is gone already is as wanted.
+fn absent_or<T>(done: Result<T, StagepagesError>) -> Result<(), StagepagesError> {
+    let is_gone = |error: &StagepagesError| {
+        matches!(
+            error.reason(),
+            Some(reason::LAUNCH_NOT_FOUND | reason::IMAGE_NOT_FOUND)
+        )
+    };
+    match done {
+        Err(error) if !is_gone(&error) => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
