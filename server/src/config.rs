@@ -10,12 +10,14 @@ use std::{
     env,
     ffi::OsString,
     fs, io,
+    net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 mod defaults;
+mod devices;
 mod file;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -31,8 +33,10 @@ mod tls;
 pub mod values;
 mod variable;
 
+use stagepages_host::platform::PlatformKind;
 use stagepages_sandbox::{BadHostUser, HostUser, Mode};
 
+pub use devices::{DeviceConfig, DeviceCount, SOCKET_NAME};
 pub use machine::Machine;
 use sandbox::SandboxMode;
 pub use settings::Settings;
@@ -67,6 +71,10 @@ pub struct Config {
     pub socket_group: Option<String>,
     /// Who may do what; absolute. Without it, who runs the daemon, and root.
     pub policy: Option<PathBuf>,
+    /// Where health is answered without TLS; nowhere if unset.
+    pub health_listen: Option<SocketAddr>,
+    /// Devices, where there are some.
+    pub devices: Option<DeviceConfig>,
     /// What is logged, as tracing-subscriber's EnvFilter reads it; valid.
     pub log: String,
     /// How it is logged.
@@ -177,6 +185,20 @@ pub enum ConfigError {
     /// TLS that is configured in part.
     #[error("{0} is not set; tls_cert, tls_key and tls_client_ca go together")]
     HalfTls(String),
+    /// Devices need a place.
+    #[error("devices is set ({0}), and device_dir is not; set it to where their sockets are to be")]
+    DevicesWithoutDir(DeviceCount),
+    /// One platform, two numbers.
+    #[error("devices: {0} is there twice; write one number for each platform")]
+    DevicesTwice(PlatformKind),
+    /// The sockets of devices have no room.
+    #[error("device_dir {} is longer than {max} bytes, so that sockets in it cannot be reached; set a shorter one", dir.display())]
+    DeviceDir {
+        /// What was given.
+        dir: PathBuf,
+        /// The longest.
+        max: usize,
+    },
     /// The receive budget and the connections do not go together.
     #[error(transparent)]
     ReceiveBudget(#[from] TooSmall),
@@ -276,6 +298,8 @@ impl Config {
             socket_mode: set.socket_mode.unwrap_or_default().bits(),
             socket_group: set.socket_group.map(|group| group.into_name()),
             policy: set.policy.map(|file| file.into_path()),
+            health_listen: set.health_listen.map(|address| address.get()),
+            devices: devices::devices(set.device_dir, set.devices)?,
             log: set.log.unwrap_or_default().into_string(),
             log_format: set.log_format.unwrap_or_default(),
             grace: set.grace.map_or(defaults::GRACE, |grace| grace.get()),
@@ -347,6 +371,7 @@ impl Config {
             max_handshakes: usize::try_from(self.max_handshakes).unwrap_or(usize::MAX),
             handshake_timeout: self.handshake_timeout,
             tls: self.tls.is_some(),
+            devices: self.devices.is_some(),
             ..Limits::default()
         }
     }

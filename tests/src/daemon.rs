@@ -191,6 +191,17 @@ impl Daemon {
         *first.expect("the status page is served on TCP")
     }
 
+    /// The TCP address of the health service.
+    ///
+    /// # Panics
+    /// If it has none of its own.
+    #[must_use]
+    pub fn health(&self) -> SocketAddr {
+        self.ready
+            .health
+            .expect("the daemon answers health over TCP")
+    }
+
     /// The files of TLS, which tests may replace.
     #[must_use]
     pub fn pki(&self) -> &Pki {

@@ -15,6 +15,7 @@ pub(crate) struct Ready {
     /// Of the status page.
     pub(crate) status_unix: Vec<PathBuf>,
     pub(crate) status_tcp: Vec<SocketAddr>,
+    pub(crate) health: Option<SocketAddr>,
 }
 
 /// The datagram socket that `NOTIFY_SOCKET` names.
@@ -71,11 +72,13 @@ fn parse(message: &str) -> Option<Ready> {
     let listen = said("X_STAGEPAGES_LISTEN=").expect("a ready daemon says where it listens");
     let (unix, tcp) = places(listen);
     let (status_unix, status_tcp) = places(said("X_STAGEPAGES_STATUS_LISTEN=").unwrap_or(""));
+    let (_, health) = places(said("X_STAGEPAGES_HEALTH=").unwrap_or(""));
     Some(Ready {
         unix,
         tcp,
         status_unix,
         status_tcp,
+        health: health.first().copied(),
     })
 }
 

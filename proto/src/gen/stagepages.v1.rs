@@ -2669,7 +2669,7 @@ pub mod launch_service_client {
     /// | DEADLINE_UNREACHABLE: the call's deadline ends before the machine's firmware would have got to its last page | RESOURCE_EXHAUSTED | unchanged |
     /// | IMAGE_CORRUPT: a stored image does not hold the bytes that were committed                   | DATA_LOSS           | unchanged, or ABORTED where a page of it was installed already |
     /// | UNAUTHENTICATED: the connection does not prove who calls, or does not any more              | UNAUTHENTICATED     | unchanged |
-    /// | PERMISSION: the daemon's policy does not let this caller make this call; metadata `method`  | PERMISSION_DENIED   | unchanged |
+    /// | PERMISSION: the daemon's policy does not let this caller make this call, or its device is of another platform; metadata `method` or `platform` | PERMISSION_DENIED   | unchanged |
     /// | QUOTA_EXCEEDED: the caller's tenant, or all of them, would take more than the policy lets them; QuotaFailure says of what, and how much | RESOURCE_EXHAUSTED | unchanged |
     /// | DRAINING                                                                                    | UNAVAILABLE         | unchanged |
     /// | AUDIT_UNAVAILABLE: the audit log cannot be written, and no launch is created without a record of it | UNAVAILABLE | unchanged |
@@ -3907,7 +3907,7 @@ pub mod launch_service_server {
     /// | DEADLINE_UNREACHABLE: the call's deadline ends before the machine's firmware would have got to its last page | RESOURCE_EXHAUSTED | unchanged |
     /// | IMAGE_CORRUPT: a stored image does not hold the bytes that were committed                   | DATA_LOSS           | unchanged, or ABORTED where a page of it was installed already |
     /// | UNAUTHENTICATED: the connection does not prove who calls, or does not any more              | UNAUTHENTICATED     | unchanged |
-    /// | PERMISSION: the daemon's policy does not let this caller make this call; metadata `method`  | PERMISSION_DENIED   | unchanged |
+    /// | PERMISSION: the daemon's policy does not let this caller make this call, or its device is of another platform; metadata `method` or `platform` | PERMISSION_DENIED   | unchanged |
     /// | QUOTA_EXCEEDED: the caller's tenant, or all of them, would take more than the policy lets them; QuotaFailure says of what, and how much | RESOURCE_EXHAUSTED | unchanged |
     /// | DRAINING                                                                                    | UNAVAILABLE         | unchanged |
     /// | AUDIT_UNAVAILABLE: the audit log cannot be written, and no launch is created without a record of it | UNAVAILABLE | unchanged |
@@ -4913,6 +4913,10 @@ pub struct PlatformInfo {
     /// The queue for its firmware; set on platforms whose firmware installs one page at a time for the whole machine, where the daemon schedules it.
     #[prost(message, optional, tag = "13")]
     pub queue: ::core::option::Option<PlatformQueue>,
+    /// Devices of this platform whose sockets the daemon serves: ids from `<platform>-0` on, for example `kvm-0` and `sev-snp-3`, each with a socket of its own below the
+    /// daemon's `device_dir`. Who is connected to one is the tenant `device:<id>`, and has one launch at a time, on this platform. Served whether the platform is available or not.
+    #[prost(uint32, tag = "14")]
+    pub devices: u32,
 }
 /// The launches that wait for one firmware: those of all tenants, without a name, because they decide when the caller's own pages are installed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -42,11 +42,13 @@ impl Call {
         let peer = extensions.get::<PeerInfo>();
         let names = peer.map(PeerInfo::names).unwrap_or_default();
         let address = match peer {
-            Some(PeerInfo::Unix { uid, gid, pid }) => {
+            Some(PeerInfo::Unix { uid, gid, pid } | PeerInfo::Device { uid, gid, pid, .. }) => {
                 let pid = pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());
                 format!("unix:uid={uid},gid={gid},pid={pid}")
             }
-            Some(PeerInfo::Tls { address, .. }) => format!("tcp:{address}"),
+            Some(PeerInfo::Tls { address, .. } | PeerInfo::Plain { address }) => {
+                format!("tcp:{address}")
+            }
             None => String::new(),
         };
         let identity = names.first().map_or("unknown", String::as_str);

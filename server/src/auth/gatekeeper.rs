@@ -117,6 +117,10 @@ impl Standing {
 }
 
 fn judge(policy: &Policy, peer: &PeerInfo, path: &str) -> Result<Option<Caller>, ApiError> {
+    if policy.is_health_only() && needs(path) != Needs::Health {
+        let text = "only grpc.health.v1.Health, Check and Watch, is answered at this address (health_listen); call the API at an address of listen";
+        return Err(ApiError::new(Reason::UnsupportedOperation, text).meta("method", path));
+    }
     let found = policy.of(peer);
     let open = match needs(path) {
         Needs::OneOf(_) => false,
@@ -139,7 +143,9 @@ fn judge(policy: &Policy, peer: &PeerInfo, path: &str) -> Result<Option<Caller>,
             );
             Err(ApiError::new(Reason::Permission, text).meta("method", path))
         }
-        Needs::OneOf(_) | Needs::Health | Needs::Reflection => Ok(Some(caller(&name, grant, peer))),
+        Needs::OneOf(_) | Needs::Health | Needs::Reflection => {
+            Ok(Some(caller(&name, &grant, peer)))
+        }
     }
 }
 
@@ -204,6 +210,26 @@ mod tests {
             error.to_string().contains("role stager or admin"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn where_only_health_is_served_everything_else_is_not_implemented() {
+        let (_change, current) = watch::channel(Arc::new(Policy::health_only()));
+        let keeper = Gatekeeper::new(current);
+        let anybody = PeerInfo::Plain {
+            address: ([127, 0, 0, 1], 9).into(),
+        };
+        assert!(keeper.admit(&anybody, HEALTH).unwrap().caller().is_none());
+        for path in [
+            STAGE,
+            REFLECTION,
+            "/grpc.health.v1.Health/List",
+            "/no.Such/Method",
+        ] {
+            let error = keeper.admit(&anybody, path).unwrap_err();
+            assert_eq!(error.reason(), Reason::UnsupportedOperation);
+            assert!(error.to_string().contains("health_listen"), "{error}");
+        }
     }
 
     #[tokio::test]

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  connection ─▶ PeerInfo ─▶ Policy ─▶ Caller { identity, tenant, roles } ─▶ the request's extensions
-//!   (net: certificate, or the kernel)      ▲
+//!   (net: certificate, the kernel, or         ▲
+//!    the device whose socket it is)         │
 //!                                     policy file, read again when it changes
 //! ```
 //!
@@ -10,6 +11,7 @@
 //!
 //! **Invariant:** a handler that runs has a [`Caller`] whose roles the call needs; nothing in here comes from the peer's own words.
 
+mod device;
 mod file;
 mod gatekeeper;
 mod identity;
@@ -20,6 +22,7 @@ mod rights;
 mod role;
 mod tenant;
 
+pub use device::{BadDeviceId, DeviceId, MAX_DEVICE_ID_BYTES, MAX_DEVICES};
 pub use file::{PolicyError, PolicyFile};
 pub use gatekeeper::{Gatekeeper, Standing};
 pub use identity::BadIdentity;

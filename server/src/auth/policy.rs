@@ -43,10 +43,24 @@ pub struct Policy {
     /// The longest first.
     below: Vec<(String, Grant)>,
     anyone: Anyone,
+    health_only: bool,
     tenants: BTreeMap<Tenant, Quota>,
     default: Quota,
+    device: Quota,
     total: Total,
 }
+
+/// What every device may take whatever the policy says: one launch that lives; some that are over, whose consoles can still be read; and calls that leave room
+/// for those of others.
+const DEVICE: Quota = Quota {
+    launches: Some(16),
+    live_launches: Some(1),
+    memory_bytes: None,
+    staged_bytes: None,
+    image_bytes: None,
+    streams: Some(64),
+    calls_per_second: None,
+};
 
 /// What is answered to whoever is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -74,6 +88,7 @@ struct File {
     anyone: Anyone,
     tenant: BTreeMap<Tenant, Quota>,
     default: Quota,
+    device: Quota,
     total: Total,
 }
 
@@ -128,6 +143,21 @@ impl Policy {
         }
     }
 
+    /// The policy where nothing but health is served, to anyone.
+    #[must_use]
+    pub fn health_only() -> Self {
+        Self {
+            health_only: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether nothing but health is served.
+    #[must_use]
+    pub fn is_health_only(&self) -> bool {
+        self.health_only
+    }
+
     /// Reads a policy.
     ///
     /// # Errors
@@ -141,6 +171,7 @@ impl Policy {
             anyone: file.anyone,
             tenants: file.tenant,
             default: file.default,
+            device: file.device,
             total: file.total,
             ..Self::default()
         };
@@ -187,19 +218,26 @@ impl Policy {
     }
 
     /// What a peer may do, and the name by which it is known. The most precise name decides: the user before the group, a whole SPIFFE ID before
-    /// a path, a longer path before a shorter one.
+    /// a path, a longer path before a shorter one. Who holds a device's socket is that device, whatever the policy says.
     #[must_use]
-    pub fn of(&self, peer: &PeerInfo) -> Option<(String, &Grant)> {
+    pub fn of(&self, peer: &PeerInfo) -> Option<(String, Grant)> {
         let names = peer.names();
+        if let PeerInfo::Device { id, .. } = peer {
+            let grant = Grant {
+                tenant: Tenant::of_device(*id),
+                roles: Roles::of(&[Role::Stager, Role::Runner]),
+            };
+            return names.into_iter().next().map(|name| (name, grant));
+        }
         for name in &names {
             if let Some(grant) = self.exact.get(name) {
-                return Some((name.clone(), grant));
+                return Some((name.clone(), grant.clone()));
             }
         }
         names.into_iter().find_map(|name| {
             let mut below = self.below.iter();
             let (_, grant) = below.find(|(prefix, _)| name.starts_with(prefix.as_str()))?;
-            Some((name, grant))
+            Some((name, grant.clone()))
         })
     }
 
@@ -219,9 +257,13 @@ impl Policy {
     #[must_use]
     pub fn bounds(&self, tenant: &Tenant) -> Bounds {
         let own = self.tenants.get(tenant).copied().unwrap_or_default();
+        let own = match tenant.device() {
+            Some(_) => self.device.or(self.default).within(DEVICE),
+            None => own.or(self.default),
+        };
         Bounds {
             tenant: tenant.clone(),
-            own: own.or(self.default),
+            own,
             total: self.total,
         }
     }

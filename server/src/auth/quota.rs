@@ -13,6 +13,8 @@ use crate::rpc::{reason::Reason, status::ApiError};
 pub struct Quota {
     /// Launches, ended ones included until they are deleted.
     pub launches: Option<u64>,
+    /// Of these, those that are not over, or whose hosts are not gone yet.
+    pub live_launches: Option<u64>,
     /// Sum of the sizes of the memory regions of launches that are not over, in bytes.
     pub memory_bytes: Option<u64>,
     /// Pages staged into launches that are not over, in bytes.
@@ -45,11 +47,27 @@ impl Quota {
     pub fn or(self, weaker: Self) -> Self {
         Self {
             launches: self.launches.or(weaker.launches),
+            live_launches: self.live_launches.or(weaker.live_launches),
             memory_bytes: self.memory_bytes.or(weaker.memory_bytes),
             staged_bytes: self.staged_bytes.or(weaker.staged_bytes),
             image_bytes: self.image_bytes.or(weaker.image_bytes),
             streams: self.streams.or(weaker.streams),
             calls_per_second: self.calls_per_second.or(weaker.calls_per_second),
+        }
+    }
+
+    /// The smaller of each two bounds.
+    #[must_use]
+    pub fn within(self, most: Self) -> Self {
+        let least = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).min();
+        Self {
+            launches: least(self.launches, most.launches),
+            live_launches: least(self.live_launches, most.live_launches),
+            memory_bytes: least(self.memory_bytes, most.memory_bytes),
+            staged_bytes: least(self.staged_bytes, most.staged_bytes),
+            image_bytes: least(self.image_bytes, most.image_bytes),
+            streams: least(self.streams, most.streams),
+            calls_per_second: least(self.calls_per_second, most.calls_per_second),
         }
     }
 }
@@ -59,6 +77,8 @@ impl Quota {
 pub enum Resource {
     /// [`Quota::launches`].
     Launches,
+    /// [`Quota::live_launches`].
+    LiveLaunches,
     /// [`Quota::memory_bytes`].
     MemoryBytes,
     /// [`Quota::staged_bytes`].
@@ -77,6 +97,7 @@ impl Resource {
     pub fn key(self) -> &'static str {
         match self {
             Self::Launches => "launches",
+            Self::LiveLaunches => "live_launches",
             Self::MemoryBytes => "memory_bytes",
             Self::StagedBytes => "staged_bytes",
             Self::ImageBytes => "image_bytes",
@@ -89,7 +110,7 @@ impl Resource {
     fn way_out(self) -> &'static str {
         match self {
             Self::Launches => "delete launches that are over",
-            Self::MemoryBytes | Self::StagedBytes => "abort or stop launches",
+            Self::LiveLaunches | Self::MemoryBytes | Self::StagedBytes => "abort or stop launches",
             Self::ImageBytes => "delete images that no call stages from, or end unfinished writes",
             Self::Streams => "wait until calls have ended",
             Self::CallsPerSecond => "call less often",

@@ -7,14 +7,14 @@ use std::ffi::OsString;
 use serde::Deserialize;
 
 use super::{
-    ConfigError,
+    ConfigError, DeviceCount,
     host_env::VariableName,
     host_programs::{self, HostProgram},
     sandbox::{SandboxMode, UserName},
     status_listen::{self, StatusPlace},
     values::{
         AbsolutePath, Count, DiskBytes, Grace, LogFilter, MemoryBytes, SocketGroup, SocketMode,
-        Switch, Timeout,
+        Switch, TcpAddress, Timeout,
     },
     variable::{list, one},
 };
@@ -67,6 +67,15 @@ pub struct Settings {
     /// File that says who may do what; without it who runs the daemon, and root, may do everything, over a Unix socket
     #[arg(long, value_name = "FILE")]
     pub policy: Option<AbsolutePath>,
+    /// TCP address for health probes alone, tcp:IP:PORT, without TLS: whoever can reach it learns whether the daemon serves [default: none]
+    #[arg(long, value_name = "ADDRESS")]
+    pub health_listen: Option<TcpAddress>,
+    /// Where each device has a directory with a socket of its own, whose peers are that device [default: no devices]
+    #[arg(long, value_name = "DIR")]
+    pub device_dir: Option<AbsolutePath>,
+    /// How many devices of a platform, PLATFORM=N; repeat for several [default: as many as the hardware can hold on sev-snp and tdx, none on kvm and sim]
+    #[arg(long, value_name = "NUMBER")]
+    pub devices: Option<Vec<DeviceCount>>,
     /// What is logged: a level, or TARGET=LEVEL,… [default: info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<LogFilter>,
@@ -169,6 +178,9 @@ impl Settings {
             socket_mode: self.socket_mode.or(weaker.socket_mode),
             socket_group: self.socket_group.or(weaker.socket_group),
             policy: self.policy.or(weaker.policy),
+            health_listen: self.health_listen.or(weaker.health_listen),
+            device_dir: self.device_dir.or(weaker.device_dir),
+            devices: self.devices.or(weaker.devices),
             log: self.log.or(weaker.log),
             log_format: self.log_format.or(weaker.log_format),
             grace: self.grace.or(weaker.grace),
@@ -223,6 +235,9 @@ impl Settings {
             socket_mode: one(variable, "STAGEPAGES_SOCKET_MODE")?,
             socket_group: one(variable, "STAGEPAGES_SOCKET_GROUP")?,
             policy: one(variable, "STAGEPAGES_POLICY")?,
+            health_listen: one(variable, "STAGEPAGES_HEALTH_LISTEN")?,
+            device_dir: one(variable, "STAGEPAGES_DEVICE_DIR")?,
+            devices: list(variable, "STAGEPAGES_DEVICES")?,
             log: one(variable, "STAGEPAGES_LOG")?,
             log_format: one(variable, "STAGEPAGES_LOG_FORMAT")?,
             grace: one(variable, "STAGEPAGES_GRACE")?,
@@ -271,6 +286,9 @@ impl Settings {
             socket_mode,
             socket_group,
             policy,
+            health_listen,
+            device_dir,
+            devices,
             log,
             log_format,
             grace,
@@ -307,6 +325,9 @@ impl Settings {
         for place in status_listen::words(status_listen.as_ref()) {
             args.push(format!("--status-listen={place}").into());
         }
+        for count in devices.iter().flatten() {
+            args.push(format!("--devices={count}").into());
+        }
         for program in host_program.iter().flatten() {
             args.push(format!("--host-program={program}").into());
         }
@@ -325,6 +346,8 @@ impl Settings {
             ("socket-mode", text(socket_mode.as_ref())),
             ("socket-group", text(socket_group.as_ref())),
             ("policy", text(policy.as_ref())),
+            ("health-listen", text(health_listen.as_ref())),
+            ("device-dir", text(device_dir.as_ref())),
             ("log", text(log.as_ref())),
             ("log-format", text(log_format.as_ref())),
             ("grace", text(grace.as_ref())),

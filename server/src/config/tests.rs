@@ -56,6 +56,8 @@ fn the_example_file_shows_every_key_with_its_default() {
     // The programs and the user of hosts, the policy, the group and the files of TLS have no default to show, and no names are no flags.
     for key in [
         "policy",
+        "device_dir",
+        "health_listen",
         "tls_cert",
         "tls_key",
         "tls_client_ca",
@@ -64,7 +66,7 @@ fn the_example_file_shows_every_key_with_its_default() {
         assert!(EXAMPLE.contains(&format!("\n#     {key} = ")), "{key}");
     }
     assert!(EXAMPLE.contains("[host.kvm]") && EXAMPLE.contains("\n#host_env = []\n"));
-    assert_eq!(shown.to_args().len() + 8, keys.get_arguments().count());
+    assert_eq!(shown.to_args().len() + 11, keys.get_arguments().count());
     assert_eq!(
         Config::resolve(shown, nothing, ROOT).expect("resolves"),
         defaults
@@ -88,6 +90,9 @@ fn every_key_can_be_set_by_each_source() {
         socket_mode = "0660"
         socket_group = "7"
         policy = "/p"
+        health_listen = "tcp:10.0.0.1:8086"
+        device_dir = "/d"
+        devices = ["kvm=2", "sim=0"]
         log = "debug,h2=warn"
         log_format = "json"
         grace = "2m"
@@ -135,6 +140,9 @@ fn every_key_can_be_set_by_each_source() {
         ("STAGEPAGES_SOCKET_MODE", "660"),
         ("STAGEPAGES_SOCKET_GROUP", "7"),
         ("STAGEPAGES_POLICY", "/p"),
+        ("STAGEPAGES_HEALTH_LISTEN", "tcp:10.0.0.1:8086"),
+        ("STAGEPAGES_DEVICE_DIR", "/d"),
+        ("STAGEPAGES_DEVICES", "kvm=2, sim=0"),
         ("STAGEPAGES_LOG", "debug,h2=warn"),
         ("STAGEPAGES_LOG_FORMAT", "json"),
         ("STAGEPAGES_GRACE", "120s"),
@@ -169,7 +177,7 @@ fn every_key_can_be_set_by_each_source() {
         .iter()
         .map(|arg| arg.to_str().expect("is text"))
         .collect();
-    assert_eq!(args.len(), 44);
+    assert_eq!(args.len(), 48);
     assert_eq!(from_env, from_file);
     assert_eq!(flags(&args), from_file);
 }

@@ -4,9 +4,11 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+mod address;
 mod path;
 mod socket;
 
+pub use address::TcpAddress;
 pub use path::AbsolutePath;
 pub use socket::{SocketGroup, SocketMode};
 
@@ -14,7 +16,7 @@ use serde::Deserialize;
 use stagepages_host::platform::PlatformKind;
 use tracing_subscriber::EnvFilter;
 
-use crate::{net::ListenError, rpc::status::printable};
+use crate::{auth::MAX_DEVICES, net::ListenError, rpc::status::printable};
 
 /// Guest-physical addresses end at 2^52, so no launch has more memory than that, in bytes.
 pub const MAX_MEMORY_BYTES: u64 = 1 << 52;
@@ -49,6 +51,11 @@ pub enum ValueError {
     /// Not a platform.
     #[error("{0:?} is no platform; write sim, kvm, sev-snp or tdx")]
     Platform(String),
+    /// Not a number of devices.
+    #[error(
+        "{0:?} is no number of devices; write PLATFORM=N with N up to {MAX_DEVICES}, for example kvm=4"
+    )]
+    DeviceCount(String),
     /// Not a program of a platform's hosts.
     #[error("{0:?} names no program of a platform; write PLATFORM=/PATH, for example kvm=/opt/vmm")]
     HostProgramForm(String),
@@ -96,6 +103,9 @@ pub enum ValueError {
     /// An address.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Not an address of TCP.
+    #[error("{0:?} is no TCP address; write tcp:IP:PORT, for example tcp:0.0.0.0:8086")]
+    NotTcp(String),
     /// Bytes that are no text.
     #[error("{0:?} is not UTF-8")]
     Encoding(String),

@@ -10,7 +10,7 @@ use stagepages_sandbox::{
     daemon::{self, Policy},
 };
 
-use super::own;
+use super::{devices, own};
 use crate::{config::Config, net::Listen};
 
 /// Confines the daemon, which has one thread, and whose sockets are for `group`. Its directories are made before, for they may lie where nothing can be made afterwards.
@@ -26,6 +26,9 @@ pub(super) fn confine(config: &Config, group: Option<u32>) -> anyhow::Result<()>
     for (key, dir) in std::iter::once(("state_dir", &config.state_dir)).chain(audit) {
         own::dir(dir).with_context(|| format!("{key} {}", dir.display()))?;
     }
+    if let Some(config) = &config.devices {
+        devices::make_dir(&config.dir, group)?;
+    }
     Ok(daemon::confine(&policy(config, group))?)
 }
 
@@ -38,7 +41,9 @@ fn policy(config: &Config, group: Option<u32>) -> Policy {
     Policy {
         mode: config.sandbox,
         places: places(config),
-        ports: listened(config).filter_map(port).collect(),
+        ports: (listened(config).filter_map(port))
+            .chain(config.health_listen.map(|address| address.port()))
+            .collect(),
         group,
         abstract_sockets: told_by_name.is_some_and(|name| name.as_bytes().starts_with(b"@")),
     }
@@ -56,6 +61,9 @@ fn places(config: &Config) -> Vec<Place> {
     places.push(Place::new(&config.runtime_dir, Access::Own));
     if config.audit.is_some() {
         places.push(Place::new(&config.audit_dir, Access::Own));
+    }
+    if let Some(devices) = &config.devices {
+        places.push(Place::new(&devices.dir, Access::Own));
     }
     let sockets = listened(config).filter_map(|listen| match listen {
         Listen::Unix(path) => path.parent().map(Path::to_owned),

@@ -5,9 +5,11 @@
 //! **Invariant:** no symbolic link is followed at the end of a path, no FIFO is waited for, and what is not ours is neither opened nor removed.
 
 use std::{
-    fs::{self, DirBuilder, File, Metadata, OpenOptions},
+    fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{
+        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown,
+    },
     path::Path,
 };
 
@@ -18,23 +20,55 @@ use nix::{errno::Errno, fcntl::OFlag, unistd::geteuid};
 /// # Errors
 /// The kernel's; `PermissionDenied` for what is no directory, is another user's, or lies open to others.
 pub(super) fn dir(path: &Path) -> io::Result<()> {
+    opened(path).map(drop)
+}
+
+/// The same, and gives it this mode.
+///
+/// # Errors
+/// As [`dir`].
+pub(super) fn open_dir(path: &Path, mode: u32) -> io::Result<()> {
+    let dir = opened(path)?;
+    if dir.metadata()?.mode() & 0o7777 != mode {
+        dir.set_permissions(Permissions::from_mode(mode))?;
+    }
+    Ok(())
+}
+
+/// Lets a group pass through a directory of ours.
+///
+/// # Errors
+/// As [`dir`].
+pub(super) fn let_group_pass(path: &Path, group: u32) -> io::Result<()> {
+    let dir = opened(path)?;
+    let found = dir.metadata()?;
+    if found.gid() != group {
+        fchown(&dir, None, Some(group))?;
+    }
+    if found.mode() & 0o010 == 0 {
+        dir.set_permissions(Permissions::from_mode(found.mode() & 0o7777 | 0o010))?;
+    }
+    Ok(())
+}
+
+fn opened(path: &Path) -> io::Result<File> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         }
         Ok(_) | Err(_) => {}
     }
-    let found = OpenOptions::new()
+    let dir = OpenOptions::new()
         .read(true)
         .custom_flags((OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits())
         .open(path)
-        .map_err(|error| named(path, "a directory", error))?
-        .metadata()?;
+        .map_err(|error| named(path, "a directory", error))?;
+    let found = dir.metadata()?;
     owned(path, &found)?;
     if found.mode() & 0o022 != 0 {
         return Err(foreign(path, "others may write to it (chmod go-w it)"));
     }
-    Ok(())
+    Ok(dir)
 }
 
 /// Opens a file as `options` say; one that they make is for us alone.
@@ -111,7 +145,7 @@ fn foreign(path: &Path, why: &str) -> io::Error {
 #[cfg(test)]
 mod tests {
     use std::os::unix::{
-        fs::{PermissionsExt as _, chown, symlink},
+        fs::{chown, symlink},
         net::UnixListener,
     };
 
@@ -134,7 +168,7 @@ mod tests {
         dir(&path).unwrap();
         dir(&path).unwrap();
         assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o700);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o770)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o770)).unwrap();
         refused(dir(&path), &path);
         let link = base.path().join("link");
         symlink(base.path(), &link).unwrap();

@@ -23,13 +23,13 @@ use tonic_health::server::HealthReporter;
 
 use super::{
     FirmwareQueues, Ledgers, Node, Nursery, Records, Registry, RegistryLimits, StateDir, Writing,
-    check_locking, confine::confine, evict::evict, images, inherit::inherit,
+    check_locking, confine::confine, devices::Devices, evict::evict, images, inherit::inherit,
     supervisor_link::SupervisorLink,
 };
 use crate::{
     audit::Audit,
     auth::PolicyFile,
-    config::Config,
+    config::{Config, DeviceConfig},
     net::{self, MAX_MESSAGE_BYTES},
     rpc::{ImageApi, LaunchApi, NodeApi},
     status_page::{self, StatusPage},
@@ -71,7 +71,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 /// Lets this process open as many files as it may: a launch takes two, a connection one, begun or not, and the usual soft limit is 1024.
 fn raise_file_limit(config: &Config) {
     let connections = u64::from(config.max_connections) + u64::from(config.max_handshakes);
-    let wanted = 2 * u64::from(config.max_launches) + connections + 64;
+    let devices = config.devices.as_ref().map_or(0, DeviceConfig::configured);
+    let wanted = 2 * u64::from(config.max_launches) + connections + devices + 64;
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard));
     match raised {
@@ -118,8 +119,13 @@ async fn serve(
     let tls = config.tls.as_ref();
     let tls = tls.map(|files| net::Tls::open(files, audit.clone()));
     let tls = tls.transpose()?.map(Arc::new);
-    let server = net::Server::bind(&config.listen, access, tls.as_ref())?;
+    let mut server = net::Server::bind(&config.listen, access, tls.as_ref())?;
     let status = status_page::bind(&config.status_listen, access, tls.as_ref())?;
+    let health_server = config.health_listen.map(net::HealthServer::bind);
+    let health_server = health_server.transpose()?;
+    let devices = config.devices.as_ref();
+    let devices = devices.map(|devices| Devices::claim(devices, access.group));
+    let devices = devices.transpose()?;
 
     let nursery = Nursery {
         supervisor: supervisor.clone(),
@@ -137,6 +143,10 @@ async fn serve(
     inherit(&nursery, &registry, kept, welcome).await;
     tokio::spawn(evict(Arc::clone(&registry)));
     let node = Arc::new(Node::probe(nursery.clone(), config.host_programs.clone()).await);
+    let devices = match devices {
+        Some(devices) => devices.bind(&mut server, &node.reports().await)?,
+        None => Vec::new(),
+    };
     let queues = nursery.queues.clone();
     let launches = LaunchApi::new(
         Arc::clone(&registry),
@@ -147,7 +157,15 @@ async fn serve(
         &config,
     );
     let calls = launches.calls().clone();
-    let node = NodeApi::new(node, Arc::clone(&registry), queues, images.clone(), &config);
+    let served: u32 = devices.iter().map(|(_, count)| count).sum();
+    let node = NodeApi::new(
+        node,
+        Arc::clone(&registry),
+        queues,
+        images.clone(),
+        devices,
+        &config,
+    );
     let images = ImageApi::new(
         images,
         policy.subscribe(),
@@ -162,7 +180,7 @@ async fn serve(
         audit.clone(),
         epoch,
     );
-    let (health, routes) = routes(launches, node, images).await?;
+    let (health, routes, probed) = routes(launches, node, images).await?;
 
     let addresses = server.local_addrs().to_vec();
     let pages = status.local_addrs().to_vec();
@@ -176,6 +194,11 @@ async fn serve(
         audit.clone(),
         close.clone(),
     ));
+    let probed_at = health_server
+        .as_ref()
+        .and_then(|server| server.local_addr().cloned());
+    // Beside the API and until the very end: it says that the daemon drains. Dropped with its task, and waited for by nobody.
+    let probing = health_server.map(|server| tokio::spawn(server.serve(probed, close.clone())));
     let read_again = Arc::new(Notify::new());
     let told = audit.clone();
     tokio::spawn(policy.follow(Arc::clone(&read_again), move |path, done| {
@@ -183,7 +206,7 @@ async fn serve(
         told.read_again(Event::PolicyReloaded, &paths, done.map_err(AsRef::as_ref));
     }));
     supervisor.ready().await?;
-    if let Err(error) = net::notify::ready(&addresses, &pages) {
+    if let Err(error) = net::notify::ready(&addresses, &pages, probed_at.as_ref()) {
         tracing::warn!(%error, "whoever started this is not told that it is ready");
     }
     let shown: Vec<_> = addresses.iter().map(ToString::to_string).collect();
@@ -191,6 +214,8 @@ async fn serve(
         epoch,
         listen = shown.join(", "),
         status_listen = ?pages,
+        devices = served,
+        health = probed_at.map(|address| address.to_string()),
         version = env!("CARGO_PKG_VERSION"),
         "ready"
     );
@@ -231,6 +256,9 @@ async fn serve(
     let closed = tokio::time::timeout(GOODBYE, &mut serving).await.is_ok();
     if !closed {
         serving.abort();
+    }
+    if let Some(probing) = probing {
+        probing.abort();
     }
     tracing::info!(drained, closed, "done");
     audit.daemon(Event::DaemonEnded);
@@ -276,11 +304,12 @@ fn open_audit(config: &Config, epoch: u64) -> anyhow::Result<(Audit, Option<Writ
     Ok((audit, Some(writing)))
 }
 
+/// The services of the API, and of the health service's own address; both say the same.
 async fn routes(
     launches: LaunchApi,
     node: NodeApi,
     images: ImageApi,
-) -> anyhow::Result<(HealthReporter, Routes)> {
+) -> anyhow::Result<(HealthReporter, Routes, Routes)> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<LaunchServiceServer<LaunchApi>>().await;
     health.set_serving::<NodeServiceServer<NodeApi>>().await;
@@ -292,6 +321,8 @@ async fn routes(
             // So that a debugger can decode the details of an error.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
+    let mut probed = Routes::builder();
+    probed.add_service(health_service.clone());
     let mut routes = Routes::builder();
     routes
         .add_service(
@@ -302,7 +333,7 @@ async fn routes(
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    Ok((health, routes.routes()))
+    Ok((health, routes.routes(), probed.routes()))
 }
 
 async fn not_serving(health: &HealthReporter) {

@@ -12,7 +12,7 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    net::{TcpListener, TcpStream},
 };
 use tokio_rustls::server::TlsStream;
 
@@ -20,6 +20,7 @@ use super::{
     connection,
     half_open::{Place, Source},
     peer::PeerInfo,
+    permits::DevicePermits,
     preface::Begun,
     server::Shared,
     tally::Trouble,
@@ -41,25 +42,10 @@ pub(super) trait Accept: Send + Sync + 'static {
         raw: Self::Raw,
         trouble: &Trouble,
     ) -> impl Future<Output = Option<(Self::Io, PeerInfo)>> + Send;
-}
 
-impl Accept for UnixListener {
-    type Raw = (UnixStream, PeerInfo);
-    type Io = UnixStream;
-
-    async fn accept(&self) -> io::Result<(Self::Raw, Source)> {
-        let (stream, _) = Self::accept(self).await?;
-        let peer = stream.peer_cred()?;
-        let info = PeerInfo::Unix {
-            uid: peer.uid(),
-            gid: peer.gid(),
-            pid: peer.pid(),
-        };
-        Ok(((stream, info), Source::User(peer.uid())))
-    }
-
-    async fn open(&self, raw: Self::Raw, _: &Trouble) -> Option<(UnixStream, PeerInfo)> {
-        Some(raw)
+    /// The connections of the device that is listened for, if it is for one.
+    fn device(&self) -> Option<&DevicePermits> {
+        None
     }
 }
 
@@ -107,7 +93,7 @@ pub(super) async fn run<A: Accept>(listener: A, shared: Arc<Shared>) {
         match accepted {
             Ok((raw, source)) => {
                 trouble = Backoff::default();
-                if shared.permits.available_permits() == 0 {
+                if !shared.permits.has_room(listener.device()) {
                     turn_away(&shared);
                     continue;
                 }
@@ -175,9 +161,9 @@ async fn arrive<A: Accept>(
     };
     drop(place);
     match begun {
-        Ok(Some((io, peer))) => match Arc::clone(&shared.permits).try_acquire_owned() {
-            Ok(permit) => connection::serve(io, peer, shared, permit).await,
-            Err(_full) => turn_away(&shared),
+        Ok(Some((io, peer))) => match shared.permits.take(listener.device()) {
+            Some(permit) => connection::serve(io, peer, shared, permit).await,
+            None => turn_away(&shared),
         },
         Ok(None) => {}
         Err(_elapsed) => {

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     limits::{Limits, Windows},
+    permits::Crowd,
     shares::{Shares, TooSmall, most_extra, windows},
 };
 
@@ -20,19 +21,28 @@ const LEAST_EXTRA_BYTES: u32 = 128 << 10;
 /// The budget of a server.
 #[derive(Debug)]
 pub(super) struct Budget {
-    windows: Arc<Semaphore>,
-    calls: Arc<Semaphore>,
+    listen: Side,
+    devices: Side,
     known: Pool,
     unknown: Pool,
+    device: Pool,
     ceiling: Windows,
 }
 
+/// What connections and calls of one crowd share.
+#[derive(Debug)]
+struct Side {
+    windows: Arc<Semaphore>,
+    calls: Arc<Semaphore>,
+}
+
 /// Whether a connection has delivered a message, and not stalled in one since. Messages of those that have are gathered apart
-/// from the others: a crowd that only begins messages is in its own way, and nobody else's.
+/// from the others: a crowd that only begins messages is in its own way, and nobody else's. So are devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     Known,
     Unknown,
+    Device,
 }
 
 /// Room for messages.
@@ -78,22 +88,32 @@ impl Budget {
         };
         // A client's first message is seldom a large one: it creates a launch, or looks at one.
         let unknown = shares.messages / 4;
+        // Set apart from the others' where there are any, so that what devices hold is never missing elsewhere.
+        let part = |whole: u64, parts: u64| if limits.devices { whole / parts } else { 0 };
+        let device = part(shares.messages, 4);
+        let side = |windows: u64, calls: u64| Side {
+            windows: bytes(windows),
+            calls: bytes(calls),
+        };
+        let (windows, calls) = (part(shares.windows, 2), part(shares.calls, 2));
         Ok(Self {
-            windows: bytes(shares.windows),
-            calls: bytes(shares.calls),
-            known: pool(shares.messages - unknown),
+            listen: side(shares.windows - windows, shares.calls - calls),
+            devices: side(windows, calls),
+            known: pool(shares.messages - unknown - device),
             unknown: pool(unknown),
+            device: pool(device),
             ceiling: limits.windows,
         })
     }
 
     /// A new connection's part: half of what is left for windows, up to the most that serves a purpose. So windows shrink with
     /// the number of connections. Those of a connection stay as they are: hyper 1 has no way to change them later.
-    pub(super) fn connection(&self) -> Grant {
-        let left = u32::try_from(self.windows.available_permits()).unwrap_or(u32::MAX);
+    pub(super) fn connection(&self, crowd: Crowd) -> Grant {
+        let all = &self.side(crowd).windows;
+        let left = u32::try_from(all.available_permits()).unwrap_or(u32::MAX);
         let extra = (left / 2).min(most_extra(self.ceiling));
-        let taken = (extra >= LEAST_EXTRA_BYTES)
-            .then(|| Arc::clone(&self.windows).try_acquire_many_owned(extra));
+        let taken =
+            (extra >= LEAST_EXTRA_BYTES).then(|| Arc::clone(all).try_acquire_many_owned(extra));
         // Not all of it is there if another connection was faster; then this one does with the least.
         let taken = taken.and_then(Result::ok);
         let extra = if taken.is_some() { extra } else { 0 };
@@ -104,8 +124,10 @@ impl Budget {
     }
 
     /// Room for a call that costs `bytes`; none if too many calls are going on.
-    pub(super) fn call(&self, bytes: u32) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.calls).try_acquire_many_owned(bytes).ok()
+    pub(super) fn call(&self, crowd: Crowd, bytes: u32) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.side(crowd).calls)
+            .try_acquire_many_owned(bytes)
+            .ok()
     }
 
     /// Room for `bytes` of a message, if there is some at once.
@@ -131,10 +153,18 @@ impl Budget {
         self.pool(standing).waiting.load(Ordering::Relaxed) > 0
     }
 
+    fn side(&self, crowd: Crowd) -> &Side {
+        match crowd {
+            Crowd::Listen => &self.listen,
+            Crowd::Devices => &self.devices,
+        }
+    }
+
     fn pool(&self, standing: Standing) -> &Pool {
         match standing {
             Standing::Known => &self.known,
             Standing::Unknown => &self.unknown,
+            Standing::Device => &self.device,
         }
     }
 }
@@ -171,8 +201,10 @@ mod tests {
     #[test]
     fn windows_shrink_with_the_connections_and_come_back() {
         let budget = budget();
-        let all = budget.windows.available_permits();
-        let grants: Vec<_> = (0..1000).map(|_| budget.connection()).collect();
+        let all = budget.listen.windows.available_permits();
+        let grants: Vec<_> = (0..1000)
+            .map(|_| budget.connection(Crowd::Listen))
+            .collect();
         let windows: Vec<_> = grants.iter().map(|grant| grant.windows).collect();
         assert!(windows.is_sorted_by(|a, b| a.connection >= b.connection));
         assert!(windows[0].connection > 16 << 20, "{:?}", windows[0]);
@@ -180,8 +212,40 @@ mod tests {
         let extra: u64 = windows.iter().map(|w| u64::from(most_extra(*w))).sum();
         assert!(extra <= all as u64);
         drop(grants);
-        assert_eq!(budget.windows.available_permits(), all);
-        assert_eq!(budget.connection().windows, windows[0]);
+        assert_eq!(budget.listen.windows.available_permits(), all);
+        assert_eq!(budget.connection(Crowd::Listen).windows, windows[0]);
+    }
+
+    #[test]
+    fn devices_take_nothing_from_the_others() {
+        let limits = Limits {
+            devices: true,
+            ..Limits::default()
+        };
+        let budget = Arc::new(Budget::new(&limits).expect("suffices"));
+        let before = budget.connection(Crowd::Listen).windows;
+        let mut calls = Vec::new();
+        while let Some(call) = budget.call(Crowd::Devices, 8 << 10) {
+            calls.push(call);
+        }
+        let mut rooms = Vec::new();
+        while let Some(room) = budget.try_room(Standing::Device, 64 << 10) {
+            rooms.push(room);
+        }
+        let _grants: Vec<_> = (0..100)
+            .map(|_| budget.connection(Crowd::Devices))
+            .collect();
+        assert!(calls.len() > 100 && rooms.len() > 10);
+        assert_eq!(budget.connection(Crowd::Listen).windows, before);
+        assert!(budget.call(Crowd::Listen, 8 << 10).is_some());
+        for standing in [Standing::Known, Standing::Unknown] {
+            assert!(budget.try_room(standing, 64 << 10).is_some());
+        }
+        let none = Budget::new(&Limits::default()).expect("suffices");
+        assert!(
+            none.call(Crowd::Devices, 1).is_none(),
+            "nothing is set apart"
+        );
     }
 
     #[tokio::test]

@@ -96,7 +96,7 @@ fn admit<B>(
     let bytes = CALL_BYTES.saturating_add(size(request.headers()));
     let room = patience
         .budget
-        .call(bytes)
+        .call(call.record.crowd, bytes)
         .filter(|_| pause(call, patience, request.uri().path()));
     match room {
         Some(room) => {

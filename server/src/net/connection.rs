@@ -20,7 +20,7 @@ use hyper::{Request, body::Incoming, rt::Executor, server::conn::http2, service:
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{OwnedSemaphorePermit, watch},
+    sync::watch,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -32,6 +32,7 @@ use super::{
     },
     ongoing::Watched,
     peer::PeerInfo,
+    permits::{Crowd, Permit},
     record::Record,
     server::Shared,
     stall::Patience,
@@ -43,15 +44,15 @@ use crate::{
 };
 
 /// Serves one connection to its end.
-pub(super) async fn serve<IO>(
-    io: IO,
-    peer: PeerInfo,
-    shared: Arc<Shared>,
-    permit: OwnedSemaphorePermit,
-) where
+pub(super) async fn serve<IO>(io: IO, peer: PeerInfo, shared: Arc<Shared>, permit: Permit)
+where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let grant = shared.patience.budget.connection();
+    let crowd = match peer {
+        PeerInfo::Device { .. } => Crowd::Devices,
+        PeerInfo::Unix { .. } | PeerInfo::Plain { .. } | PeerInfo::Tls { .. } => Crowd::Listen,
+    };
+    let grant = shared.patience.budget.connection(crowd);
     tracing::debug!(%peer, windows = ?grant.windows, "connected");
     let expired = CancellationToken::new();
     let service = service_fn(|mut request: Request<Incoming>| {
@@ -84,7 +85,7 @@ pub(super) async fn serve<IO>(
         });
         async move { Ok::<_, Infallible>(trace::serve(call, served).await) }
     });
-    let calls = Calls::new(&shared);
+    let calls = Calls::new(&shared, crowd);
     let count = calls.count.subscribe();
     let http2 = http2(&shared.limits, grant.windows, calls);
     let io = Calm::new(io, peer.clone(), Arc::clone(&shared.patience.trouble));
@@ -190,11 +191,11 @@ struct Calls {
 }
 
 impl Calls {
-    fn new(shared: &Shared) -> Self {
+    fn new(shared: &Shared, crowd: Crowd) -> Self {
         Self {
             tasks: shared.tasks.clone(),
             patience: shared.patience.clone(),
-            record: Record::default(),
+            record: Record::new(crowd),
             count: Arc::new(watch::Sender::new(0)),
         }
     }

@@ -14,11 +14,15 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::DeviceId;
+
 /// Where a connection comes from, as far as it counts together with others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Source {
     /// A user of this machine, by uid.
     User(u32),
+    /// A device, whoever holds its socket.
+    Device(DeviceId),
     /// A host; of IPv6 the network of 64 bits, any address of which one host may take (RFC 4291, 2.5.1).
     Host(IpAddr),
 }

@@ -21,6 +21,8 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// Whether connections may be by TLS, whose buffers are part of what each reserves of the receive budget.
     pub tls: bool,
+    /// Whether devices are served, for whose connections a part of the receive budget is set apart.
+    pub devices: bool,
     /// How often a connection is pinged.
     pub keepalive_interval: Duration,
     /// How long it may take to answer a ping before it is closed.
@@ -90,6 +92,7 @@ impl Default for Limits {
             max_handshakes: 256,
             handshake_timeout: Duration::from_secs(10),
             tls: false,
+            devices: false,
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(20),
             windows: Windows::default(),

@@ -20,18 +20,21 @@ use super::listen::Listen;
 /// Says that the daemon serves on `listen`.
 ///
 /// Besides `READY=1` and a `STATUS` it sends `X_STAGEPAGES_LISTEN`, the addresses separated by commas, each as in flags: by it
-/// whoever starts a daemon with TCP port 0 learns the port. `X_STAGEPAGES_STATUS_LISTEN` has those of the status page, `pages`.
+/// whoever starts a daemon with TCP port 0 learns the port. `X_STAGEPAGES_STATUS_LISTEN` has those of the status page, `pages`, and `X_STAGEPAGES_HEALTH` that of
+/// the health service, if it has one of its own.
 ///
 /// # Errors
 /// There is a service manager, and it cannot be reached.
-pub fn ready(listen: &[Listen], pages: &[Listen]) -> io::Result<()> {
+pub fn ready(listen: &[Listen], pages: &[Listen], health: Option<&Listen>) -> io::Result<()> {
     let words = |listen: &[Listen]| {
         let words: Vec<String> = listen.iter().map(Listen::to_string).collect();
         words.join(",")
     };
     let (addresses, pages) = (words(listen), words(pages));
+    let health = health.map(|address| format!("X_STAGEPAGES_HEALTH={address}\n"));
+    let health = health.unwrap_or_default();
     send(&format!(
-        "READY=1\nSTATUS=serving on {addresses}\nX_STAGEPAGES_LISTEN={addresses}\nX_STAGEPAGES_STATUS_LISTEN={pages}\n"
+        "READY=1\nSTATUS=serving on {addresses}\nX_STAGEPAGES_LISTEN={addresses}\nX_STAGEPAGES_STATUS_LISTEN={pages}\n{health}"
     ))
 }
 

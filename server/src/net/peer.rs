@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::tls::ClientCertificate;
+use crate::auth::DeviceId;
 
 /// The least that a timer waits (tokio::time::sleep), so that what ends now is over when it fires.
 const TICK: Duration = Duration::from_millis(1);
@@ -26,6 +27,22 @@ pub enum PeerInfo {
         /// Process id in the daemon's pid namespace; none where it is not visible there.
         pid: Option<i32>,
     },
+    /// A process that holds a device's socket, which is all that it has to prove. The rest is as of any process on this machine.
+    Device {
+        /// Which device.
+        id: DeviceId,
+        /// Effective user id.
+        uid: u32,
+        /// Effective group id.
+        gid: u32,
+        /// Process id in the daemon's pid namespace; none where it is not visible there.
+        pid: Option<i32>,
+    },
+    /// A client over TCP that proved nothing.
+    Plain {
+        /// Its address.
+        address: SocketAddr,
+    },
     /// A client that proved who it is by mutual TLS.
     Tls {
         /// Its address.
@@ -40,7 +57,7 @@ impl PeerInfo {
     #[must_use]
     pub fn has_expired(&self, now: SystemTime) -> bool {
         match self {
-            Self::Unix { .. } => false,
+            Self::Unix { .. } | Self::Device { .. } | Self::Plain { .. } => false,
             Self::Tls { certificate, .. } => certificate.has_expired(now),
         }
     }
@@ -66,6 +83,8 @@ impl PeerInfo {
     pub fn names(&self) -> Vec<String> {
         match self {
             Self::Unix { uid, gid, .. } => vec![format!("uid:{uid}"), format!("gid:{gid}")],
+            Self::Device { id, .. } => vec![format!("device:{id}")],
+            Self::Plain { .. } => Vec::new(),
             Self::Tls { certificate, .. } => vec![certificate.identity().to_owned()],
         }
     }
@@ -78,6 +97,11 @@ impl fmt::Display for PeerInfo {
                 write!(f, "uid {uid}")?;
                 pid.map_or(Ok(()), |pid| write!(f, " pid {pid}"))
             }
+            Self::Device { id, uid, pid, .. } => {
+                write!(f, "device {id} uid {uid}")?;
+                pid.map_or(Ok(()), |pid| write!(f, " pid {pid}"))
+            }
+            Self::Plain { address } => write!(f, "{address}"),
             Self::Tls {
                 address,
                 certificate,

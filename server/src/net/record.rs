@@ -7,16 +7,32 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use super::{budget::Standing, hand::Hand};
+use super::{budget::Standing, hand::Hand, permits::Crowd};
 
 /// A connection, as its calls see it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) hand: Arc<Hand>,
+    pub(super) crowd: Crowd,
     known: Arc<AtomicBool>,
 }
 
+impl Default for Record {
+    fn default() -> Self {
+        Self::new(Crowd::Listen)
+    }
+}
+
 impl Record {
+    /// Of a new connection.
+    pub(super) fn new(crowd: Crowd) -> Self {
+        Self {
+            hand: Arc::default(),
+            crowd,
+            known: Arc::default(),
+        }
+    }
+
     /// A message has come, whole.
     pub(super) fn delivered(&self) {
         self.known.store(true, Ordering::Relaxed);
@@ -29,10 +45,10 @@ impl Record {
 
     /// How the connection stands.
     pub(super) fn standing(&self) -> Standing {
-        if self.known.load(Ordering::Relaxed) {
-            Standing::Known
-        } else {
-            Standing::Unknown
+        match self.crowd {
+            Crowd::Devices => Standing::Device,
+            Crowd::Listen if self.known.load(Ordering::Relaxed) => Standing::Known,
+            Crowd::Listen => Standing::Unknown,
         }
     }
 }

@@ -3,10 +3,9 @@
 //! **Invariant:** when `serve` has returned, no connection and no call of it goes on; when it was dropped, each ends as soon as the
 //! runtime looks at it next.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
-use tokio::net::{TcpListener, TcpSocket, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 
@@ -14,14 +13,21 @@ use super::{
     accept::{self, TlsListener},
     budget::Budget,
     half_open::HalfOpen,
+    health::PlainListener,
     limits::Limits,
     listen::Listen,
+    local::LocalListener,
+    permits::Permits,
     shares::TooSmall,
     stall::Patience,
     tls::Tls,
-    unix::{self, Access, SocketFile, UnixError},
+    unix::{self, Access, Lock, SocketFile, UnixError},
 };
-use crate::{audit::Audit, auth::Gatekeeper, trace::Said};
+use crate::{
+    audit::Audit,
+    auth::{DeviceId, Gatekeeper},
+    trace::Said,
+};
 
 /// A server that is bound to its addresses and does not serve yet.
 #[derive(Debug)]
@@ -45,6 +51,14 @@ pub enum BindError {
         /// What the system said.
         source: io::Error,
     },
+    /// The address of the health service.
+    #[error("cannot listen on {address}; name another address with --health-listen")]
+    Health {
+        /// The address.
+        address: Listen,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A TCP address, and nothing to prove who serves there and who calls.
     #[error(
         "{0} is served with mutual TLS only; set tls_cert, tls_key and tls_client_ca, or listen on a unix: address alone"
@@ -55,10 +69,17 @@ pub enum BindError {
 /// Connections to a TCP port that may wait to be accepted; the kernel caps it further (net.core.somaxconn).
 const BACKLOG: u32 = 1024;
 
+/// Who may connect to a device's socket, as far as its own mode is concerned.
+const FOR_ALL: Access = Access {
+    mode: 0o666,
+    group: None,
+};
+
 #[derive(Debug)]
 enum Listener {
-    Unix(UnixListener, SocketFile),
+    Unix(LocalListener, SocketFile),
     Tcp(TlsListener),
+    Plain(PlainListener),
 }
 
 /// What all connections of a server share.
@@ -68,7 +89,7 @@ pub(super) struct Shared {
     /// Who may call what.
     pub(super) keeper: Gatekeeper,
     pub(super) limits: Limits,
-    pub(super) permits: Arc<Semaphore>,
+    pub(super) permits: Permits,
     pub(super) half_open: Arc<HalfOpen>,
     /// What bounds calls.
     pub(super) patience: Patience,
@@ -103,6 +124,7 @@ impl Server {
             match address {
                 Listen::Unix(path) => {
                     let (listener, file) = unix::serve(path, access)?;
+                    let listener = LocalListener::new(listener);
                     server.listeners.push(Listener::Unix(listener, file));
                     server.addresses.push(address.clone());
                 }
@@ -122,6 +144,26 @@ impl Server {
             }
         }
         Ok(server)
+    }
+
+    /// A server on one TCP socket, without TLS. Not for the API.
+    pub(super) fn plain(tcp: TcpListener, bound: SocketAddr) -> Self {
+        Self {
+            listeners: vec![Listener::Plain(PlainListener(tcp))],
+            addresses: vec![Listen::Tcp(bound)],
+            tls: None,
+        }
+    }
+
+    /// Binds the socket of a device too, which is for every user: who reaches it is that device. It is none of the addresses. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// It cannot be served.
+    pub fn bind_device(&mut self, id: DeviceId, path: &Path, lock: &Lock) -> Result<(), UnixError> {
+        let (listener, file) = unix::serve_under(path, FOR_ALL, lock.clone())?;
+        let listener = LocalListener::of_device(listener, id);
+        self.listeners.push(Listener::Unix(listener, file));
+        Ok(())
     }
 
     /// The addresses as they are: a TCP port 0 has become the port that the kernel chose.
@@ -156,7 +198,7 @@ impl Server {
         let shared = Arc::new(Shared {
             routes: routes.prepare(),
             keeper,
-            permits: Arc::new(Semaphore::new(limits.max_connections)),
+            permits: Permits::new(limits.max_connections),
             half_open: Arc::new(HalfOpen::new(limits.max_handshakes)),
             patience,
             audit,
@@ -187,6 +229,9 @@ impl Server {
                     });
                 }
                 Listener::Tcp(listener) => {
+                    tasks.spawn(accept::run(listener, Arc::clone(&shared)));
+                }
+                Listener::Plain(listener) => {
                     tasks.spawn(accept::run(listener, Arc::clone(&shared)));
                 }
             }

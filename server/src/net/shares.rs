@@ -8,6 +8,8 @@
 //!                       └─ windows         beyond the least, for the connections that came first
 //! ```
 //!
+//! Where devices are served, half of the calls and of the windows and a quarter of the messages are theirs, and theirs alone (see `budget`).
+//!
 //! **Invariant:** the shares never add up to more than the budget.
 
 use super::limits::{Limits, Windows};

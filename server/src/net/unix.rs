@@ -17,6 +17,7 @@ use std::{
         },
     },
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use nix::{
@@ -42,13 +43,13 @@ const PRIVATE: u32 = 0o600;
 #[derive(Debug, thiserror::Error)]
 pub enum UnixError {
     /// Somebody serves it.
-    #[error("another process serves on unix:{}; stop it, or name another socket with --listen", .0.display())]
+    #[error("another process serves on unix:{}; stop it, or name another place (--listen, device_dir)", .0.display())]
     InUse(PathBuf),
     /// There is something else.
-    #[error("{} exists and is not a socket; move it away, or name another socket with --listen", .0.display())]
+    #[error("{} exists and is not a socket; move it away, or name another place (--listen, device_dir)", .0.display())]
     Foreign(PathBuf),
     /// There is a socket that another user made.
-    #[error("{} is a socket of user {uid}; move it away, or name another socket with --listen", path.display())]
+    #[error("{} is a socket of user {uid}; move it away, or name another place (--listen, device_dir)", path.display())]
     Owner {
         /// Which.
         path: PathBuf,
@@ -56,7 +57,7 @@ pub enum UnixError {
         uid: u32,
     },
     /// The file beside it, by which daemons tell whether it is served, is something else.
-    #[error("{} is not a regular file of this user; move it away, or name another socket with --listen", .0.display())]
+    #[error("{} is not a regular file of this user; move it away, or name another place (--listen, device_dir)", .0.display())]
     Lock(PathBuf),
     /// The system refused.
     #[error("cannot {doing} {}", path.display())]
@@ -75,8 +76,12 @@ pub enum UnixError {
 pub(crate) struct SocketFile {
     path: PathBuf,
     inode: (u64, u64),
-    _lock: File,
+    _lock: Lock,
 }
+
+/// The right to serve a socket, or several: the lock on a file that ends in `.lock`. Clones are the same, and the last one gives it up.
+#[derive(Debug, Clone)]
+pub struct Lock(#[expect(dead_code, reason = "held, not used")] Arc<File>);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
@@ -100,6 +105,15 @@ pub struct Access {
 
 /// Binds and listens on `path`. Must be called within a tokio runtime.
 pub(super) fn serve(path: &Path, access: Access) -> Result<(UnixListener, SocketFile), UnixError> {
+    serve_under(path, access, Lock::take(path)?)
+}
+
+/// The same, where the lock is another one than that beside the socket.
+pub(super) fn serve_under(
+    path: &Path,
+    access: Access,
+    lock: Lock,
+) -> Result<(UnixListener, SocketFile), UnixError> {
     let failed = |doing| {
         move |source: io::Error| UnixError::Io {
             doing,
@@ -107,7 +121,6 @@ pub(super) fn serve(path: &Path, access: Access) -> Result<(UnixListener, Socket
             source,
         }
     };
-    let lock = lock(path)?;
     remove_stale(path)?;
     let listener = bind_private(path).map_err(|errno| failed("bind")(errno.into()))?;
     let file = SocketFile {
@@ -118,6 +131,16 @@ pub(super) fn serve(path: &Path, access: Access) -> Result<(UnixListener, Socket
     open_to(path, access).map_err(failed("set the mode and group of"))?;
     let listener = UnixListener::from_std(listener).map_err(failed("wait on"))?;
     Ok((listener, file))
+}
+
+impl Lock {
+    /// Takes the lock on `path` with `.lock` behind it.
+    ///
+    /// # Errors
+    /// Another process has it, or the file is not ours.
+    pub fn take(path: &Path) -> Result<Self, UnixError> {
+        lock(path).map(|file| Self(Arc::new(file)))
+    }
 }
 
 fn lock(path: &Path) -> Result<File, UnixError> {
@@ -158,7 +181,10 @@ fn lock(path: &Path) -> Result<File, UnixError> {
 
 /// Removes what a dead daemon left, and only that. The caller holds the lock, so no daemon of ours serves there; a connection
 /// attempt tells whether another program does.
-fn remove_stale(path: &Path) -> Result<(), UnixError> {
+///
+/// # Errors
+/// There is something else, or somebody serves there.
+pub fn remove_stale(path: &Path) -> Result<(), UnixError> {
     let failed = |doing, source| UnixError::Io {
         doing,
         path: path.to_owned(),

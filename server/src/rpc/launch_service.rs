@@ -17,7 +17,7 @@ use super::{
     ask, console,
     convert::{self, hex},
     create::{self, SpecLimits},
-    decode,
+    decode, device,
     reason::Reason,
     status::ApiError,
     stream, watch as changes,
@@ -97,8 +97,10 @@ impl LaunchApi {
     async fn create(
         &self,
         caller: Caller,
-        request: v1::CreateLaunchRequest,
+        mut request: v1::CreateLaunchRequest,
     ) -> Result<v1::Launch, ApiError> {
+        device::own_platform(&caller.tenant, request.spec.as_mut())
+            .map_err(|error| error.launch(&request.launch_id))?;
         let checked = create::check(&request.launch_id, request.spec.as_ref(), self.limits)
             .map_err(|error| error.launch(&request.launch_id))?;
         let asked = request.spec.unwrap_or_default();

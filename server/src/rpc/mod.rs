@@ -8,6 +8,7 @@ mod console;
 pub mod convert;
 mod create;
 mod decode;
+mod device;
 mod finish;
 #[doc(hidden)]
 pub mod fuzzing;

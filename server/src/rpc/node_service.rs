@@ -17,6 +17,7 @@ use crate::{
     config::Config,
     daemon::{
         DEFAULT_LEASE, FirmwareQueues, MAX_DATA_BYTES, MAX_LEASE, MAX_SLICE_BYTES, Node, Registry,
+        Served,
     },
     net::MAX_MESSAGE_BYTES,
 };
@@ -32,6 +33,7 @@ pub struct NodeApi {
     images: Store,
     /// Programs that host the launches of a platform, where they are not the built-in one.
     programs: BTreeMap<String, PathBuf>,
+    devices: Served,
 }
 
 impl NodeApi {
@@ -42,6 +44,7 @@ impl NodeApi {
         registry: Arc<Registry>,
         queues: FirmwareQueues,
         images: Store,
+        devices: Served,
         config: &Config,
     ) -> Self {
         let limits = v1::Limits {
@@ -72,11 +75,18 @@ impl NodeApi {
             queues,
             images,
             programs: config.host_programs.clone(),
+            devices,
         }
     }
 }
 
 impl NodeApi {
+    fn devices(&self, platform: PlatformKind) -> u32 {
+        let mut served = self.devices.iter();
+        let found = served.find(|(served, _)| *served == platform);
+        found.map_or(0, |(_, count)| *count)
+    }
+
     fn queue(&self, platform: PlatformKind) -> Option<v1::PlatformQueue> {
         let view = self.queues.of(platform)?.view();
         Some(v1::PlatformQueue {
@@ -117,6 +127,7 @@ fn platform(report: &Report, programs: &BTreeMap<String, PathBuf>) -> v1::Platfo
         tdx: None,
         capacity: None,
         queue: None,
+        devices: 0,
     };
     settings::put_facts(&report.facts, &mut info);
     info
@@ -154,6 +165,7 @@ impl NodeService for NodeApi {
                 .iter()
                 .map(|report| v1::PlatformInfo {
                     queue: self.queue(report.platform),
+                    devices: self.devices(report.platform),
                     ..platform(report, &self.programs)
                 })
                 .collect(),

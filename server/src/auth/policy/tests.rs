@@ -48,6 +48,43 @@ roles = ["stager", "runner"]
 }
 
 #[test]
+fn who_holds_a_device_socket_is_that_device_whatever_the_policy_says() {
+    let text = "[[caller]]\nidentity = \"uid:0\"\ntenant = \"a\"\nroles = [\"admin\"]\n";
+    let peer = PeerInfo::Device {
+        id: "kvm-2".parse().unwrap(),
+        uid: 0,
+        gid: 0,
+        pid: None,
+    };
+    for policy in [Policy::parse(text).unwrap(), Policy::builtin(0)] {
+        assert_eq!(
+            who(&policy, &peer).as_deref(),
+            Some("device:kvm-2 device:kvm-2 stager or runner")
+        );
+    }
+}
+
+#[test]
+fn devices_take_what_the_policy_allows_them_and_one_launch_at_most() {
+    let quota = |text: &str, tenant: &str| {
+        let policy = Policy::parse(text).unwrap();
+        policy.bounds(&tenant.parse().unwrap()).own
+    };
+    let usual = quota("", "device:kvm-0");
+    assert_eq!(usual, DEVICE);
+    let text = "[device]\nlive_launches = 9\nimage_bytes = 5\nstreams = 3\n[default]\nlaunches = 2\nimage_bytes = 7\n";
+    let device = quota(text, "device:sev-snp-1");
+    assert_eq!((device.live_launches, device.launches), (Some(1), Some(2)));
+    assert_eq!((device.image_bytes, device.streams), (Some(5), Some(3)));
+    let other = quota(text, "blue");
+    assert_eq!((other.live_launches, other.image_bytes), (None, Some(7)));
+    assert_eq!(
+        quota("[device]\nlive_launches = 0\n", "device:kvm-0").live_launches,
+        Some(0)
+    );
+}
+
+#[test]
 fn quotas_fall_back_by_the_bound() {
     let text =
         "[default]\nlaunches = 3\nstreams = 9\n[tenant.blue]\nlaunches = 0\n[total]\nstreams = 1\n";
@@ -72,6 +109,13 @@ fn mistakes_name_their_line() {
         (row.replace("viewer", "owner"), 4, "owner"),
         (row.replace("[\"viewer\"]", "[]"), 1, "no roles"),
         (row.replace("\"a\"", "\"A\""), 3, "no tenant"),
+        (
+            row.replace("\"a\"", "\"device:kvm-0\""),
+            3,
+            "device sockets",
+        ),
+        (row.replace("uid:1", "device:kvm-0"), 1, "no identity"),
+        ("[tenant.\"device:kvm-0\"]\n".to_owned(), 1, "[device]"),
         (row.replace("uid:1", "uid:x"), 1, "spiffe://DOMAIN/PATH"),
         (row.replace("tenant", "tenants"), 3, "tenants"),
         (format!("{row}{row}"), 5, "there twice"),

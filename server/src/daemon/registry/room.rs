@@ -79,6 +79,10 @@ pub(super) fn for_launch(
         let launches = sum(entries, own, |_| 1);
         bounds.check_own(Resource::Launches, most, launches, 1)?;
     }
+    if let most @ Some(_) = bounds.own.live_launches {
+        let live = sum(entries, own, |entry| u64::from(entry.is_live()));
+        bounds.check_own(Resource::LiveLaunches, most, live, 1)?;
+    }
     let (what, wanted) = (Resource::MemoryBytes, memory_bytes(asked));
     if let most @ Some(_) = bounds.own.memory_bytes {
         let used = sum(entries, own, Entry::memory_bytes);
@@ -104,11 +108,17 @@ fn memory_bytes(spec: &v1::LaunchSpec) -> u64 {
 }
 
 impl Entry {
+    /// Whether its launch is being made, or is not over and gone.
+    fn is_live(&self) -> bool {
+        self.launch().is_none_or(|launch| !launch.has_released())
+    }
+
     /// Memory that it reserves, until its launch is over and gone.
     fn memory_bytes(&self) -> u64 {
-        match self.launch() {
-            Some(launch) if launch.has_released() => 0,
-            Some(_) | None => memory_bytes(&self.asked),
+        if self.is_live() {
+            memory_bytes(&self.asked)
+        } else {
+            0
         }
     }
 
