@@ -57,6 +57,12 @@ impl Agent {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
+    /// As the kernel does when memory is short.
+    pub(crate) fn kill_9(mut self) {
+        self.signal(Signal::SIGKILL);
+        self.child.wait().unwrap();
+    }
+
     /// Waits for its end.
     pub(crate) fn wait(mut self) -> ExitStatus {
         let deadline = Instant::now() + LONG;
@@ -67,6 +73,18 @@ impl Agent {
             assert!(Instant::now() < deadline, "no end of it:\n{}", self.log());
             // The pace of asking; std has no wait with a bound.
             std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Ends it as kubelet does.
+    pub(crate) fn stop(self) {
+        self.signal(Signal::SIGTERM);
+        let log = self.log.clone();
+        let status = self.wait();
+        let log = std::fs::read_to_string(log).unwrap();
+        assert!(status.success(), "{status}:\n{log}");
+        for trouble in ["panicked", "did not end in time"] {
+            assert!(!log.contains(trouble), "{trouble}:\n{log}");
         }
     }
 }

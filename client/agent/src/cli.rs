@@ -54,7 +54,7 @@ pub struct SettingsArgs {
         long,
         env = "STAGEPAGES_DEVICE_DIR",
         value_name = "DIR",
-        default_value = "/run/stagepages-devices"
+        default_value = "/run/stagepages/devices"
     )]
     pub device_dir: PathBuf,
     /// Kubelet's directory, with device-plugins/ and pod-resources/ in it

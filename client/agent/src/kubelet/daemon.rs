@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeSet,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -30,9 +31,9 @@ const MOST: u32 = 4096;
 
 /// Tells of each change until `stop`.
 pub async fn watch(settings: Settings, tell: watch::Sender<Inventory>, stop: CancellationToken) {
-    let mut client = None;
+    let mut asking = Asking::default();
     loop {
-        let asked = timeout(PATIENCE, ask(&settings, &mut client));
+        let asked = timeout(PATIENCE, asking.ask(&settings));
         let Some(answer) = stop.run_until_cancelled(asked).await else {
             return;
         };
@@ -41,7 +42,7 @@ pub async fn watch(settings: Settings, tell: watch::Sender<Inventory>, stop: Can
         });
         if answer.is_err() {
             // Whatever state it is in, the next question begins anew.
-            client = None;
+            asking.client = None;
         }
         tell.send_if_modified(|inventory| {
             let now = match answer {
@@ -69,48 +70,70 @@ pub async fn watch(settings: Settings, tell: watch::Sender<Inventory>, stop: Can
 
 type Said = Vec<(Platform, Offer)>;
 
-async fn ask(settings: &Settings, client: &mut Option<Client>) -> Result<Said, String> {
-    let connected = match client.take() {
-        Some(client) => client,
-        None => Client::connect(&settings.endpoint)
+/// What lasts from one question to the next.
+#[derive(Debug, Default)]
+struct Asking {
+    client: Option<Client>,
+    /// Whether it was said that the device directory cannot be listed.
+    said: bool,
+}
+
+impl Asking {
+    async fn ask(&mut self, settings: &Settings) -> Result<Said, String> {
+        let connected = match self.client.take() {
+            Some(client) => client,
+            None => Client::connect(&settings.endpoint)
+                .await
+                .map_err(|error| plain(&format!("{error}; {}", error.remedy())))?,
+        };
+        let info = connected
+            .node_info()
             .await
-            .map_err(|error| plain(&format!("{error}; {}", error.remedy())))?,
-    };
-    let info = connected
-        .node_info()
-        .await
-        .map_err(|error| plain(&format!("the daemon at {}: {error}", settings.endpoint)))?;
-    *client = Some(connected);
-    let made = directories(&settings.device_dir).await?;
-    Ok(offers(&info, &made))
+            .map_err(|error| plain(&format!("the daemon at {}: {error}", settings.endpoint)))?;
+        self.client = Some(connected);
+        let made = match directories(&settings.device_dir).await {
+            Ok(made) => Some(made),
+            // It is closed to others than the daemon, whose word has to do: it serves all of them or does not start.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                if !self.said {
+                    let dir = settings.device_dir.display();
+                    tracing::warn!(%dir, %error, "the device directory cannot be looked at, so the daemon's count is believed");
+                    self.said = true;
+                }
+                None
+            }
+            Err(error) => {
+                let dir = settings.device_dir.display();
+                return Err(format!(
+                    "the device directory {dir}: {error}; it has to be the daemon's device_dir"
+                ));
+            }
+        };
+        Ok(offers(&info, made.as_ref()))
+    }
 }
 
 /// Devices that have a directory.
-async fn directories(dir: &Path) -> Result<BTreeSet<DeviceId>, String> {
-    let failed = |error| {
-        format!(
-            "the device directory {}: {error}; it has to be the daemon's device_dir",
-            dir.display()
-        )
-    };
-    let mut entries = tokio::fs::read_dir(dir).await.map_err(failed)?;
+async fn directories(dir: &Path) -> io::Result<BTreeSet<DeviceId>> {
+    let mut entries = tokio::fs::read_dir(dir).await?;
     let mut made = BTreeSet::new();
-    while let Some(entry) = entries.next_entry().await.map_err(failed)? {
+    while let Some(entry) = entries.next_entry().await? {
         let name = PathBuf::from(entry.file_name());
         made.extend(name.to_str().and_then(|name| name.parse::<DeviceId>().ok()));
     }
     Ok(made)
 }
 
-fn offers(info: &GetNodeInfoResponse, made: &BTreeSet<DeviceId>) -> Said {
+fn offers(info: &GetNodeInfoResponse, made: Option<&BTreeSet<DeviceId>>) -> Said {
     let draining = info.usage.as_ref().is_some_and(|usage| usage.draining);
     let of = |platform: &PlatformInfo| {
-        let count = count(platform, made).min(MOST);
+        let count = platform.devices.min(MOST);
         let has = |number| {
-            made.contains(&DeviceId {
+            let id = DeviceId {
                 platform: platform.platform(),
                 number,
-            })
+            };
+            made.is_none_or(|made| made.contains(&id))
         };
         Offer {
             count,
@@ -142,12 +165,4 @@ fn problem(platform: &PlatformInfo, draining: bool) -> Option<String> {
             ))
         },
     ))
-}
-
-fn count(platform: &PlatformInfo, made: &BTreeSet<DeviceId>) -> u32 {
-    let numbers = made.iter().filter(|id| id.platform == platform.platform());
-    numbers
-        .map(|id| id.number.saturating_add(1))
-        .max()
-        .unwrap_or(0)
 }

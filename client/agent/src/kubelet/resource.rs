@@ -42,8 +42,8 @@ const UNWATCHED: Duration = Duration::from_secs(15);
 /// Connections to the plugin; kubelet has one, and one more for a moment when it is told again.
 const CONNECTIONS: usize = 8;
 const STREAMS: u32 = 16;
-/// For a call to be handled; ListAndWatch has answered by then with its first list.
-const CALL: Duration = Duration::from_secs(10);
+/// For a call to be answered; the longest is Allocate, which empties devices first. A stream may go on for longer.
+const CALL: Duration = Duration::from_secs(60);
 /// How long calls have for their end.
 const GRACE: Duration = Duration::from_secs(2);
 

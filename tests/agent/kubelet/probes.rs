@@ -1,0 +1,88 @@
+//! What the agent tells probes.
+
+use std::net::TcpListener;
+
+use stagepages_tests::eventually;
+use tonic::{
+    Code,
+    transport::{Channel, Endpoint},
+};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use super::node::{Node, SIM};
+
+/// An address that nobody had a moment ago.
+fn address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+async fn connect(address: &str) -> Channel {
+    eventually("an answer to probes", async || {
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+        endpoint.connect().await.ok()
+    })
+    .await
+}
+
+async fn check(channel: &Channel, service: &str) -> Result<ServingStatus, Code> {
+    let request = HealthCheckRequest {
+        service: service.to_owned(),
+    };
+    let answer = HealthClient::new(channel.clone()).check(request).await;
+    answer
+        .map(|it| it.get_ref().status())
+        .map_err(|it| it.code())
+}
+
+async fn becomes(channel: &Channel, service: &str, status: ServingStatus) {
+    eventually(&format!("{service} {status:?}"), async || {
+        (check(channel, service).await == Ok(status)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_are_told_whether_kubelet_knows_the_devices() {
+    let mut node = Node::new(&["sim=1"]);
+    let address = address();
+    let agent = node.agent_with(&[("HEALTH_LISTEN", &format!("tcp:{address}"))]);
+    let channel = connect(&address).await;
+    assert_eq!(check(&channel, "").await, Ok(ServingStatus::Serving));
+    becomes(&channel, "devices", ServingStatus::NotServing).await;
+    assert_eq!(check(&channel, "nothing").await, Err(Code::NotFound));
+    node.kubelet.start();
+    node.has(SIM, 1, true).await;
+    becomes(&channel, "devices", ServingStatus::Serving).await;
+    node.kubelet.kill();
+    std::fs::remove_file(node.kubelet.plugins().join("kubelet.sock")).unwrap();
+    becomes(&channel, "devices", ServingStatus::NotServing).await;
+    assert_eq!(check(&channel, "").await, Ok(ServingStatus::Serving));
+    agent.stop();
+    node.daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_do_not_keep_probes_out_for_ever() {
+    /// Connections that are served at one time.
+    const MOST: usize = 32;
+
+    let node = Node::new(&["sim=1"]);
+    let address = address();
+    let agent = node.agent_with(&[("HEALTH_LISTEN", &format!("tcp:{address}"))]);
+    let channel = connect(&address).await;
+    assert_eq!(check(&channel, "").await, Ok(ServingStatus::Serving));
+    let mut idle = Vec::new();
+    for _ in 0..MOST + 8 {
+        idle.push(tokio::net::TcpStream::connect(&address).await.unwrap());
+    }
+    // Who is in stays in.
+    assert_eq!(check(&channel, "").await, Ok(ServingStatus::Serving));
+    drop(idle);
+    let next = connect(&address).await;
+    assert_eq!(check(&next, "").await, Ok(ServingStatus::Serving));
+    agent.stop();
+    node.daemon.stop();
+}
