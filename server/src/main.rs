@@ -15,7 +15,7 @@ use stagepages_server::{
     config::Config,
     daemon, demo, logging,
     logging::Role,
-    supervisor::{self, SupervisorConfig},
+    supervisor::{self, Sockets, SupervisorConfig},
 };
 
 /// Pages pass through buffers that their owners do not wipe; see deploy/SECURITY.md, "where page contents are".
@@ -48,7 +48,13 @@ fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     if config.sandbox != Mode::Off {
         own::confine()?;
     }
-    let supervisor = supervisor_config(args, config);
+    // A successor has those of the build before it.
+    let sockets = if args.take_over {
+        Sockets::default()
+    } else {
+        Sockets::take(config.tls.is_some())?
+    };
+    let supervisor = supervisor_config(args, config, sockets);
     Ok(if args.take_over {
         supervisor::take_over(supervisor)?
     } else {
@@ -60,7 +66,7 @@ fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 fn check_upgrade(args: &CheckUpgradeArgs) -> anyhow::Result<()> {
     let config = Config::load(args.serve.config.as_deref(), args.serve.settings())?;
     check_sandbox(&config)?;
-    let supervisor = supervisor_config(&args.serve, config);
+    let supervisor = supervisor_config(&args.serve, config, Sockets::default());
     Ok(supervisor::check_upgrade(
         &supervisor,
         args.state_version,
@@ -93,7 +99,7 @@ fn host_args(config: &Config) -> Vec<String> {
     std::iter::once(mode).chain(user).collect()
 }
 
-fn supervisor_config(args: &ServeArgs, config: Config) -> SupervisorConfig {
+fn supervisor_config(args: &ServeArgs, config: Config, sockets: Sockets) -> SupervisorConfig {
     SupervisorConfig {
         program: supervisor::own_program(),
         host_args: host_args(&config),
@@ -105,6 +111,7 @@ fn supervisor_config(args: &ServeArgs, config: Config) -> SupervisorConfig {
         runtime_dir: config.runtime_dir,
         grace: config.grace,
         max_hosts: supervisor::DEFAULT_MAX_HOSTS,
+        sockets,
     }
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! devices   tenants  bounds  directories: a socket for each, whose peers are that device
 //! probes    health: what kubelet asks
+//! systemd   activation: sockets that somebody else made
 //! ```
 //!
 //! Other users' connections are made by threads of this process, so the suite runs as root.
@@ -14,6 +15,7 @@
     reason = "helpers of tests: a panic is a failing assertion"
 )]
 
+mod activation;
 mod bounds;
 mod directories;
 mod health;

@@ -14,6 +14,7 @@ mod ended_ledger;
 mod evict;
 mod files;
 mod firmware;
+mod given;
 mod greeting;
 mod guest;
 pub mod host_link;

@@ -23,8 +23,8 @@ use tonic_health::server::HealthReporter;
 
 use super::{
     FirmwareQueues, Ledgers, Node, Nursery, Records, Registry, RegistryLimits, StateDir, Writing,
-    check_locking, confine::confine, devices::Devices, evict::evict, images, inherit::inherit,
-    supervisor_link::SupervisorLink,
+    check_locking, confine::confine, devices::Devices, evict::evict, given::Given, images,
+    inherit::inherit, supervisor_link::SupervisorLink,
 };
 use crate::{
     audit::Audit,
@@ -96,7 +96,7 @@ async fn serve(
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
     let mut hup = signal(SignalKind::hangup())?;
-    let (supervisor, welcome) = SupervisorLink::start(socket)
+    let (supervisor, mut welcome) = SupervisorLink::start(socket)
         .await
         .context("the supervisor")?;
     let state = StateDir::claim(&config.state_dir).await?;
@@ -119,10 +119,10 @@ async fn serve(
     let tls = config.tls.as_ref();
     let tls = tls.map(|files| net::Tls::open(files, audit.clone()));
     let tls = tls.transpose()?.map(Arc::new);
-    let mut server = net::Server::bind(&config.listen, access, tls.as_ref())?;
+    let given = Given::new(std::mem::take(&mut welcome.sockets));
+    let mut server = net::Server::bind(&given.still_bound(&config.listen), access, tls.as_ref())?;
     let status = status_page::bind(&config.status_listen, access, tls.as_ref())?;
-    let health_server = config.health_listen.map(net::HealthServer::bind);
-    let health_server = health_server.transpose()?;
+    let health_server = given.serve(&mut server, config.health_listen)?;
     let devices = config.devices.as_ref();
     let devices = devices.map(|devices| Devices::claim(devices, access.group));
     let devices = devices.transpose()?;

@@ -5,7 +5,7 @@
 //!
 //! **Invariant:** no call but of the health service reaches a handler, whoever makes it.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -16,6 +16,7 @@ use tonic::service::Routes;
 
 use super::{
     accept::Accept,
+    given::Given,
     half_open::Source,
     limits::{Limits, Windows},
     listen::Listen,
@@ -37,7 +38,7 @@ impl Accept for PlainListener {
     type Raw = (TcpStream, SocketAddr);
     type Io = TcpStream;
 
-    async fn accept(&self) -> std::io::Result<(Self::Raw, Source)> {
+    async fn accept(&self) -> io::Result<(Self::Raw, Source)> {
         let (stream, address) = self.0.accept().await?;
         stream.set_nodelay(true)?;
         Ok(((stream, address), Source::from(address)))
@@ -68,6 +69,21 @@ impl HealthServer {
         });
         let (tcp, bound) = bound?;
         Ok(Self(Server::plain(tcp, bound)))
+    }
+
+    /// Takes a listening socket that somebody else bound. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// It cannot be served on.
+    pub fn given(socket: OwnedFd) -> Result<Self, BindError> {
+        let failed = |source| BindError::Given {
+            name: "health",
+            source,
+        };
+        match Given::of(socket).map_err(failed)? {
+            (Given::Tcp(tcp), Listen::Tcp(bound)) => Ok(Self(Server::plain(tcp, bound))),
+            (Given::Tcp(_) | Given::Unix(_), _) => Err(failed(io::Error::other("it is not TCP"))),
+        }
     }
 
     /// The address as it is: port 0 has become the port that the kernel chose.

@@ -27,6 +27,7 @@ mod frame_errors;
 mod frames;
 mod framing;
 mod gate;
+mod given;
 mod half_open;
 mod hand;
 mod health;

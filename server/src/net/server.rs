@@ -3,7 +3,7 @@
 //! **Invariant:** when `serve` has returned, no connection and no call of it goes on; when it was dropped, each ends as soon as the
 //! runtime looks at it next.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc};
+use std::{io, net::SocketAddr, os::fd::OwnedFd, path::Path, sync::Arc};
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -12,6 +12,7 @@ use tonic::service::Routes;
 use super::{
     accept::{self, TlsListener},
     budget::Budget,
+    given::Given,
     half_open::HalfOpen,
     health::PlainListener,
     limits::Limits,
@@ -59,6 +60,14 @@ pub enum BindError {
         /// What the system said.
         source: io::Error,
     },
+    /// A socket that was given.
+    #[error("the socket {name} that a service manager gave cannot be served")]
+    Given {
+        /// What it is for.
+        name: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A TCP address, and nothing to prove who serves there and who calls.
     #[error(
         "{0} is served with mutual TLS only; set tls_cert, tls_key and tls_client_ca, or listen on a unix: address alone"
@@ -77,7 +86,7 @@ const FOR_ALL: Access = Access {
 
 #[derive(Debug)]
 enum Listener {
-    Unix(LocalListener, SocketFile),
+    Unix(LocalListener, Option<SocketFile>),
     Tcp(TlsListener),
     Plain(PlainListener),
 }
@@ -125,7 +134,7 @@ impl Server {
                 Listen::Unix(path) => {
                     let (listener, file) = unix::serve(path, access)?;
                     let listener = LocalListener::new(listener);
-                    server.listeners.push(Listener::Unix(listener, file));
+                    server.listeners.push(Listener::Unix(listener, Some(file)));
                     server.addresses.push(address.clone());
                 }
                 Listen::Tcp(wanted) => {
@@ -146,6 +155,29 @@ impl Server {
         Ok(server)
     }
 
+    /// Serves on a listening socket that somebody else bound too; TCP with the server's TLS. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// It cannot be served on.
+    pub fn add(&mut self, socket: OwnedFd) -> Result<(), BindError> {
+        let given = Given::of(socket).map_err(|source| BindError::Given {
+            name: "api",
+            source,
+        });
+        let (given, address) = given?;
+        let listener = match given {
+            Given::Unix(listener) => Listener::Unix(LocalListener::new(listener), None),
+            Given::Tcp(tcp) => {
+                let tls = self.tls.clone();
+                let tls = tls.ok_or_else(|| BindError::NoTls(address.clone()))?;
+                Listener::Tcp(TlsListener { tcp, tls })
+            }
+        };
+        self.listeners.push(listener);
+        self.addresses.push(address);
+        Ok(())
+    }
+
     /// A server on one TCP socket, without TLS. Not for the API.
     pub(super) fn plain(tcp: TcpListener, bound: SocketAddr) -> Self {
         Self {
@@ -162,7 +194,7 @@ impl Server {
     pub fn bind_device(&mut self, id: DeviceId, path: &Path, lock: &Lock) -> Result<(), UnixError> {
         let (listener, file) = unix::serve_under(path, FOR_ALL, lock.clone())?;
         let listener = LocalListener::of_device(listener, id);
-        self.listeners.push(Listener::Unix(listener, file));
+        self.listeners.push(Listener::Unix(listener, Some(file)));
         Ok(())
     }
 

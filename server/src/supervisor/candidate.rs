@@ -176,6 +176,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
+    use crate::supervisor::Sockets;
 
     #[test]
     fn a_build_refuses_what_it_could_not_go_on_with() {
@@ -190,6 +191,7 @@ mod tests {
             runtime_dir: PathBuf::from("/run/a"),
             grace: Duration::ZERO,
             max_hosts: 1,
+            sockets: Sockets::default(),
         };
         let here = Path::new("/run/a");
         check_upgrade(&config, STATE_VERSION, here).unwrap();

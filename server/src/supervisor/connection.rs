@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use stagepages_host::wire::{self, SeqSocket};
 
+use super::activation::Sockets;
 use super::proto::{
     Adopted, Event, EventBody, Hello, HostExited, LivingHost, MAX_PENDING_SPAWNS, PROTOCOL_VERSION,
     Request, RequestBody, Retire, SpawnFailed, Spawned, Welcome,
@@ -23,6 +24,8 @@ const WELCOME_CHUNK: usize = 200;
 #[derive(Debug)]
 pub(super) struct Connection {
     socket: SeqSocket,
+    /// Go with the first frame of the welcome.
+    sockets: Sockets,
     greeted: bool,
     outgoing: VecDeque<Outgoing>,
 }
@@ -32,6 +35,8 @@ pub(super) struct Connection {
 pub(super) struct Outgoing {
     pub(super) bytes: Vec<u8>,
     pub(super) is_answer: bool,
+    /// Whether the sockets of a service manager go with it.
+    pub(super) with_sockets: bool,
 }
 
 /// What a daemon asked for.
@@ -85,18 +90,25 @@ pub(super) enum Fault {
 }
 
 impl Connection {
-    pub(super) fn new(socket: SeqSocket) -> Self {
+    pub(super) fn new(socket: SeqSocket, sockets: Sockets) -> Self {
         Self {
             socket,
+            sockets,
             greeted: false,
             outgoing: VecDeque::new(),
         }
     }
 
     /// Goes on with a daemon that another process of this supervisor began with.
-    pub(super) fn resume(socket: SeqSocket, greeted: bool, outgoing: Vec<Outgoing>) -> Self {
+    pub(super) fn resume(
+        socket: SeqSocket,
+        sockets: Sockets,
+        greeted: bool,
+        outgoing: Vec<Outgoing>,
+    ) -> Self {
         Self {
             socket,
+            sockets,
             greeted,
             outgoing: outgoing.into(),
         }
@@ -160,8 +172,15 @@ impl Connection {
         hosts: &[LivingHost],
         exits: &[HostExited],
     ) -> Result<(), Fault> {
-        for welcome in welcomes(epoch, host_dir, hosts, exits) {
+        let mut names: Vec<_> = self.sockets.names().map(|name| name.to_string()).collect();
+        for mut welcome in welcomes(epoch, host_dir, hosts, exits) {
+            // With the first.
+            welcome.sockets = std::mem::take(&mut names);
+            let with_sockets = !welcome.sockets.is_empty();
             self.queue(EventBody::Welcome(welcome), false)?;
+            if let Some(frame) = self.outgoing.back_mut() {
+                frame.with_sockets = with_sockets;
+            }
         }
         self.flush()
     }
@@ -196,7 +215,12 @@ impl Connection {
     /// Sends what waits, as far as the daemon takes it now.
     pub(super) fn flush(&mut self) -> Result<(), Fault> {
         while let Some(next) = self.outgoing.front() {
-            match self.socket.try_send(&next.bytes, &[]) {
+            let fds: Vec<_> = if next.with_sockets {
+                self.sockets.fds().collect()
+            } else {
+                Vec::new()
+            };
+            match self.socket.try_send(&next.bytes, &fds) {
                 Ok(()) => self.outgoing.pop_front(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if is_death(&error) => {
@@ -221,7 +245,11 @@ impl Connection {
 
     fn queue(&mut self, body: EventBody, is_answer: bool) -> Result<(), Fault> {
         let bytes = wire::encode(&Event { body: Some(body) })?;
-        self.outgoing.push_back(Outgoing { bytes, is_answer });
+        self.outgoing.push_back(Outgoing {
+            bytes,
+            is_answer,
+            with_sockets: false,
+        });
         Ok(())
     }
 }
@@ -258,6 +286,7 @@ fn welcomes(
             hosts: hosts.next().unwrap_or_default().to_vec(),
             exits: exits.next().unwrap_or_default().to_vec(),
             more: frame < frames,
+            sockets: Vec::new(),
         })
         .collect()
 }

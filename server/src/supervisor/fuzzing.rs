@@ -8,7 +8,7 @@ use super::{connection::Connection, hosts::HostTable, proto::RequestBody, reques
 
 /// Hears what is in `socket` already. Returns how many requests were well-formed before the first that ends the connection.
 pub fn hear(socket: SeqSocket) -> usize {
-    let mut connection = Connection::new(socket);
+    let mut connection = Connection::new(socket, super::Sockets::default());
     let hosts = HostTable::new(16);
     let mut heard = 0;
     while let Ok(Some(asked)) = connection.next_request() {

@@ -39,7 +39,7 @@ impl Supervisor {
         Ok(DaemonState::Running(Daemon {
             pid,
             born: Instant::now(),
-            connection: Some(Connection::new(ours)),
+            connection: Some(Connection::new(ours, self.config.sockets.clone())),
             kill_at: None,
             retiring: false,
         }))

@@ -22,9 +22,12 @@
 //!
 //! SIGUSR2 replaces it by the build that its program path names then (`candidate.rs`, `upgrade.rs`): same process, same children, and a new daemon.
 //!
+//! Listening sockets that a service manager made (`activation.rs`) stay open here, so that nobody who connects between two daemons is refused.
+//!
 //! **Invariant:** it opens no network, reads no file of anybody's making, and never waits for a peer. A host's exit status is never lost and
 //! never guessed: it is kept until a daemon says that it knows.
 
+mod activation;
 mod candidate;
 mod connection;
 mod event_loop;
@@ -54,6 +57,7 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+pub use activation::{ActivationError, SocketName, Sockets};
 pub use candidate::{UpgradeError, check_upgrade};
 pub use exit::{ExitStatus, HostExit};
 pub use handover::HandoverError;
@@ -93,6 +97,8 @@ pub struct SupervisorConfig {
     pub grace: Duration,
     /// Hosts, and unacknowledged exits, at one time.
     pub max_hosts: usize,
+    /// Listening sockets that a service manager made, for each daemon. Of an upgrade, those that it took over.
+    pub sockets: Sockets,
 }
 
 /// Why a supervisor did not start, or ended otherwise than it was told to.

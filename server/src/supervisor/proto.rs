@@ -15,7 +15,7 @@
 //!                             ◀──────   Retire, once the supervisor was upgraded: drain and end, another daemon follows
 //! ```
 //!
-//! One message per frame; no descriptors, but for the one of `AdoptHost`. An exit is told once to each daemon, until one of them acknowledges it.
+//! One message per frame; no descriptors, but for the one of `AdoptHost`, and the listening sockets of a service manager with the first `Welcome`. An exit is told once to each daemon, until one of them acknowledges it.
 //!
 //! **Invariant:** a host's `Spawned` or `Adopted` comes before its `HostExited`, and each id names one host for the life of the machine's launches: it is
 //! refused while it names a living host or an exit that nobody acknowledged.
@@ -186,6 +186,9 @@ pub struct Welcome {
     /// Another `Welcome` follows, with more of both.
     #[prost(bool, tag = "6")]
     pub more: bool,
+    /// What each of the descriptors is for that come with this frame: listening sockets, `api` or `health`.
+    #[prost(string, repeated, tag = "7")]
+    pub sockets: Vec<String>,
 }
 
 /// A host that lives.

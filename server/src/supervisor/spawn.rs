@@ -21,6 +21,8 @@ use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_s
 use nix::sys::signal::SigSet;
 use nix::unistd::{Pid, execve};
 
+use super::activation::is_own_variable;
+
 /// Always the file that this process runs, also when its name now means another one.
 const RUNNING_BINARY: &str = "/proc/self/exe";
 
@@ -59,7 +61,7 @@ impl Launcher {
             is_self: is_running_binary(&program),
             program,
             host_programs,
-            environment: environment(|_| true),
+            environment: environment(|name| !is_own_variable(name)),
             host_environment: environment(|name| {
                 name.to_str().is_some_and(|name| host_env.contains(name))
             }),

@@ -19,12 +19,13 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use stagepages_host::wire::SeqSocket;
 
+use super::activation::Sockets;
 use super::connection::{Connection, Outgoing};
 use super::event_loop::{Daemon, DaemonState, GRACE_MARGIN, Supervisor};
 use super::exit::HostExit;
 use super::handover::{
-    self, Handed, HandoverError, HeldConnection, HeldDaemon, HeldFrame, HeldHost, Luggage,
-    STATE_VERSION, State,
+    self, Handed, HandoverError, HeldConnection, HeldDaemon, HeldFrame, HeldHost, HeldSocket,
+    Luggage, STATE_VERSION, State,
 };
 use super::hosts::HostTable;
 use super::id::HostId;
@@ -80,6 +81,13 @@ impl Supervisor {
             }),
             DaemonState::Restarting { .. } | DaemonState::Gone { .. } => None,
         };
+        let sockets = &self.config.sockets;
+        let sockets = sockets.names().zip(sockets.fds());
+        let sockets = sockets.map(|(name, fd)| HeldSocket {
+            name: name.to_string(),
+            socket: luggage.put(fd),
+        });
+        let sockets = sockets.collect();
         State {
             version: STATE_VERSION,
             epoch: self.epoch,
@@ -90,12 +98,13 @@ impl Supervisor {
             hosts,
             exits,
             daemon,
+            sockets,
         }
     }
 
     /// Goes on where an earlier build stopped, and retires its daemon.
     pub(super) fn resume(
-        config: SupervisorConfig,
+        mut config: SupervisorConfig,
         mut handed: Handed,
         signals: Signals,
     ) -> Result<Self, SupervisorError> {
@@ -104,8 +113,9 @@ impl Supervisor {
             .take(handed.state.lock)
             .ok_or(HandoverError::Invalid("lock"))?;
         let dir = RuntimeDir::resume(path, lock);
+        config.sockets = unpack_sockets(&mut handed)?;
         let hosts = unpack_hosts(&mut handed, config.max_hosts)?;
-        let daemon = unpack_daemon(&mut handed)?;
+        let daemon = unpack_daemon(&mut handed, &config.sockets)?;
         let mut supervisor = Self::new(config, dir, signals);
         supervisor.hosts = hosts;
         supervisor.epoch = handed.state.epoch;
@@ -165,7 +175,18 @@ fn unpack_hosts(handed: &mut Handed, limit: usize) -> Result<HostTable, Handover
     Ok(hosts)
 }
 
-fn unpack_daemon(handed: &mut Handed) -> Result<Option<Daemon>, HandoverError> {
+fn unpack_sockets(handed: &mut Handed) -> Result<Sockets, HandoverError> {
+    let held = std::mem::take(&mut handed.state.sockets);
+    let socket = |held: HeldSocket| {
+        let invalid = || HandoverError::Invalid("listening socket");
+        let name = held.name.parse().map_err(|()| invalid())?;
+        Ok((name, handed.take(held.socket).ok_or_else(invalid)?))
+    };
+    let sockets: Result<Vec<_>, HandoverError> = held.into_iter().map(socket).collect();
+    sockets.map(Sockets::resume)
+}
+
+fn unpack_daemon(handed: &mut Handed, sockets: &Sockets) -> Result<Option<Daemon>, HandoverError> {
     let Some(held) = handed.state.daemon.take() else {
         return Ok(None);
     };
@@ -175,7 +196,12 @@ fn unpack_daemon(handed: &mut Handed) -> Result<Option<Daemon>, HandoverError> {
             let socket = handed.take(connection.socket);
             let socket = SeqSocket::from(socket.ok_or(HandoverError::Invalid("socket"))?);
             let outgoing = connection.outgoing.into_iter().map(from_wire).collect();
-            Some(Connection::resume(socket, connection.greeted, outgoing))
+            Some(Connection::resume(
+                socket,
+                sockets.clone(),
+                connection.greeted,
+                outgoing,
+            ))
         }
     };
     let now = Instant::now();
@@ -194,6 +220,7 @@ fn to_wire(frame: &Outgoing) -> HeldFrame {
     HeldFrame {
         bytes: frame.bytes.clone(),
         is_answer: frame.is_answer,
+        with_sockets: frame.with_sockets,
     }
 }
 
@@ -201,5 +228,6 @@ fn from_wire(frame: HeldFrame) -> Outgoing {
     Outgoing {
         bytes: frame.bytes,
         is_answer: frame.is_answer,
+        with_sockets: frame.with_sockets,
     }
 }

@@ -19,7 +19,7 @@ use stagepages_server::daemon::supervisor_link::{
     HostChild, LivingHost, SpawnError, SupervisorLink, Welcome,
 };
 use stagepages_server::supervisor::{
-    self, HostKind, SupervisorConfig, SupervisorError, own_program, run, take_over,
+    self, HostKind, Sockets, SupervisorConfig, SupervisorError, own_program, run, take_over,
 };
 use tokio::signal::unix::{Signal as Sig, SignalKind, signal};
 
@@ -71,6 +71,7 @@ fn config(args: &[&str]) -> Result<SupervisorConfig> {
         runtime_dir: PathBuf::from(runtime_dir),
         grace: Duration::ZERO,
         max_hosts: max_hosts.parse()?,
+        sockets: Sockets::default(),
     })
 }
 

@@ -12,7 +12,7 @@
 mod greeting;
 mod shared;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use super::aio::AsyncSeq;
 use crate::supervisor::proto::{
     AdoptHost, KillHost, PROTOCOL_VERSION, Ready, RequestBody, SpawnHost,
 };
-use crate::supervisor::{BadHostId, HostExit, HostId, HostKind};
+use crate::supervisor::{BadHostId, HostExit, HostId, HostKind, SocketName};
 
 use shared::{Left, Shared};
 
@@ -48,6 +48,8 @@ pub struct Welcome {
     pub hosts: Vec<LivingHost>,
     /// Hosts whose end no earlier daemon acknowledged. This one has to, by [`SupervisorLink::acknowledge`].
     pub exits: Vec<(HostId, HostExit)>,
+    /// Listening sockets that a service manager made.
+    pub sockets: Vec<(SocketName, OwnedFd)>,
 }
 
 /// A host that an earlier daemon started.
@@ -137,6 +139,7 @@ impl SupervisorLink {
             epoch: told.epoch,
             hosts,
             exits: told.exits,
+            sockets: told.sockets,
         };
         Ok((link, welcome))
     }

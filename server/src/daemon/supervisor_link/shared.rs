@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -305,13 +306,19 @@ impl Drop for Answer {
 
 /// The next thing that the supervisor says.
 pub(super) async fn next_event(socket: &AsyncSeq) -> Result<EventBody, LinkError> {
+    next_frame(socket).await.map(|(event, _fds)| event)
+}
+
+/// The same, with the descriptors that came with it.
+pub(super) async fn next_frame(socket: &AsyncSeq) -> Result<(EventBody, Vec<OwnedFd>), LinkError> {
     let frame = socket.recv().await.map_err(|error| {
         tracing::debug!(%error, "receiving from the supervisor");
         LinkError::Gone
     })?;
     let frame = frame.ok_or(LinkError::Gone)?;
     let event: Event = wire::decode(&frame.bytes)?;
-    event.body.ok_or(LinkError::Unexpected)
+    let body = event.body.ok_or(LinkError::Unexpected)?;
+    Ok((body, frame.fds))
 }
 
 /// What the supervisor validated before it sent it.

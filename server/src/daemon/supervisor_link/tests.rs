@@ -54,6 +54,7 @@ fn welcome(host: &str, more: bool) -> EventBody {
             },
         )],
         more,
+        sockets: Vec::new(),
     })
 }
 
@@ -196,7 +197,7 @@ async fn a_name_that_is_asked_for_twice_at_once_and_a_bad_name_are_refused_here(
 #[tokio::test]
 async fn a_standard_input_that_is_no_supervisor_is_an_error() {
     let null = std::fs::File::open("/dev/null").unwrap();
-    let socket = SeqSocket::from(std::os::fd::OwnedFd::from(null));
+    let socket = SeqSocket::from(OwnedFd::from(null));
     let error = SupervisorLink::start(socket).await.unwrap_err();
     assert!(matches!(error, LinkError::NoSocket(_)));
 

@@ -5,7 +5,7 @@ use super::*;
 
 fn pair() -> (Connection, SeqSocket) {
     let (ours, theirs) = SeqSocket::pair().unwrap();
-    (Connection::new(ours), theirs)
+    (Connection::new(ours, Sockets::default()), theirs)
 }
 
 fn send(socket: &SeqSocket, body: RequestBody) {
@@ -95,7 +95,7 @@ fn a_connection_goes_on_with_what_was_not_taken() {
     }
     before.adopted("last".to_owned(), 7).unwrap();
     let outgoing: Vec<_> = before.outgoing().cloned().collect();
-    let mut after = Connection::resume(before.socket, true, outgoing);
+    let mut after = Connection::resume(before.socket, Sockets::default(), true, outgoing);
     let mut last = None;
     while after.has_outgoing() {
         daemon.try_recv().unwrap().unwrap();

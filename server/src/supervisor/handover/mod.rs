@@ -13,7 +13,7 @@ use nix::unistd::dup2_stdin;
 use prost::Message;
 use stagepages_host::wire::take_stdin;
 
-pub(super) use state::{HeldConnection, HeldDaemon, HeldFrame, HeldHost, State};
+pub(super) use state::{HeldConnection, HeldDaemon, HeldFrame, HeldHost, HeldSocket, State};
 
 /// The version of [`State`] that this build writes.
 pub(super) const STATE_VERSION: u32 = 1;

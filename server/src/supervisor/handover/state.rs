@@ -36,6 +36,20 @@ pub(in super::super) struct State {
     /// The daemon, if one runs.
     #[prost(message, optional, tag = "9")]
     pub daemon: Option<HeldDaemon>,
+    /// Listening sockets that a service manager made.
+    #[prost(message, repeated, tag = "10")]
+    pub sockets: Vec<HeldSocket>,
+}
+
+/// A listening socket.
+#[derive(Clone, PartialEq, Message)]
+pub(in super::super) struct HeldSocket {
+    /// What it is for: `api` or `health`.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// The descriptor.
+    #[prost(uint32, tag = "2")]
+    pub socket: u32,
 }
 
 /// A host that lives.
@@ -92,4 +106,7 @@ pub(in super::super) struct HeldFrame {
     /// Whether it counts against the bound on answers.
     #[prost(bool, tag = "2")]
     pub is_answer: bool,
+    /// Whether the sockets of a service manager go with it.
+    #[prost(bool, tag = "3")]
+    pub with_sockets: bool,
 }
