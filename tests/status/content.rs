@@ -108,8 +108,8 @@ async fn a_launch_that_is_being_staged_gets_on_before_ones_eyes() {
     api.create("behind", slow).await.unwrap();
     let stage = |name: &'static str| {
         let api = api.clone();
-        let pages = Contents::new(2).pages(1000);
-        tokio::spawn(async move { api.stage(name, Extent::normal(page(0), pages)).await })
+        let zeros = Extent::length(page(0), PageType::Zero, 1000 * PAGE);
+        tokio::spawn(async move { api.stage(name, zeros).await })
     };
     let first = stage("launches/slow");
     eventually("the first page", async || {
@@ -137,7 +137,7 @@ async fn a_launch_that_is_being_staged_gets_on_before_ones_eyes() {
             assert!(shown.number("platform:sim:queue.launches") >= 1);
             let queue = shown.part("queue");
             assert!(queue.contains("behind"), "{queue}");
-            assert!(shown.part("launches").contains("of 4,096 of memory"));
+            assert!(shown.part("launches").contains("of 4,096 in memory"));
         }
         if seen.last() != Some(&pages) {
             seen.push(pages);

@@ -18,9 +18,9 @@ pub(super) fn render(look: &Look, detail: &Detail) -> Markup {
     let launch = &detail.launch;
     html! {
         p.back { a href="/" { "← All launches" } }
-        section.card #launch aria-labelledby="launch-h" {
+        section.card.one #launch aria-labelledby="launch-h" {
             div.head { h1 #launch-h { (id(launch)) } (launches::state(launch)) }
-            div.big { (launches::progress(launch)) }
+            (launches::progress(launch))
             @if let Some(abort) = &launch.abort {
                 p.missing role="note" { (reason(abort.reason().as_str_name(), "ABORT_REASON_")) ": " (abort.message) }
             }

@@ -93,7 +93,7 @@ pub(super) fn denominator(launch: &v1::Launch) -> (u64, &'static str) {
         (spec.planned_pages, "planned")
     } else {
         let pages = spec.regions.iter().map(|region| region.size / PAGE_SIZE);
-        (pages.sum(), "of memory")
+        (pages.sum(), "in memory")
     }
 }
 
@@ -104,9 +104,11 @@ pub(super) fn progress(launch: &v1::Launch) -> Markup {
     let api = format!("launch:{}:installed_pages", id(launch));
     let label = format!("installed pages of {}", id(launch));
     html! {
-        progress max=(of.max(installed).max(1)) value=(installed) aria-label=(label) { }
-        span.amount {
-            (words::number(&api, installed)) span.of { " of " (words::grouped(of)) " " (what) }
+        div.bar {
+            progress max=(of.max(installed).max(1)) value=(installed) aria-label=(label) { }
+            span.amount {
+                (words::number(&api, installed)) span.of { " of " (words::grouped(of)) " " (what) }
+            }
         }
     }
 }

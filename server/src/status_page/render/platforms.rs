@@ -42,21 +42,28 @@ fn platform(info: &v1::PlatformInfo) -> Markup {
                     @if !info.host_program.is_empty() { ", hosted by " code { (info.host_program) } }
                 }
             }
-            div.scroll {
-                table {
-                    caption.sr { "Checks of " (name) }
-                    thead { tr { th scope="col" { "Check" } th scope="col" { "Found" } th scope="col" { "What to do" } } }
-                    tbody {
-                        @for check in &info.checks {
-                            tr.failed[!check.ok] {
-                                th scope="row" {
-                                    span.mark aria-hidden="true" { @if check.ok { "✓" } @else { "✗" } }
-                                    span.sr { @if check.ok { "passed: " } @else { "failed: " } }
-                                    (check.subject)
-                                }
-                                td { (check.found) }
-                                td { @if !check.ok { (check.remedy) } }
-                            }
+            @if failed > 0 { (remedies(name, &info.checks)) }
+            ul.passed aria-label={ "What " (name) " has" } {
+                @for check in info.checks.iter().filter(|check| check.ok) {
+                    li { span.mark aria-hidden="true" { "✓" } (check.subject) span.note { ": " (check.found) } }
+                }
+            }
+        }
+    }
+}
+
+fn remedies(name: &str, checks: &[v1::Check]) -> Markup {
+    html! {
+        div.scroll {
+            table {
+                caption.sr { "What " (name) " lacks" }
+                thead { tr { th scope="col" { "Missing" } th scope="col" { "Found" } th scope="col" { "What to do" } } }
+                tbody {
+                    @for check in checks.iter().filter(|check| !check.ok) {
+                        tr {
+                            th scope="row" { span.mark.no aria-hidden="true" { "✗" } (check.subject) }
+                            td { (check.found) }
+                            td { (check.remedy) }
                         }
                     }
                 }

@@ -39,9 +39,9 @@ pub(super) fn table(look: &Look, refused: &[Refused], caption: &str) -> Markup {
                 tbody {
                     @for one in refused {
                         tr {
-                            th scope="row" {
+                            th.call scope="row" {
                                 (one.method)
-                                @if !one.launch.is_empty() { span.note { " " (one.launch) } }
+                                @if !one.launch.is_empty() { " " span.note { (one.launch) } }
                             }
                             td { code.reason { (one.reason) } }
                             td.text { (one.text) }

@@ -55,9 +55,11 @@ pub(super) fn length(time: Duration) -> String {
         format!("{minutes} min {} s", seconds % 60)
     } else if seconds >= 10 {
         format!("{seconds} s")
-    } else if seconds > 0 {
+    } else if seconds > 0 && time.subsec_millis() >= 100 {
         format!("{}.{} s", seconds, time.subsec_millis() / 100)
-    } else if time.as_millis() >= 10 {
+    } else if seconds > 0 {
+        format!("{seconds} s")
+    } else if time.as_millis() >= 10 || (time.as_millis() > 0 && time.as_micros() % 1000 == 0) {
         format!("{} ms", time.as_millis())
     } else if time.as_micros() >= 10 {
         format!("{} µs", time.as_micros())
@@ -175,8 +177,8 @@ mod tests {
     fn times_have_two_units_at_most() {
         let shown = [90_061, 3_661, 61, 42].map(|seconds| length(Duration::from_secs(seconds)));
         assert_eq!(shown, ["1 d 1 h", "1 h 1 min", "1 min 1 s", "42 s"]);
-        let short = [2_500_000_000, 450_000_000, 20_000, 7]
+        let short = [2_500_000_000, 2_000_000_000, 1_000_000, 20_000, 7, 0]
             .map(|nanos| length(Duration::from_nanos(nanos)));
-        assert_eq!(short, ["2.5 s", "450 ms", "20 µs", "7 ns"]);
+        assert_eq!(short, ["2.5 s", "2 s", "1 ms", "20 µs", "7 ns", "0 s"]);
     }
 }
