@@ -75,7 +75,13 @@ async fn half_staged(api: &Api) {
     api.create("checkout-7f9c", spec).await.unwrap();
     let name = "launches/checkout-7f9c";
     let mut contents = Contents::new(9);
-    for (at, pages) in [(256, 900), (2048, 700), (4096, 448)] {
+    for (at, pages) in [
+        (256, 450),
+        (706, 450),
+        (2048, 500),
+        (2548, 200),
+        (4096, 448),
+    ] {
         let extent = Extent::normal(page(at), contents.pages(pages));
         api.stage(name, extent).await.unwrap();
     }
@@ -118,7 +124,7 @@ async fn others(api: &Api) {
     api.stage("launches/checkout-7f9c", outside)
         .await
         .unwrap_err();
-    stored(api, 11, 700).await;
+    stored(api, 11, 300).await;
     stored(api, 12, 33).await;
 }
 
