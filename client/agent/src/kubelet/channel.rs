@@ -1,6 +1,6 @@
 //! Connections to kubelet's sockets.
 //!
-//! **Invariant:** none takes longer than [`CONNECT`], and each call has a deadline of its own.
+//! **Invariant:** none takes longer than its bound here, and each call has a deadline of its own.
 
 use std::{path::Path, time::Duration};
 
