@@ -1,6 +1,6 @@
 //! One node with all that an agent needs: API server, kubelet, registry, daemon.
 
-use std::{fs, os::unix::fs::symlink, path::PathBuf};
+use std::{fs, path::PathBuf};
 
 use serde_json::{Value, json};
 use stagepages_proto::v1::{Launch, ListLaunchesRequest};
@@ -18,8 +18,8 @@ use crate::process::Agent;
 pub(super) const NODE: &str = "node-1";
 /// The namespace of everything.
 pub(super) const SPACE: &str = "team";
-/// Devices that the daemon is reached by.
-const DEVICES: [&str; 5] = ["kvm-0", "kvm-1", "sim-0", "sim-1", "sim-2"];
+/// Devices of the daemon, in the words of its configuration, and their ids.
+const DEVICES: [(&str, u32); 2] = [("kvm", 2), ("sim", 8)];
 
 /// All of it.
 pub(super) struct Rig {
@@ -40,12 +40,12 @@ impl Rig {
             .prefix("spa")
             .tempdir_in("/tmp")
             .unwrap();
-        let daemon = Daemon::start(&DaemonOptions::new().without_tcp());
-        for device in DEVICES {
-            let place = dir.path().join("devices").join(device);
-            fs::create_dir_all(&place).unwrap();
-            symlink(daemon.socket(), place.join("api.sock")).unwrap();
-        }
+        let devices = DEVICES.map(|(platform, count)| format!("{platform}={count}"));
+        let options = DaemonOptions::new()
+            .without_tcp()
+            .config(&format!("device_dir = {:?}", dir.path().join("devices")))
+            .config(&format!("devices = {devices:?}"));
+        let daemon = Daemon::start(&options);
         let registry = Registry::start(dir.path()).await;
         let api = ApiServer::start().await;
         let node = json!({ "metadata": { "name": NODE, "labels": { "pool": "a" } } });
@@ -172,12 +172,19 @@ impl Rig {
             .await
     }
 
-    /// All launches of the daemon.
+    /// All launches of all devices, each seen through its own socket.
     pub(super) async fn launches(&self) -> Vec<Launch> {
-        let api = Api::unix(self.daemon.socket()).await;
-        let all = ListLaunchesRequest::default();
-        let answer = api.launches.clone().list_launches(all).await;
-        answer.unwrap().into_inner().launches
+        let mut all = Vec::new();
+        for (platform, count) in DEVICES {
+            for number in 0..count {
+                let device = format!("devices/{platform}-{number}/api.sock");
+                let api = Api::unix(&self.dir.path().join(device)).await;
+                let mut launches = api.launches.clone();
+                let answer = launches.list_launches(ListLaunchesRequest::default());
+                all.extend(answer.await.unwrap().into_inner().launches);
+            }
+        }
+        all
     }
 }
 
