@@ -30,6 +30,7 @@ pub mod status_listen;
 #[cfg(test)]
 mod tests;
 mod tls;
+pub mod traces;
 pub mod values;
 mod variable;
 
@@ -40,6 +41,7 @@ pub use devices::{DeviceConfig, DeviceCount, SOCKET_NAME};
 pub use machine::Machine;
 use sandbox::SandboxMode;
 pub use settings::Settings;
+use traces::{OtlpEndpoint, TraceRatio};
 use values::{Switch, ValueError};
 
 use crate::{
@@ -79,6 +81,10 @@ pub struct Config {
     pub log: String,
     /// How it is logged.
     pub log_format: LogFormat,
+    /// Where spans are sent; `None` if no call is traced.
+    pub otlp_endpoint: Option<OtlpEndpoint>,
+    /// Of how many calls, where the caller does not say.
+    pub trace_ratio: TraceRatio,
     /// How long calls in progress may take to finish when the daemon shuts down.
     pub grace: Duration,
     /// Launches at one time, ended ones included until they are deleted.
@@ -302,6 +308,8 @@ impl Config {
             devices: devices::devices(set.device_dir, set.devices)?,
             log: set.log.unwrap_or_default().into_string(),
             log_format: set.log_format.unwrap_or_default(),
+            otlp_endpoint: set.otlp_endpoint,
+            trace_ratio: set.trace_ratio.unwrap_or_default(),
             grace: set.grace.map_or(defaults::GRACE, |grace| grace.get()),
             max_launches: set.max_launches.map_or(1000, |count| count.get()),
             max_regions: set.max_regions.map_or(64, |count| count.get()),

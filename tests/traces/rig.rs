@@ -78,3 +78,13 @@ pub(crate) fn of_call<'a>(lines: &'a [Value], role: &str, id: &str) -> Vec<&'a V
 pub(crate) fn ascii(text: &str) -> MetadataValue<tonic::metadata::Ascii> {
     text.parse().unwrap()
 }
+
+/// The trace of calls that a test traces, and the span in which it makes them.
+pub(crate) const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+pub(crate) const SPAN: &str = "b7ad6b7169203331";
+
+/// A request of a caller that is in a span of its own.
+pub(crate) fn traced<T>(message: T, flags: &str) -> Request<T> {
+    let parent = format!("00-{TRACE}-{SPAN}-{flags}");
+    with(message, "traceparent", parent.as_bytes())
+}

@@ -5,7 +5,7 @@
 use stagepages_proto::v1;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Streaming};
+use tonic::Streaming;
 
 use super::{Client, launches::present};
 use crate::{LaunchRef, StagepagesError};
@@ -78,7 +78,7 @@ impl Client {
         &self,
         requests: mpsc::Receiver<v1::AttachConsoleRequest>,
     ) -> Result<Streaming<v1::AttachConsoleResponse>, StagepagesError> {
-        let requests = Request::new(ReceiverStream::new(requests));
+        let requests = self.without_deadline(ReceiverStream::new(requests));
         Ok(self
             .launches
             .clone()

@@ -181,7 +181,9 @@ impl Uplink for Client {
         // Without a deadline: it lasts as long as there is something to send.
         let channel = self.channel.clone().map_request(carrying(requests));
         let mut images = ImageServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER);
-        let answer = images.write_image(tokio_stream::empty()).await?;
+        let answer = images
+            .write_image(self.without_deadline(tokio_stream::empty()))
+            .await?;
         present(answer.into_inner().image)
     }
 

@@ -9,7 +9,11 @@ use stagepages_proto::v1::{
     self, image_service_client::ImageServiceClient, launch_service_client::LaunchServiceClient,
     node_service_client::NodeServiceClient,
 };
-use tonic::{Request, transport::Channel};
+use tonic::{
+    Request,
+    metadata::{Ascii, MetadataValue},
+    transport::Channel,
+};
 
 use crate::{ConnectError, Credentials, Endpoint, StagepagesError, connect::connect};
 
@@ -39,6 +43,8 @@ pub struct Client {
     /// For the calls that are encoded here.
     channel: Channel,
     timeout: Option<Duration>,
+    /// The span that calls are made in.
+    traceparent: Option<MetadataValue<Ascii>>,
 }
 
 impl Client {
@@ -66,6 +72,7 @@ impl Client {
             node: NodeServiceClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER),
             channel,
             timeout: None,
+            traceparent: None,
         })
     }
 
@@ -74,6 +81,17 @@ impl Client {
     #[must_use]
     pub fn with_timeout(self, timeout: Option<Duration>) -> Self {
         Self { timeout, ..self }
+    }
+
+    /// The same connection, whose calls are made in the span that `traceparent` names, as W3C Trace Context has it; one that no header can carry is
+    /// as none. What it says is the daemon's to judge.
+    #[must_use]
+    pub fn with_traceparent(self, traceparent: Option<&str>) -> Self {
+        let traceparent = traceparent.and_then(|text| text.parse().ok());
+        Self {
+            traceparent,
+            ..self
+        }
     }
 
     /// What this machine and this daemon can do.
@@ -95,9 +113,19 @@ impl Client {
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
+        let mut request = self.without_deadline(message);
         if let Some(timeout) = self.timeout {
             request.set_timeout(timeout);
+        }
+        request
+    }
+
+    fn without_deadline<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(traceparent) = &self.traceparent {
+            request
+                .metadata_mut()
+                .insert("traceparent", traceparent.clone());
         }
         request
     }

@@ -65,9 +65,10 @@ impl Client {
         self,
         requests: mpsc::Receiver<StagePagesStreamRequest>,
     ) -> Result<Streaming<v1::StagePagesStreamResponse>, StagepagesError> {
+        let request = self.without_deadline(tokio_stream::empty());
         let channel = self.channel.map_request(carrying(requests));
         let mut launches = LaunchServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER);
-        let answers = launches.stage_pages_stream(tokio_stream::empty()).await?;
+        let answers = launches.stage_pages_stream(request).await?;
         Ok(answers.into_inner())
     }
 }

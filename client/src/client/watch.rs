@@ -3,7 +3,7 @@
 //! **Invariant:** never begins anew by itself: what happened during a lost connection would be missing, and nobody would know.
 
 use stagepages_proto::v1;
-use tonic::{Request, Streaming};
+use tonic::Streaming;
 
 use super::{Client, launches::present};
 use crate::{LaunchRef, StagepagesError};
@@ -18,7 +18,7 @@ impl Client {
     /// # Errors
     /// LAUNCH_NOT_FOUND, MALFORMED_REQUEST.
     pub async fn watch_launch(&self, launch: &LaunchRef) -> Result<Watch, StagepagesError> {
-        let request = Request::new(v1::WatchLaunchRequest {
+        let request = self.without_deadline(v1::WatchLaunchRequest {
             name: launch.name().into(),
             uid: launch.uid().into(),
         });

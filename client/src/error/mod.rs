@@ -31,6 +31,7 @@ struct Answer {
     violations: Vec<Violation>,
     retry_after: Option<Duration>,
     breaks_contract: bool,
+    request: Option<String>,
 }
 
 /// One thing that is wrong: a field of the request, a precondition, or a quota.
@@ -77,6 +78,12 @@ impl StagepagesError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// The id by which the call is found in the daemon's log.
+    #[must_use]
+    pub fn request(&self) -> Option<&str> {
+        self.0.request.as_deref()
     }
 
     /// The launch, launches/{id}.
@@ -178,6 +185,7 @@ impl StagepagesError {
             violations: Vec::new(),
             retry_after: None,
             breaks_contract: false,
+            request: None,
         }))
     }
 

@@ -50,6 +50,7 @@ impl From<Status> for StagepagesError {
             violations,
             retry_after: details.retry_info().and_then(|info| info.retry_delay),
             breaks_contract: false,
+            request: details.request_info().map(|info| plain(&info.request_id)),
         }))
     }
 }

@@ -3,7 +3,7 @@
 //! It is large, and what it is built of may come to make a harmless call that nobody thought of: so a call outside its list is EPERM. What only an
 //! intruder makes ends it; its supervisor starts another, and launches live on.
 //!
-//! **Invariant:** it starts no process, connects to no TCP port, and opens no device.
+//! **Invariant:** it starts no process, connects to no TCP port but those that its policy names, and opens no device.
 
 use rustix::thread::CapabilitySet;
 use seccompiler::{BpfProgram, SeccompAction};
@@ -22,6 +22,8 @@ pub struct Policy {
     pub places: Vec<Place>,
     /// The TCP ports that it binds; 0 for one that the kernel chooses.
     pub ports: Vec<u16>,
+    /// The TCP ports that it connects to, on whatever machine.
+    pub connects: Vec<u16>,
     /// The group that its Unix sockets are given to. A daemon that is root joins it; another has to be a member.
     pub group: Option<u32>,
     /// Its service manager is told by a socket without a file (`NOTIFY_SOCKET` beginning with `@`), so such sockets stay within reach.
@@ -81,6 +83,7 @@ pub fn confine(policy: &Policy) -> Result<(), SandboxError> {
     Fence {
         places: &policy.places,
         ports: &policy.ports,
+        connects: &policy.connects,
         abstract_sockets: policy.abstract_sockets,
     }
     .close()?;

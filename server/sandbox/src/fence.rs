@@ -76,6 +76,8 @@ impl Access {
 pub(crate) struct Fence<'a> {
     pub(crate) places: &'a [Place],
     pub(crate) ports: &'a [u16],
+    /// Those that others listen on, and that are connected to.
+    pub(crate) connects: &'a [u16],
     /// Sockets of unix(7) without a file that others made can be connected to.
     pub(crate) abstract_sockets: bool,
 }
@@ -106,6 +108,9 @@ impl Fence<'_> {
         }
         for port in self.ports {
             rules = rules.add_rule(NetPort::new(*port, AccessNet::BindTcp))?;
+        }
+        for port in self.connects {
+            rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
         }
         rules.restrict_self()?;
         Ok(())

@@ -12,6 +12,7 @@ use super::{
     host_programs::{self, HostProgram},
     sandbox::{SandboxMode, UserName},
     status_listen::{self, StatusPlace},
+    traces::{OtlpEndpoint, TraceRatio},
     values::{
         AbsolutePath, Count, DiskBytes, Grace, LogFilter, MemoryBytes, SocketGroup, SocketMode,
         Switch, TcpAddress, Timeout,
@@ -82,6 +83,12 @@ pub struct Settings {
     /// How it is logged [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// Collector of OpenTelemetry spans, http://HOST:PORT, OTLP over gRPC [default: none, and no call is traced]
+    #[arg(long, value_name = "URL")]
+    pub otlp_endpoint: Option<OtlpEndpoint>,
+    /// Share of the calls that come without a traceparent which are traced, 0 to 1 [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub trace_ratio: Option<TraceRatio>,
     /// How long calls in progress may take to finish at shutdown [default: 30s]
     #[arg(long, value_name = "TIME")]
     pub grace: Option<Grace>,
@@ -183,6 +190,8 @@ impl Settings {
             devices: self.devices.or(weaker.devices),
             log: self.log.or(weaker.log),
             log_format: self.log_format.or(weaker.log_format),
+            otlp_endpoint: self.otlp_endpoint.or(weaker.otlp_endpoint),
+            trace_ratio: self.trace_ratio.or(weaker.trace_ratio),
             grace: self.grace.or(weaker.grace),
             max_launches: self.max_launches.or(weaker.max_launches),
             max_regions: self.max_regions.or(weaker.max_regions),
@@ -240,6 +249,8 @@ impl Settings {
             devices: list(variable, "STAGEPAGES_DEVICES")?,
             log: one(variable, "STAGEPAGES_LOG")?,
             log_format: one(variable, "STAGEPAGES_LOG_FORMAT")?,
+            otlp_endpoint: one(variable, "STAGEPAGES_OTLP_ENDPOINT")?,
+            trace_ratio: one(variable, "STAGEPAGES_TRACE_RATIO")?,
             grace: one(variable, "STAGEPAGES_GRACE")?,
             max_launches: one(variable, "STAGEPAGES_MAX_LAUNCHES")?,
             max_regions: one(variable, "STAGEPAGES_MAX_REGIONS")?,
@@ -291,6 +302,8 @@ impl Settings {
             devices,
             log,
             log_format,
+            otlp_endpoint,
+            trace_ratio,
             grace,
             max_launches,
             max_regions,
@@ -350,6 +363,8 @@ impl Settings {
             ("device-dir", text(device_dir.as_ref())),
             ("log", text(log.as_ref())),
             ("log-format", text(log_format.as_ref())),
+            ("otlp-endpoint", text(otlp_endpoint.as_ref())),
+            ("trace-ratio", text(trace_ratio.as_ref())),
             ("grace", text(grace.as_ref())),
             ("max-launches", text(max_launches.as_ref())),
             ("max-regions", text(max_regions.as_ref())),

@@ -62,11 +62,12 @@ fn the_example_file_shows_every_key_with_its_default() {
         "tls_key",
         "tls_client_ca",
         "host_user",
+        "otlp_endpoint",
     ] {
         assert!(EXAMPLE.contains(&format!("\n#     {key} = ")), "{key}");
     }
     assert!(EXAMPLE.contains("[host.kvm]") && EXAMPLE.contains("\n#host_env = []\n"));
-    assert_eq!(shown.to_args().len() + 11, keys.get_arguments().count());
+    assert_eq!(shown.to_args().len() + 12, keys.get_arguments().count());
     assert_eq!(
         Config::resolve(shown, nothing, ROOT).expect("resolves"),
         defaults
@@ -95,6 +96,8 @@ fn every_key_can_be_set_by_each_source() {
         devices = ["kvm=2", "sim=0"]
         log = "debug,h2=warn"
         log_format = "json"
+        otlp_endpoint = "http://a:4317"
+        trace_ratio = 0.25
         grace = "2m"
         max_launches = 1
         max_regions = 2
@@ -162,6 +165,8 @@ fn every_key_can_be_set_by_each_source() {
         ("STAGEPAGES_MAX_IMAGE_BYTES", "11"),
         ("STAGEPAGES_IMAGE_QUOTA_BYTES", "12"),
         ("STAGEPAGES_IMAGE_WRITE_IDLE", "300s"),
+        ("STAGEPAGES_OTLP_ENDPOINT", "http://a:4317"),
+        ("STAGEPAGES_TRACE_RATIO", "0.25"),
         ("STAGEPAGES_AUDIT", "off"),
         ("STAGEPAGES_AUDIT_DIR", "/a"),
         ("STAGEPAGES_AUDIT_MAX_BYTES", "70000"),
@@ -177,7 +182,7 @@ fn every_key_can_be_set_by_each_source() {
         .iter()
         .map(|arg| arg.to_str().expect("is text"))
         .collect();
-    assert_eq!(args.len(), 48);
+    assert_eq!(args.len(), 50);
     assert_eq!(from_env, from_file);
     assert_eq!(flags(&args), from_file);
 }

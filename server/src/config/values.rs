@@ -45,6 +45,12 @@ pub enum ValueError {
     /// A path that depends on where the daemon was started.
     #[error("path {0:?} is not absolute; begin it with /")]
     Relative(String),
+    /// Not a collector's address.
+    #[error("{0:?} is no collector; write http://HOST:PORT, for example http://127.0.0.1:4317")]
+    OtlpEndpoint(String),
+    /// Not a share of calls.
+    #[error("{0:?} is no share; write a number from 0 to 1, for example 0.01")]
+    TraceRatio(String),
     /// No kind of identity.
     #[error("{0:?} is no kind of identity; write spiffe, dns or email")]
     Identity(String),

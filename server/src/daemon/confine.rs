@@ -11,7 +11,10 @@ use stagepages_sandbox::{
 };
 
 use super::{devices, own};
-use crate::{config::Config, net::Listen};
+use crate::{
+    config::{Config, traces::OtlpEndpoint},
+    net::Listen,
+};
 
 /// Confines the daemon, which has one thread, and whose sockets are for `group`. Its directories are made before, for they may lie where nothing can be made afterwards.
 ///
@@ -43,6 +46,11 @@ fn policy(config: &Config, group: Option<u32>) -> Policy {
         places: places(config),
         ports: (listened(config).filter_map(port))
             .chain(config.health_listen.map(|address| address.port()))
+            .collect(),
+        connects: config
+            .otlp_endpoint
+            .iter()
+            .map(OtlpEndpoint::port)
             .collect(),
         group,
         abstract_sockets: told_by_name.is_some_and(|name| name.as_bytes().starts_with(b"@")),

@@ -18,14 +18,14 @@ use std::{
 
 use stagepages_host::{
     launch::{Answered, Reason, Refusal, Snapshot},
-    protocol::{self, BadMessage, Command, Message, Outcome, Reply, Request, Response},
+    protocol::{self, BadMessage, Command, Message, Outcome, Reply, Request, Response, Spent},
     wire::{self, SeqSocket},
 };
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{Slot, aio::AsyncSeq};
-use crate::trace::{self, Call};
+use crate::trace::{self, Asked, Call};
 
 /// A host's answer.
 #[derive(Debug)]
@@ -95,16 +95,22 @@ struct Pending {
     slot: Option<Slot>,
     /// Whose request it is, also when that call is over.
     call: Option<Call>,
+    /// The span of the request, if that call is traced.
+    asked: Option<Asked>,
 }
 
 impl Pending {
     /// Hands on the host's answer.
-    fn answer(self, answer: Answer) {
+    fn answer(self, answer: Answer, spent: Option<Spent>) {
         let Self {
             answer: waiting,
             slot,
             call,
+            asked,
         } = self;
+        if let Some(asked) = asked {
+            asked.answered(answer.sender, spent);
+        }
         let slot = slot.map(|mut slot| {
             slot.take_back();
             if let Err(refusal) = &answer.outcome
@@ -216,10 +222,11 @@ impl HostLink {
     ) -> Result<Posted, LinkLost> {
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
+        let (context, asked) = trace::ask(&command);
         let request = Request {
             id,
             command: Some(command),
-            context: trace::context(),
+            context,
         };
         let frame = match wire::encode(&request) {
             Ok(frame) => frame,
@@ -236,7 +243,13 @@ impl HostLink {
                 slot.lend();
             }
             let call = trace::current();
-            pending.insert(id, Pending { answer, slot, call });
+            let waiting = Pending {
+                answer,
+                slot,
+                call,
+                asked,
+            };
+            pending.insert(id, waiting);
         }
         let unsent = Unsent {
             shared: &self.shared,
@@ -376,13 +389,14 @@ impl Shared {
                 }
                 Some(Message::Response(response)) => {
                     let sender = frame.sender.map(|sender| sender.pid);
+                    let spent = response.outcome.as_ref().and_then(trace::spent);
                     let (id, answer) = answer(response, sender).map_err(io::Error::other)?;
                     if let Some(snapshot) = &answer.snapshot {
                         told(Told::Snapshot(snapshot.clone()));
                     }
                     let pending = self.lock().as_mut().and_then(|pending| pending.remove(&id));
                     if let Some(pending) = pending {
-                        trace::within(pending.call.clone(), || pending.answer(answer));
+                        trace::within(pending.call.clone(), || pending.answer(answer, spent));
                     }
                 }
                 Some(Message::Farewell(farewell)) => {

@@ -33,6 +33,7 @@ use crate::{
     net::{self, MAX_MESSAGE_BYTES},
     rpc::{ImageApi, LaunchApi, NodeApi},
     status_page::{self, StatusPage},
+    trace::{Collector, Export, Follow},
 };
 
 /// How long peers may take to go away once no call is in progress.
@@ -48,6 +49,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let socket = take_stdin().context("the supervisor's socket on standard input")?;
     // While there is one thread: those that are started inherit it. Names of groups are looked up before, in files that are out of reach afterwards.
     let access = access(&config)?;
+    let collector = collector(&config);
     confine(&config, access.group)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -55,7 +57,13 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .build()?;
     // The directory is this daemon's until all is written.
     let mut open = None;
-    let done = runtime.block_on(serve(config, access, SeqSocket::from(socket), &mut open));
+    let done = runtime.block_on(serve(
+        config,
+        access,
+        collector,
+        SeqSocket::from(socket),
+        &mut open,
+    ));
     // Nothing that is left may hold up the end: hosts finish what they have, and answer nobody.
     runtime.shutdown_timeout(Duration::from_millis(200));
     if let Some((_state, writing)) = open
@@ -89,6 +97,7 @@ fn raise_file_limit(config: &Config) {
 async fn serve(
     config: Config,
     access: net::Access,
+    collector: Option<Collector>,
     socket: SeqSocket,
     open: &mut Option<(StateDir, Vec<Writing>)>,
 ) -> anyhow::Result<()> {
@@ -182,6 +191,13 @@ async fn serve(
     );
     let (health, routes, probed) = routes(launches, node, images).await?;
 
+    let (tracer, export) = match collector {
+        Some(collector) => {
+            let (tracer, export) = Export::start(&collector, config.trace_ratio)?;
+            (Some(tracer), Some(export))
+        }
+        None => (None, None),
+    };
     let addresses = server.local_addrs().to_vec();
     let pages = status.local_addrs().to_vec();
     let close = CancellationToken::new();
@@ -192,6 +208,7 @@ async fn serve(
         policy.gatekeeper(),
         config.limits(),
         audit.clone(),
+        Arc::new(Follow::new(tracer)),
         close.clone(),
     ));
     let probed_at = health_server
@@ -260,9 +277,22 @@ async fn serve(
     if let Some(probing) = probing {
         probing.abort();
     }
+    if let Some(export) = export {
+        export.finish().await;
+    }
     tracing::info!(drained, closed, "done");
     audit.daemon(Event::DaemonEnded);
     Ok(())
+}
+
+/// Looks up where spans are sent. A name that is not known costs the spans, not the service.
+fn collector(config: &Config) -> Option<Collector> {
+    let endpoint = config.otlp_endpoint.as_ref()?;
+    Collector::find(endpoint)
+        .inspect_err(|error| {
+            tracing::error!(%endpoint, %error, "no call is traced until the daemon is started again: the host of otlp_endpoint cannot be looked up");
+        })
+        .ok()
 }
 
 /// Who may connect to the Unix sockets.

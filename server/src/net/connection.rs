@@ -68,8 +68,8 @@ where
         let audit = shared.audit.clone();
         let path = request.uri().path();
         let caller = audit::Call::new(audit, request.extensions(), path);
-        let said = Arc::clone(&shared.said);
-        let call = trace::Call::begin(request.headers(), path, said);
+        let follow = Arc::clone(&shared.follow);
+        let call = trace::Call::begin(request.headers(), path, follow);
         // A call is large, and would be moved about.
         let served = Box::pin(async move {
             let answer = async {

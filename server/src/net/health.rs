@@ -101,7 +101,14 @@ impl HealthServer {
         let (_last, policy) = watch::channel(Arc::new(Policy::health_only()));
         let keeper = Gatekeeper::new(policy);
         self.0
-            .serve(routes, keeper, limits(), Audit::off(), drain)
+            .serve(
+                routes,
+                keeper,
+                limits(),
+                Audit::off(),
+                Arc::default(),
+                drain,
+            )
             .await
     }
 }

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     audit::Audit,
     auth::{DeviceId, Gatekeeper},
-    trace::Said,
+    trace::Follow,
 };
 
 /// A server that is bound to its addresses and does not serve yet.
@@ -104,8 +104,8 @@ pub(super) struct Shared {
     pub(super) patience: Patience,
     /// Where refused calls are told.
     pub(super) audit: Audit,
-    /// Bounds what the log says of them.
-    pub(super) said: Arc<Said>,
+    /// How calls are followed.
+    pub(super) follow: Arc<Follow>,
     /// Counts listeners, connections and calls.
     pub(super) tasks: TaskTracker,
     /// Finish what runs, take nothing new.
@@ -218,6 +218,7 @@ impl Server {
         keeper: Gatekeeper,
         limits: Limits,
         audit: Audit,
+        follow: Arc<Follow>,
         drain: CancellationToken,
     ) -> Result<(), TooSmall> {
         let patience = Patience {
@@ -234,7 +235,7 @@ impl Server {
             half_open: Arc::new(HalfOpen::new(limits.max_handshakes)),
             patience,
             audit,
-            said: Arc::default(),
+            follow,
             limits,
             tasks: TaskTracker::new(),
             drain,

@@ -4,7 +4,7 @@ mod client;
 mod pausing;
 mod probe;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
@@ -51,6 +51,7 @@ impl Running {
             keeper(),
             limits,
             Audit::off(),
+            Arc::default(),
             drain.clone(),
         );
         Self {

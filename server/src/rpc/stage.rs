@@ -22,6 +22,7 @@ use super::{
 };
 use crate::auth::Caller;
 use crate::daemon::{Launch, OnTheWay, Posted, StoredImage};
+use crate::trace;
 
 /// What a caller is told to wait when too many calls wait already. A full queue of full slots takes about this long on `kvm`.
 pub(super) const QUEUE_RETRY: Duration = Duration::from_millis(100);
@@ -150,8 +151,12 @@ impl LaunchApi {
             );
             untouched(launch, ApiError::new(Reason::NoCapacity, text))
         };
+        trace::note("stagepages.gpa", call.submitted.range.start().gpa().get());
+        trace::note("stagepages.pages", call.submitted.range.pages());
+        let queue = trace::step("queue");
         let on_the_way = self.let_in(launch, &call).await?;
         let mut slot = staging.slot().await.map_err(broken)?;
+        drop(queue);
         slot.held().turn = Some(turn);
         slot.held().on_the_way = on_the_way;
         let mut staging_offset = None;
@@ -159,6 +164,7 @@ impl LaunchApi {
         match std::mem::replace(&mut call.submitted.source, Source::Blank) {
             // The request's own copy is not needed while the host works.
             Source::Data(data) => {
+                let _copy = trace::step("copy");
                 slot.write(&data).map_err(broken)?;
                 drop(data);
                 // The message is gone from here, so another may be received.
@@ -178,6 +184,7 @@ impl LaunchApi {
         if let Some(seat) = &launch.seat
             && !call.is_applied(launch)
         {
+            let _turn = trace::step("turn");
             let asked = seat
                 .ask(call.submitted.range.pages(), call.deadline)
                 .map_err(|refused| untouched(launch, no_turn(&refused)))?;
@@ -326,6 +333,7 @@ impl Begun {
                 None => return Err(ask::lost(launch, "stage pages", was_sent).await),
             },
         };
+        trace::installed(installation.installed_pages);
         Ok(convert::staged(range, &installation))
     }
 }

@@ -31,6 +31,7 @@ use super::{
 };
 use crate::auth::Caller;
 use crate::daemon::Launch;
+use crate::trace::{self, Part};
 
 /// Calls of one stream that are with the host at one time: enough to keep it busy, and half of a launch's slots.
 const DEPTH: usize = 4;
@@ -41,8 +42,8 @@ static STREAMS: AtomicU64 = AtomicU64::new(1);
 /// What answers are made of.
 pub(super) type Answers = mpsc::Receiver<Result<v1::StagePagesStreamResponse, Status>>;
 
-/// A request that was read: with the host, or refused before.
-type Read = Result<Begun, ApiError>;
+/// A request that was read, with its span: with the host, or refused before.
+type Read = (Part, Result<Begun, ApiError>);
 
 /// Serves one stream, on tasks of its own.
 pub(super) fn serve(
@@ -66,7 +67,7 @@ pub(super) fn serve(
         .run(requests)
         .await;
     };
-    tokio::spawn(crate::trace::carried(crate::audit::carried(served)));
+    tokio::spawn(trace::carried(crate::audit::carried(served)));
     received
 }
 
@@ -123,18 +124,19 @@ impl Stream {
             let call = Call::decode(&request, self.number, self.deadline)
                 .map_err(|error| stage::untouched(launch, error));
             drop(request);
+            let part = trace::part("extent");
             let read = match call {
                 // Until it is sent, a call of a client that is gone is not begun.
                 Ok(call) => tokio::select! {
                     biased;
                     () = self.answers.closed() => return None,
-                    begun = self.begin(launch, call) => begun,
+                    begun = part.run(self.begin(launch, call)) => begun,
                 },
                 Err(error) => Err(error),
             };
             let refused = read.is_err();
             // Behind a request that cannot be applied nothing is, so nothing is read.
-            if begun.send(read).await.is_err() || refused {
+            if begun.send((part, read)).await.is_err() || refused {
                 return None;
             }
             request = tokio::select! {
@@ -150,9 +152,11 @@ impl Stream {
         }
     }
 
-    async fn begin(&self, launch: &Arc<Launch>, call: Call) -> Read {
+    async fn begin(&self, launch: &Arc<Launch>, call: Call) -> Result<Begun, ApiError> {
         // A stream waits where a single call would be told QUEUE_FULL.
+        let waiting = trace::step("calls");
         let turn = launch.calls.clone().acquire_owned().await;
+        drop(waiting);
         let turn = turn.map_err(|_closed| {
             ApiError::new(Reason::InternalError, "the launch takes no calls any more")
         })?;
@@ -163,9 +167,9 @@ impl Stream {
     async fn write(&self, launch: &Arc<Launch>, mut to_answer: mpsc::Receiver<Read>) {
         let mut index = 0;
         let mut stopped = false;
-        while let Some(read) = to_answer.recv().await {
+        while let Some((part, read)) = to_answer.recv().await {
             let answer = match read {
-                Ok(begun) => begun.answer(&self.api, launch).await,
+                Ok(begun) => part.run(begun.answer(&self.api, launch)).await,
                 Err(error) => Err(error),
             };
             // The host answers so by itself, unless it ended with the launch, or the request never reached it.
@@ -174,10 +178,11 @@ impl Stream {
             } else {
                 answer
             };
+            part.end(answer.as_ref().err());
             // What follows from it is not worth a record of its own.
             if let (Err(error), false) = (&answer, stopped) {
                 crate::audit::refused(error);
-                crate::trace::refused(error);
+                trace::refused(error);
             }
             if !matches!(&answer, Ok(v1::StagePagesResponse { stop: None, .. })) {
                 stopped = true;

@@ -8,7 +8,6 @@
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Instant,
 };
 
 use bytes::Bytes;
@@ -60,14 +59,16 @@ impl End {
         let seconds = self.call.took().as_secs_f64();
         let _in = self.call.span().enter();
         if code == Code::Ok {
+            self.call.ended(code, "");
             tracing::debug!(?code, seconds, "call ended");
             return;
         }
         // Health has no reasons of ours.
         let info = status.get_details_error_info();
         let reason = info.map(|info| info.reason).unwrap_or_default();
+        self.call.ended(code, &reason);
         let ours = matches!(code, Code::Internal | Code::Unknown | Code::DataLoss);
-        match (self.call.said().one_more(Instant::now()), ours) {
+        match (self.call.line(), ours) {
             (Some(left_out), true) => {
                 tracing::warn!(?code, reason, seconds, left_out, "call failed");
             }
@@ -84,7 +85,8 @@ impl Drop for End {
         if !self.told {
             let seconds = self.call.took().as_secs_f64();
             let _in = self.call.span().enter();
-            match self.call.room() {
+            self.call.ended(Code::Cancelled, "");
+            match self.call.line_if_mutating() {
                 Some(left_out) => {
                     tracing::info!(seconds, left_out, "call given up by its caller");
                 }

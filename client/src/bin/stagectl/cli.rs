@@ -148,7 +148,11 @@ impl Context {
         };
         let credentials = self.tls.credentials()?;
         let client = Client::connect_with(&endpoint, credentials.as_ref()).await?;
-        Ok(client.with_timeout(self.timeout))
+        // As other tools take it from their shell.
+        let traceparent = std::env::var("TRACEPARENT").ok();
+        Ok(client
+            .with_timeout(self.timeout)
+            .with_traceparent(traceparent.as_deref()))
     }
 }
 

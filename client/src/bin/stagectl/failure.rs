@@ -5,7 +5,7 @@
 
 use std::{
     error::Error,
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     process::ExitCode,
 };
 
@@ -91,8 +91,15 @@ impl Failure {
             .iter()
             .map(|it| format!("  {}\n", plain(it)))
             .collect();
+        // For whoever looks now. Programs find it in the document; what is kept of the text would differ each time.
+        let request = details
+            .request
+            .as_ref()
+            .filter(|_| io::stderr().is_terminal())
+            .map(|id| format!("request: {}\n", plain(id)))
+            .unwrap_or_default();
         format!(
-            "error: {}\n{violations}{more}hint: {}\n",
+            "error: {}\n{violations}{more}hint: {}\n{request}",
             plain(&details.what),
             plain(&details.hint)
         )

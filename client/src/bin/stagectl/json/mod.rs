@@ -52,6 +52,8 @@ pub(crate) struct ErrorDetails {
     pub(crate) hint: String,
     pub(crate) reason: Option<String>,
     pub(crate) code: Option<String>,
+    /// By which the call is found in the daemon's log.
+    pub(crate) request: Option<String>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) violations: Vec<Violation>,
     /// More lines for people of what the metadata says.
@@ -74,6 +76,7 @@ impl ErrorDocument {
             hint: hint.into(),
             reason: None,
             code: None,
+            request: None,
             metadata: BTreeMap::new(),
             violations: Vec::new(),
             more: Vec::new(),
@@ -98,6 +101,7 @@ impl From<&StagepagesError> for ErrorDocument {
                 hint: format!("{}{retry}", error.remedy()),
                 reason: error.reason().map(str::to_owned),
                 code: Some(code_word(error.code())),
+                request: error.request().map(str::to_owned),
                 metadata: error.metadata().clone(),
                 violations: violations.collect(),
                 more: error
