@@ -89,7 +89,12 @@ async function equalsApi(page) {
   for (const { api: key, unit, value, shown } of await numbers(page)) {
     const told = said(key);
     assert.notEqual(told, undefined, `${key} is not in the API`);
-    assert.equal(Number(value), Number(told), key);
+    if (key.endsWith("expected_seconds")) {
+      // A forecast from now on, and the API was asked at another moment.
+      assert.ok(Math.abs(Number(told) - Number(value)) < 1, `${key}: ${value}, and later ${told}`);
+    } else {
+      assert.equal(Number(value), Number(told), key);
+    }
     if (unit === "bytes") {
       const { bytes, step } = sized(shown);
       assert.ok(bytes <= told && told < bytes + step, `${key}: ${shown} is not ${told}`);
@@ -159,7 +164,8 @@ async function moving(url, cut) {
   assert.equal(await page.locator("#live-state").textContent(), "Live");
   console.log(`moving: installed pages went ${seen.join(", ")} without a reload`);
   const queue = await page.locator("#queue tbody th").allTextContents();
-  assert.deepEqual(queue, ["moving-1", "moving-2", "moving-3"]);
+  // The one that stands still keeps its place too.
+  assert.deepEqual(queue.filter((id) => id.startsWith("moving")), ["moving-1", "moving-2", "moving-3"]);
   await page.locator("#limits-all > summary").click();
   await picture(page, "moving");
   await page.goto(url + "launches/moving-1");
