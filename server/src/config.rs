@@ -57,6 +57,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Addresses to serve the status page on; there may be none.
     pub status_listen: Vec<Listen>,
+    /// Addresses to serve metrics on; none where nobody is to have them.
+    pub metrics_listen: Vec<Listen>,
     /// What TCP is served with; there where an address of TCP is.
     pub tls: Option<TlsFiles>,
     /// How long a new connection may take until it speaks HTTP/2.
@@ -293,6 +295,7 @@ impl Config {
         let config = Self {
             listen,
             status_listen,
+            metrics_listen: set.metrics_listen.unwrap_or_default(),
             audit_dir,
             tls,
             handshake_timeout: set

@@ -8,6 +8,7 @@ pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod logging;
+pub mod metrics;
 pub mod net;
 pub mod rpc;
 pub mod status_page;

@@ -11,9 +11,9 @@ pub(crate) fn subjects() -> Subjects {
     Subjects::new([Platform::Sim, Platform::Kvm].map(Subject::new)).with(talkative)
 }
 
-/// Logs everything.
+/// Logs everything, and tells its metrics.
 pub(crate) fn talkative(options: DaemonOptions) -> DaemonOptions {
-    options.environment("STAGEPAGES_LOG", "trace")
+    options.environment("STAGEPAGES_LOG", "trace").metrics()
 }
 
 /// A connection of its own, whose end frees what the daemon received over it.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::binaries::binaries;
 use crate::model::Model;
+use crate::scrape::metrics_socket;
 
 /// What a test wants different from the defaults.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +25,7 @@ pub struct DaemonOptions {
     pub(crate) pid_namespace: bool,
     no_tcp: bool,
     launcher: Vec<PathBuf>,
+    metrics: bool,
 }
 
 impl DaemonOptions {
@@ -85,6 +87,13 @@ impl DaemonOptions {
     #[must_use]
     pub fn profile(&self) -> Option<&str> {
         self.model.as_ref().map(|model| model.profile.as_str())
+    }
+
+    /// Serves metrics on a Unix socket of its own.
+    #[must_use]
+    pub fn metrics(mut self) -> Self {
+        self.metrics = true;
+        self
     }
 
     /// Also listens there, in the words of `--listen`.
@@ -168,6 +177,10 @@ pub(crate) fn command(dir: &Path, options: &DaemonOptions) -> Command {
                 .arg("--policy")
                 .arg(tls_dir(dir).join("policy.toml"));
         }
+    }
+    if options.metrics {
+        let place = metrics_socket(dir);
+        command.arg(format!("--metrics-listen=unix:{}", place.display()));
     }
     for place in &options.listen {
         command.arg("--listen").arg(place);

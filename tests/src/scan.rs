@@ -3,7 +3,7 @@
 //! ```text
 //! /proc/PID/maps, mem ─▶ every mapping but text of programs, stacks and heaps among them ─┐
 //! /proc/PID/fd        ─▶ every memfd, mapped or not                                       ├─▶ Found: whose, where, and whether that is the guest's memory
-//! the daemon's files  ─▶ log, records, ledgers, sockets' directories                      ┘
+//! the daemon's files  ─▶ log, records, ledgers, sockets' directories, and its metrics     ┘
 //! ```
 //!
 //! **Invariant:** what cannot be read is told by a panic, never passed over; only a process that has ended meanwhile holds nothing.
@@ -108,6 +108,16 @@ impl Daemon {
             }
         }
         in_files(self.dir(), marker, &mut found);
+        // What it tells of itself is among what it writes.
+        if let Ok(answer) = self.metrics().ask("GET", "/metrics", "")
+            && marker.is_in(answer.body.as_bytes())
+        {
+            found.insert(Found {
+                role: "file".to_owned(),
+                place: "metrics".to_owned(),
+                guest: false,
+            });
+        }
         found.into_iter().collect()
     }
 }

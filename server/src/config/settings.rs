@@ -35,6 +35,9 @@ pub struct Settings {
     /// Address of the status page, unix:PATH, or tcp:HOST:PORT with TLS, or off; repeat for several [default: unix:RUNTIME_DIR/status.sock]
     #[arg(long, value_name = "ADDRESS|off")]
     pub status_listen: Option<Vec<StatusPlace>>,
+    /// Address to serve metrics on, unix:PATH or tcp:IP:PORT, by plain HTTP to whoever reaches it; repeat for several [default: none]
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics_listen: Option<Vec<Listen>>,
     /// Certificate of the server for tcp: addresses, PEM, read again when it changes
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<AbsolutePath>,
@@ -174,6 +177,7 @@ impl Settings {
         Self {
             listen: self.listen.or(weaker.listen),
             status_listen: self.status_listen.or(weaker.status_listen),
+            metrics_listen: self.metrics_listen.or(weaker.metrics_listen),
             tls_cert: self.tls_cert.or(weaker.tls_cert),
             tls_key: self.tls_key.or(weaker.tls_key),
             tls_client_ca: self.tls_client_ca.or(weaker.tls_client_ca),
@@ -233,6 +237,7 @@ impl Settings {
         Ok(Self {
             listen: list(variable, "STAGEPAGES_LISTEN")?,
             status_listen: list(variable, "STAGEPAGES_STATUS_LISTEN")?,
+            metrics_listen: list(variable, "STAGEPAGES_METRICS_LISTEN")?,
             tls_cert: one(variable, "STAGEPAGES_TLS_CERT")?,
             tls_key: one(variable, "STAGEPAGES_TLS_KEY")?,
             tls_client_ca: one(variable, "STAGEPAGES_TLS_CLIENT_CA")?,
@@ -286,6 +291,7 @@ impl Settings {
         let Self {
             listen,
             status_listen,
+            metrics_listen,
             tls_cert,
             tls_key,
             tls_client_ca,
@@ -340,6 +346,9 @@ impl Settings {
         }
         for count in devices.iter().flatten() {
             args.push(format!("--devices={count}").into());
+        }
+        for address in metrics_listen.iter().flatten() {
+            args.push(format!("--metrics-listen={address}").into());
         }
         for program in host_program.iter().flatten() {
             args.push(format!("--host-program={program}").into());

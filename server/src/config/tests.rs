@@ -67,7 +67,8 @@ fn the_example_file_shows_every_key_with_its_default() {
         assert!(EXAMPLE.contains(&format!("\n#     {key} = ")), "{key}");
     }
     assert!(EXAMPLE.contains("[host.kvm]") && EXAMPLE.contains("\n#host_env = []\n"));
-    assert_eq!(shown.to_args().len() + 12, keys.get_arguments().count());
+    assert!(EXAMPLE.contains("\n#metrics_listen = []\n"));
+    assert_eq!(shown.to_args().len() + 13, keys.get_arguments().count());
     assert_eq!(
         Config::resolve(shown, nothing, ROOT).expect("resolves"),
         defaults
@@ -80,6 +81,7 @@ fn every_key_can_be_set_by_each_source() {
         r#"
         listen = ["unix:/a/b", "tcp:127.0.0.1:0"]
         status_listen = ["unix:/a/s", "tcp:127.0.0.1:0"]
+        metrics_listen = ["unix:/a/m", "tcp:127.0.0.1:9"]
         tls_cert = "/t/c"
         tls_key = "/t/k"
         tls_client_ca = "/t/a"
@@ -132,6 +134,7 @@ fn every_key_can_be_set_by_each_source() {
     let from_env = Settings::from_env(vars(&[
         ("STAGEPAGES_LISTEN", "unix:/a/b, tcp:127.0.0.1:0"),
         ("STAGEPAGES_STATUS_LISTEN", "unix:/a/s, tcp:127.0.0.1:0"),
+        ("STAGEPAGES_METRICS_LISTEN", "unix:/a/m, tcp:127.0.0.1:9"),
         ("STAGEPAGES_TLS_CERT", "/t/c"),
         ("STAGEPAGES_TLS_KEY", "/t/k"),
         ("STAGEPAGES_TLS_CLIENT_CA", "/t/a"),

@@ -145,7 +145,7 @@ impl Nursery {
             Found::Child(child) => (&child.socket_path, Some(child.pid)),
             Found::Orphan(_, path) => (path, None),
         };
-        let wires = Wires::new();
+        let wires = Wires::new(self.metrics.clone());
         let hanging = Hanging::new(dial(path, wires.told()).map_err(|error| failed(&error))?);
         let link = &hanging.link;
         let answer = self.greet(link, pid).await?;
@@ -257,6 +257,10 @@ impl Nursery {
         wires
             .status
             .send_modify(|status| status.adopted(ended, started));
+        // What it told in greeting an earlier daemon counted, or nobody.
+        let installed = wires.status.borrow().snapshot.installed_pages;
+        wires.counted.begin(identity.platform, installed);
+        self.metrics.launches().adopted(identity.platform);
         // Without one on record its creation was not answered yet: nobody can have changed it.
         let untouched = {
             let status = wires.status.borrow();
@@ -291,7 +295,7 @@ impl Nursery {
         exit: Option<HostExit>,
     ) -> Result<Arc<Launch>, protocol::BadMessage> {
         let identity = record.identity(self.max_pending_calls)?;
-        let wires = Wires::new();
+        let wires = Wires::new(self.metrics.clone());
         let ended = record.status()?;
         let news = ended.is_none();
         wires.status.send_modify(|status| match ended {
@@ -315,6 +319,9 @@ impl Nursery {
             if let Some(Ending::Died(exit)) = launch.status().ending {
                 tracing::error!(launch = launch.id, ?exit, "the launch host died");
             }
+            self.metrics
+                .launches()
+                .gone(launch.platform, &launch.status());
             launch.keep_end().await;
         }
         Ok(launch)

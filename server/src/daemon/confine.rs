@@ -59,7 +59,8 @@ fn policy(config: &Config, group: Option<u32>) -> Policy {
 
 /// Every address that it listens on.
 fn listened(config: &Config) -> impl Iterator<Item = &Listen> {
-    config.listen.iter().chain(&config.status_listen)
+    let pages = config.status_listen.iter().chain(&config.metrics_listen);
+    config.listen.iter().chain(pages)
 }
 
 /// Everything that the daemon opens. What it reads again while it runs is here as [`Place::read_again`].

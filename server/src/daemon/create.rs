@@ -7,7 +7,7 @@ use prost::Message as _;
 use stagepages_host::{
     launch::{Refusal, State},
     platform::PlatformKind,
-    protocol::{self, Command, Hello},
+    protocol::{self, Command, Hello, Outcome},
 };
 use stagepages_proto::v1;
 use stagepages_schedule::Class;
@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     audit::{self, Audit, States, Unwritten},
+    metrics::Metrics,
     rpc::{convert, reason::Reason, settings, status::ApiError},
     supervisor::HostKind,
 };
@@ -62,6 +63,8 @@ pub struct Nursery {
     pub queues: FirmwareQueues,
     /// Where it is told what becomes of launches.
     pub audit: Audit,
+    /// Where that is counted.
+    pub metrics: Metrics,
 }
 
 impl Nursery {
@@ -149,7 +152,7 @@ impl Nursery {
     pub async fn connect(
         &self,
         child: &HostChild,
-        told: impl Fn(Told) + Send + 'static,
+        told: impl Fn(Told) + Send + Sync + 'static,
     ) -> Result<HostLink, ApiError> {
         let died = |error: &dyn std::fmt::Display| {
             ApiError::new(
@@ -193,7 +196,9 @@ impl Nursery {
             )
         };
         let staging = Staging::new().map_err(internal)?;
-        let wires = Wires::new();
+        let platform = blueprint.identity.platform;
+        let wires = Wires::new(self.metrics.clone());
+        wires.counted.begin(platform, 0);
         let link = self.connect(&child, wires.told()).await?;
         let mut create = blueprint.create;
         versions::fits(&create, link.version())?;
@@ -201,9 +206,14 @@ impl Nursery {
         let command = Command::Create(create);
         let answer = link.call(command, &[staging.file().as_fd()], None).await;
         match answer {
-            Ok(answer) => answer
-                .outcome
-                .map_err(|refusal| refused(&refusal, blueprint.identity.platform))?,
+            Ok(answer) => {
+                let made = answer
+                    .outcome
+                    .map_err(|refusal| refused(&refusal, platform))?;
+                if let Outcome::Done(done) = made {
+                    self.metrics.installs().created(platform, done.spent);
+                }
+            }
             Err(lost) => {
                 let exit = tokio::time::timeout(Duration::from_secs(5), child.exited()).await;
                 let how = exit.map_or_else(|_elapsed| lost.to_string(), |exit| exit.to_string());

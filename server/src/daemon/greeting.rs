@@ -92,7 +92,10 @@ pub(super) fn is_from(answer: &Answer, pid: Option<u32>) -> bool {
 ///
 /// # Errors
 /// The kernel's; `PermissionDenied` for a file that is no socket of ours.
-pub(super) fn dial(path: &Path, told: impl Fn(Told) + Send + 'static) -> io::Result<HostLink> {
+pub(super) fn dial(
+    path: &Path,
+    told: impl Fn(Told) + Send + Sync + 'static,
+) -> io::Result<HostLink> {
     let file = fs::symlink_metadata(path)?;
     if !file.file_type().is_socket() || file.uid() != geteuid().as_raw() {
         let text = format!("{} is not a socket of this user", path.display());

@@ -21,11 +21,15 @@ use stagepages_host::{
     protocol::{self, BadMessage, Command, Message, Outcome, Reply, Request, Response, Spent},
     wire::{self, SeqSocket},
 };
+use stagepages_kvm::PageType;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{Slot, aio::AsyncSeq};
-use crate::trace::{self, Asked, Call};
+use crate::{
+    metrics::Stagework,
+    trace::{self, Asked, Call},
+};
 
 /// A host's answer.
 #[derive(Debug)]
@@ -49,6 +53,10 @@ pub enum Told {
     Console(protocol::Console),
     /// It has told everything, and waits for [`Command::Bye`].
     End,
+    /// A request was answered, after the snapshot that came with it: what of that counts.
+    Answered(Box<Stagework>),
+    /// Nothing more comes. Pages of this type may have been on their way in.
+    Lost(Option<PageType>),
 }
 
 /// A command that was sent.
@@ -91,6 +99,8 @@ struct Shared {
 
 struct Pending {
     answer: oneshot::Sender<Answer>,
+    /// Of the pages that it is about, if it is to stage some.
+    page_type: Option<PageType>,
     /// Kept until the host has read it.
     slot: Option<Slot>,
     /// Whose request it is, also when that call is over.
@@ -107,6 +117,7 @@ impl Pending {
             slot,
             call,
             asked,
+            page_type: _,
         } = self;
         if let Some(asked) = asked {
             asked.answered(answer.sender, spent);
@@ -144,7 +155,10 @@ impl HostLink {
     ///
     /// # Errors
     /// The socket cannot be made nonblocking.
-    pub fn start(socket: SeqSocket, told: impl Fn(Told) + Send + 'static) -> io::Result<Self> {
+    pub fn start(
+        socket: SeqSocket,
+        told: impl Fn(Told) + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             socket: Some(AsyncSeq::new(socket)?),
             next_id: AtomicU64::new(1),
@@ -155,8 +169,9 @@ impl HostLink {
         });
         let reader = Arc::clone(&shared);
         tokio::spawn(async move {
-            let ended = reader.read(told).await;
+            let ended = reader.read(&told).await;
             tracing::debug!(?ended, "a launch host's connection ended");
+            told(Told::Lost(reader.first_page_type()));
             // Nobody speaks here any more, also if it was the host that broke the protocol.
             reader.hang_up();
             // Whoever waits for an answer learns that none will come. But a host that lives on may still read the slots.
@@ -223,6 +238,11 @@ impl HostLink {
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         let (context, asked) = trace::ask(&command);
+        let page_type = if let Command::Stage(stage) = &command {
+            protocol::page_type_from_number(stage.page_type).ok()
+        } else {
+            None
+        };
         let request = Request {
             id,
             command: Some(command),
@@ -245,6 +265,7 @@ impl HostLink {
             let call = trace::current();
             let waiting = Pending {
                 answer,
+                page_type,
                 slot,
                 call,
                 asked,
@@ -375,7 +396,18 @@ impl Shared {
         }
     }
 
-    async fn read(&self, told: impl Fn(Told)) -> io::Result<()> {
+    /// The type of the pages that the host stages, or would have staged next.
+    fn first_page_type(&self) -> Option<PageType> {
+        let pending = self.lock();
+        let staging = pending
+            .iter()
+            .flatten()
+            .filter(|(_, it)| it.page_type.is_some());
+        let first = staging.min_by_key(|(id, _)| **id);
+        first.and_then(|(_, it)| it.page_type)
+    }
+
+    async fn read(&self, told: &impl Fn(Told)) -> io::Result<()> {
         let Some(socket) = &self.socket else {
             return Ok(());
         };
@@ -390,11 +422,14 @@ impl Shared {
                 Some(Message::Response(response)) => {
                     let sender = frame.sender.map(|sender| sender.pid);
                     let spent = response.outcome.as_ref().and_then(trace::spent);
+                    let mut work = Stagework::of(response.outcome.as_ref());
                     let (id, answer) = answer(response, sender).map_err(io::Error::other)?;
                     if let Some(snapshot) = &answer.snapshot {
                         told(Told::Snapshot(snapshot.clone()));
                     }
                     let pending = self.lock().as_mut().and_then(|pending| pending.remove(&id));
+                    work.page_type = pending.as_ref().and_then(|pending| pending.page_type);
+                    told(Told::Answered(Box::new(work)));
                     if let Some(pending) = pending {
                         trace::within(pending.call.clone(), || pending.answer(answer, spent));
                     }

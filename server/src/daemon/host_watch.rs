@@ -145,6 +145,7 @@ impl Launch {
                 tracing::info!(launch = self.id, ?exit, "the launch host is gone");
             }
         }
+        self.metrics.launches().gone(self.platform, &self.status());
         // A full disk holds up nobody but this; and it may have been given up in the meantime.
         if kept.is_err() || self.status() != end {
             self.keep_end().await;

@@ -10,7 +10,7 @@ use stagepages_audit::Event;
 use stagepages_images::{Gone, Limits, Store, Witness};
 use tokio::task::JoinHandle;
 
-use crate::{audit::Audit, config::Config};
+use crate::{audit::Audit, config::Config, metrics::Metrics};
 
 /// Unfinished writes at one time.
 const MOST_UPLOADS: usize = 64;
@@ -31,7 +31,12 @@ pub fn on_disk<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> 
 }
 
 /// Opens the store in this directory.
-pub(super) fn open(dir: &Path, config: &Config, audit: Audit) -> anyhow::Result<Store> {
+pub(super) fn open(
+    dir: &Path,
+    config: &Config,
+    audit: Audit,
+    metrics: Metrics,
+) -> anyhow::Result<Store> {
     let limits = Limits {
         max_image_bytes: config.max_image_bytes,
         quota_bytes: config.image_quota_bytes,
@@ -40,6 +45,7 @@ pub(super) fn open(dir: &Path, config: &Config, audit: Audit) -> anyhow::Result<
         upload_idle: config.image_write_idle,
     };
     let witness = Witness::new(move |gone, digest, size| {
+        metrics.images().gone(gone);
         let event = match gone {
             Gone::Evicted => Event::ImageEvicted,
             Gone::Quarantined => Event::ImageQuarantined,

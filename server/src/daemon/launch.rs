@@ -26,6 +26,7 @@ use super::{
 use crate::{
     audit::{self, Audit},
     auth::Tenant,
+    metrics::Metrics,
 };
 
 /// How long a launch that is over is waited for to be known as over.
@@ -76,6 +77,8 @@ pub struct Launch {
     pub lease: Lease,
     /// Its seat in the queue for the machine's firmware, where there is one.
     pub seat: Option<Arc<Seat>>,
+    /// Where its end is counted.
+    pub(crate) metrics: Metrics,
     /// Where its states are told.
     pub(crate) audit: Audit,
     /// Which of them were.
@@ -159,6 +162,8 @@ pub struct Parts {
     pub seat: Option<Arc<Seat>>,
     /// Where its states are told.
     pub audit: Audit,
+    /// Where its end is counted.
+    pub metrics: Metrics,
 }
 
 impl Launch {
@@ -200,6 +205,7 @@ impl Launch {
             lease: Lease::new(identity.lease),
             seat: parts.seat,
             audit: parts.audit,
+            metrics: parts.metrics,
             told: audit::Told::default(),
             asked_for: audit::Asked::default(),
             max_pending_calls,
@@ -221,6 +227,11 @@ impl Launch {
     /// How it is now.
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
+    }
+
+    /// The state that it is in.
+    pub fn state(&self) -> State {
+        self.status.borrow().snapshot.state
     }
 
     /// Whether it is over, and its memory gone.
@@ -264,7 +275,7 @@ impl Launch {
     }
 
     /// Whether calls wait for the host, or run there.
-    pub(super) fn busy(&self) -> bool {
+    pub fn busy(&self) -> bool {
         self.calls.available_permits() < self.max_pending_calls
     }
 

@@ -30,7 +30,8 @@ use crate::{
     audit::Audit,
     auth::PolicyFile,
     config::{Config, DeviceConfig},
-    net::{self, MAX_MESSAGE_BYTES},
+    metrics::{Metrics, MetricsSite, Sources},
+    net::{self, MAX_MESSAGE_BYTES, plain::PlainListener},
     rpc::{ImageApi, LaunchApi, NodeApi},
     status_page::{self, StatusPage},
     trace::{Collector, Export, Follow},
@@ -118,7 +119,8 @@ async fn serve(
         Ledgers::open(&state.ledgers(), config.ended_ledgers_max_bytes, &recorded)
             .context("the threads for ledgers")?;
     let (audit, audited) = open_audit(&config, epoch)?;
-    let images = images::open(&state.images(), &config, audit.clone())?;
+    let metrics = Metrics::new(epoch);
+    let images = images::open(&state.images(), &config, audit.clone(), metrics.clone())?;
     let writing = std::iter::once(writing).chain(ledger_files).chain(audited);
     let writing = writing.collect();
     // However this ends, what was told is written.
@@ -135,6 +137,7 @@ async fn serve(
     let devices = config.devices.as_ref();
     let devices = devices.map(|devices| Devices::claim(devices, access.group));
     let devices = devices.transpose()?;
+    let watched = PlainListener::bind("metrics_listen", &config.metrics_listen, access)?;
 
     let nursery = Nursery {
         supervisor: supervisor.clone(),
@@ -145,6 +148,7 @@ async fn serve(
         max_pending_calls: config.max_pending_calls,
         queues: FirmwareQueues::new(config.max_queued_launches, config.chunk_pages)?,
         audit: audit.clone(),
+        metrics: metrics.clone(),
     };
     let registry = Arc::new(Registry::new(RegistryLimits {
         max_launches: config.max_launches,
@@ -157,6 +161,12 @@ async fn serve(
         None => Vec::new(),
     };
     let queues = nursery.queues.clone();
+    metrics.read_off(Sources {
+        launches: Arc::clone(&registry),
+        queues: queues.clone(),
+        images: images.clone(),
+        tls: tls.clone(),
+    });
     let launches = LaunchApi::new(
         Arc::clone(&registry),
         Arc::clone(&node),
@@ -180,6 +190,7 @@ async fn serve(
         policy.subscribe(),
         config.stall_timeout,
         calls.clone(),
+        metrics.clone(),
     );
     let page = StatusPage::new(
         policy.gatekeeper(),
@@ -203,6 +214,7 @@ async fn serve(
     let close = CancellationToken::new();
     // What it shows of the end, it shows until then.
     tokio::spawn(status.serve(page, close.clone()));
+    server.count_in(metrics.clone());
     let mut serving = tokio::spawn(server.serve(
         routes,
         policy.gatekeeper(),
@@ -216,6 +228,10 @@ async fn serve(
         .and_then(|server| server.local_addr().cloned());
     // Beside the API and until the very end: it says that the daemon drains. Dropped with its task, and waited for by nobody.
     let probing = health_server.map(|server| tokio::spawn(server.serve(probed, close.clone())));
+    let metrics_at = watched.local_addrs().to_vec();
+    // Until the end: how it ends is worth watching.
+    let site = Arc::new(MetricsSite::new(metrics));
+    let watching = tokio::spawn(watched.serve(site, close.clone()));
     let read_again = Arc::new(Notify::new());
     let told = audit.clone();
     tokio::spawn(policy.follow(Arc::clone(&read_again), move |path, done| {
@@ -226,13 +242,17 @@ async fn serve(
     if let Err(error) = net::notify::ready(&addresses, &pages, probed_at.as_ref()) {
         tracing::warn!(%error, "whoever started this is not told that it is ready");
     }
-    let shown: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    let shown = |addresses: &[net::Listen]| {
+        let shown: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        shown.join(", ")
+    };
     tracing::info!(
         epoch,
-        listen = shown.join(", "),
+        listen = shown(&addresses),
         status_listen = ?pages,
         devices = served,
         health = probed_at.map(|address| address.to_string()),
+        metrics = shown(&metrics_at),
         version = env!("CARGO_PKG_VERSION"),
         "ready"
     );
@@ -280,6 +300,8 @@ async fn serve(
     if let Some(export) = export {
         export.finish().await;
     }
+    // Nobody's work is lost with it.
+    watching.abort();
     tracing::info!(drained, closed, "done");
     audit.daemon(Event::DaemonEnded);
     Ok(())

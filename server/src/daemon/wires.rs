@@ -6,6 +6,8 @@ use stagepages_host::launch::{Answered, REPLAY_WINDOW};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::{Counted, Metrics};
+
 use super::{
     Console, HostLink, Nursery, Staging, Status, Told,
     launch::{Origin, Parts},
@@ -22,11 +24,16 @@ pub(super) struct Wires {
     remembered: Arc<Mutex<Vec<Answered>>>,
     told_all: CancellationToken,
     pub(super) console: Arc<Console>,
+    /// What its host installs.
+    pub(super) counted: Counted,
+    metrics: Metrics,
 }
 
 impl Wires {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(metrics: Metrics) -> Self {
         Self {
+            counted: Counted::new(metrics.clone()),
+            metrics,
             status: watch::Sender::new(Status::fresh()),
             remembered: Arc::default(),
             told_all: CancellationToken::new(),
@@ -35,7 +42,7 @@ impl Wires {
     }
 
     /// For the link.
-    pub(super) fn told(&self) -> impl Fn(Told) + Send + 'static {
+    pub(super) fn told(&self) -> impl Fn(Told) + Send + Sync + 'static {
         let wires = self.clone();
         move |told| match told {
             Told::Snapshot(snapshot) => {
@@ -49,6 +56,14 @@ impl Wires {
                 // No host of ours tells more; one that does is not believed.
                 let room = MOST_ANSWERS.saturating_sub(remembered.len());
                 remembered.extend(answers.into_iter().take(room));
+            }
+            Told::Answered(work) => {
+                let installed = wires.status.borrow().snapshot.installed_pages;
+                wires.counted.answered(&work, installed);
+            }
+            Told::Lost(page_type) => {
+                let installed = wires.status.borrow().snapshot.installed_pages;
+                wires.counted.lost(page_type, installed);
             }
             Told::Console(console) => wires.console.told(&console),
             Told::End => wires.told_all.cancel(),
@@ -87,6 +102,7 @@ impl Wires {
             ledgers: nursery.ledgers.clone(),
             seat: None,
             audit: nursery.audit.clone(),
+            metrics: self.metrics,
         }
     }
 }

@@ -192,7 +192,7 @@ fn turn_away(shared: &Shared) {
 
 /// How long to wait after an error of `accept`.
 #[derive(Debug, Default)]
-struct Backoff(Option<Duration>);
+pub(super) struct Backoff(Option<Duration>);
 
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(50);
@@ -200,7 +200,7 @@ impl Backoff {
 
     /// None where the error concerns the one connection (accept(2), "Error handling"). Otherwise the machine lacks something
     /// (EMFILE, ENFILE, ENOBUFS, ENOMEM) that connections about to end will give back.
-    fn pause(&mut self, error: &io::Error) -> Option<Duration> {
+    pub(super) fn pause(&mut self, error: &io::Error) -> Option<Duration> {
         use io::ErrorKind::{
             ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
             NetworkUnreachable, NotConnected,

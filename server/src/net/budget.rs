@@ -34,6 +34,8 @@ pub(super) struct Budget {
 struct Side {
     windows: Arc<Semaphore>,
     calls: Arc<Semaphore>,
+    /// What both had in the beginning.
+    whole: [usize; 2],
 }
 
 /// Whether a connection has delivered a message, and not stalled in one since. Messages of those that have are gathered apart
@@ -50,6 +52,8 @@ pub(super) enum Standing {
 struct Pool {
     /// Permits are bytes.
     share: Arc<Semaphore>,
+    /// All of them.
+    bytes: usize,
     /// One message at a time may be gathered beyond the share: of many half-received messages that fill it, one can always be
     /// completed, so the share is never stuck.
     lane: Arc<Semaphore>,
@@ -81,19 +85,27 @@ impl Budget {
             let share = usize::try_from(share).unwrap_or(usize::MAX);
             Arc::new(Semaphore::new(share.min(Semaphore::MAX_PERMITS)))
         };
-        let pool = |share: u64| Pool {
-            share: bytes(share.saturating_sub(lane)),
-            lane: Arc::new(Semaphore::new(1)),
-            waiting: AtomicUsize::new(0),
+        let pool = |share: u64| {
+            let share = bytes(share.saturating_sub(lane));
+            Pool {
+                bytes: share.available_permits(),
+                share,
+                lane: Arc::new(Semaphore::new(1)),
+                waiting: AtomicUsize::new(0),
+            }
         };
         // A client's first message is seldom a large one: it creates a launch, or looks at one.
         let unknown = shares.messages / 4;
         // Set apart from the others' where there are any, so that what devices hold is never missing elsewhere.
         let part = |whole: u64, parts: u64| if limits.devices { whole / parts } else { 0 };
         let device = part(shares.messages, 4);
-        let side = |windows: u64, calls: u64| Side {
-            windows: bytes(windows),
-            calls: bytes(calls),
+        let side = |windows: u64, calls: u64| {
+            let (windows, calls) = (bytes(windows), bytes(calls));
+            Side {
+                whole: [windows.available_permits(), calls.available_permits()],
+                windows,
+                calls,
+            }
         };
         let (windows, calls) = (part(shares.windows, 2), part(shares.calls, 2));
         Ok(Self {
@@ -146,6 +158,25 @@ impl Budget {
             share = Arc::clone(&pool.share).acquire_many_owned(bytes) => share.ok().map(Room::Share),
             lane = Arc::clone(&pool.lane).acquire_owned() => lane.ok().map(Room::Lane),
         }
+    }
+
+    /// Bytes of each part, and how many of them are in use.
+    pub(super) fn use_of_parts(&self) -> [(&'static str, u64, u64); 7] {
+        let [windows, calls] = self.listen.whole;
+        let [device_windows, device_calls] = self.devices.whole;
+        [
+            ("windows", windows, &self.listen.windows),
+            ("calls", calls, &self.listen.calls),
+            ("messages_known", self.known.bytes, &self.known.share),
+            ("messages_unknown", self.unknown.bytes, &self.unknown.share),
+            ("device_windows", device_windows, &self.devices.windows),
+            ("device_calls", device_calls, &self.devices.calls),
+            ("device_messages", self.device.bytes, &self.device.share),
+        ]
+        .map(|(part, all, left)| {
+            let used = all.saturating_sub(left.available_permits());
+            (part, all as u64, used as u64)
+        })
     }
 
     /// Whether some message waits for room. Then peers that stall are waited for less.

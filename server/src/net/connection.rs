@@ -67,6 +67,7 @@ where
         let patience = shared.patience.clone();
         let audit = shared.audit.clone();
         let path = request.uri().path();
+        let counted = shared.metrics.call(path);
         let caller = audit::Call::new(audit, request.extensions(), path);
         let follow = Arc::clone(&shared.follow);
         let call = trace::Call::begin(request.headers(), path, follow);
@@ -81,7 +82,7 @@ where
                 }
             };
             let response = audit::within(caller.clone(), answer).await;
-            audit::watched(caller, response)
+            counted.watch(audit::watched(caller, response))
         });
         async move { Ok::<_, Infallible>(trace::serve(call, served).await) }
     });
@@ -141,7 +142,7 @@ fn refuse_expired(peer: &PeerInfo, shared: &Shared) -> ApiError {
 }
 
 /// Returns when there was no call for `time`.
-async fn without_calls(mut count: watch::Receiver<usize>, time: Duration) {
+pub(super) async fn without_calls(mut count: watch::Receiver<usize>, time: Duration) {
     loop {
         // The sender is gone only when the connection is, and then nobody waits here.
         if count.wait_for(|count| *count == 0).await.is_err() {

@@ -103,6 +103,11 @@ impl HalfOpen {
         (place, full)
     }
 
+    /// How many places are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.state().taken.len()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

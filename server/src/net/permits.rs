@@ -60,6 +60,11 @@ impl Permits {
         free(&self.all) && device.is_none_or(|device| free(&self.devices) && free(&device.0))
     }
 
+    /// How many connections more there may be.
+    pub(super) fn left(&self) -> usize {
+        self.all.available_permits()
+    }
+
     /// Counts a connection, if there is room for it.
     pub(super) fn take(&self, device: Option<&DevicePermits>) -> Option<Permit> {
         let one = |permits: &Arc<Semaphore>| Arc::clone(permits).try_acquire_owned().ok();

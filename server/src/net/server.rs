@@ -17,6 +17,7 @@ use super::{
     health::PlainListener,
     limits::Limits,
     listen::Listen,
+    load::Load,
     local::LocalListener,
     permits::Permits,
     shares::TooSmall,
@@ -27,6 +28,7 @@ use super::{
 use crate::{
     audit::Audit,
     auth::{DeviceId, Gatekeeper},
+    metrics::Metrics,
     trace::Follow,
 };
 
@@ -36,6 +38,7 @@ pub struct Server {
     listeners: Vec<Listener>,
     addresses: Vec<Listen>,
     tls: Option<Arc<Tls>>,
+    metrics: Metrics,
 }
 
 /// Why an address cannot be served on.
@@ -106,6 +109,8 @@ pub(super) struct Shared {
     pub(super) audit: Audit,
     /// How calls are followed.
     pub(super) follow: Arc<Follow>,
+    /// Where calls are counted.
+    pub(super) metrics: Metrics,
     /// Counts listeners, connections and calls.
     pub(super) tasks: TaskTracker,
     /// Finish what runs, take nothing new.
@@ -128,6 +133,7 @@ impl Server {
             listeners: Vec::new(),
             addresses: Vec::new(),
             tls: tls.cloned(),
+            metrics: Metrics::new(0),
         };
         for address in addresses {
             match address {
@@ -184,7 +190,13 @@ impl Server {
             listeners: vec![Listener::Plain(PlainListener(tcp))],
             addresses: vec![Listen::Tcp(bound)],
             tls: None,
+            metrics: Metrics::new(0),
         }
+    }
+
+    /// Has its calls counted there. Otherwise nobody sees what is counted.
+    pub fn count_in(&mut self, metrics: Metrics) {
+        self.metrics = metrics;
     }
 
     /// Binds the socket of a device too, which is for every user: who reaches it is that device. It is none of the addresses. Must be called within a tokio runtime.
@@ -236,11 +248,13 @@ impl Server {
             patience,
             audit,
             follow,
+            metrics: self.metrics,
             limits,
             tasks: TaskTracker::new(),
             drain,
             kill,
         });
+        shared.metrics.read_load(Load::of(&shared));
         if let Some(tls) = self.tls {
             let shared = Arc::clone(&shared);
             shared.tasks.clone().spawn(async move {

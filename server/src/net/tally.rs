@@ -49,6 +49,34 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
+    /// How many there were of each kind.
+    pub(super) fn counts(&self) -> [(&'static str, u64); 10] {
+        let Self {
+            turned_away,
+            driven_out,
+            silent,
+            handshakes,
+            expired,
+            floods,
+            broken,
+            misframed,
+            refused,
+            stalled,
+        } = self;
+        [
+            ("turned_away", turned_away.count()),
+            ("driven_out", driven_out.count()),
+            ("silent", silent.count()),
+            ("handshake", handshakes.count_all()),
+            ("expired_certificate", expired.count()),
+            ("flood", floods.count()),
+            ("broken_http2", broken.count()),
+            ("misframed", misframed.count()),
+            ("no_budget", refused.count()),
+            ("stalled", stalled.count()),
+        ]
+    }
+
     /// Counts a connection that ends because its peer flooded it.
     pub(super) fn flooded(&self, peer: &PeerInfo) {
         if let Some(floods) = self.floods.one_more() {
@@ -69,7 +97,6 @@ impl Trouble {
 
 impl Tally {
     /// How many there were.
-    #[cfg(test)]
     pub(super) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }

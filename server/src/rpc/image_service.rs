@@ -17,6 +17,7 @@ use super::{image_error, image_write, launch_service::taken, reason::Reason, sta
 use crate::{
     auth::{BadTenant, Bounds, Policy, Tenant},
     daemon::on_disk,
+    metrics::Metrics,
 };
 
 /// Names of one FindMissingImages, at most.
@@ -35,6 +36,8 @@ pub struct ImageApi {
     pub(super) patience: Duration,
     /// Counts calls in progress, for those who wait until there is none.
     pub(super) calls: TaskTracker,
+    /// Where images are counted.
+    pub(super) metrics: Metrics,
 }
 
 impl ImageApi {
@@ -45,12 +48,14 @@ impl ImageApi {
         policy: watch::Receiver<Arc<Policy>>,
         patience: Duration,
         calls: TaskTracker,
+        metrics: Metrics,
     ) -> Self {
         Self {
             store,
             policy,
             patience,
             calls,
+            metrics,
         }
     }
 
@@ -133,10 +138,14 @@ impl ImageApi {
         let digests: Vec<_> = (request.names.iter().enumerate())
             .map(|(nth, name)| digest(&format!("names[{nth}]"), name))
             .collect::<Result<_, _>>()?;
+        let asked = digests.len();
         let missing = blocking(&self.store, move |store| {
             store.find_missing(owner.as_str(), &digests)
         });
-        let names = missing.await?.into_iter().map(name).collect();
+        let missing = missing.await?;
+        let hits = asked.saturating_sub(missing.len());
+        self.metrics.images().looked_up(hits, missing.len());
+        let names = missing.into_iter().map(name).collect();
         Ok(v1::FindMissingImagesResponse { names })
     }
 

@@ -135,6 +135,7 @@ async fn write(
         None => match written {
             Ok(Some(info)) => {
                 crate::audit::image(Event::ImageStored, info.digest, Some(info.size));
+                api.metrics.images().written();
                 Ok(info)
             }
             Ok(None) => Err(ApiError::new(Reason::InternalError, "the write was given up").into()),

@@ -36,6 +36,8 @@ pub(super) struct Call {
     stream: u64,
     /// When its caller, or its stream's, gives up.
     deadline: Option<Instant>,
+    /// When it asked for firmware, and how long the queue said then that it takes.
+    foretold: Option<(Instant, Duration)>,
 }
 
 /// A call that the launch host has.
@@ -73,6 +75,7 @@ impl Call {
             submitted,
             stream,
             deadline,
+            foretold: None,
         })
     }
 
@@ -189,7 +192,11 @@ impl LaunchApi {
                 .ask(call.submitted.range.pages(), call.deadline)
                 .map_err(|refused| untouched(launch, no_turn(&refused)))?;
             slot.held().asked = Some(asked);
+            let since = Instant::now();
+            call.foretold = seat.place().map(|place| (since, place.eta));
             seat.turn().await;
+            let installs = launch.metrics.installs();
+            installs.waited_for_turn(launch.platform, since.elapsed());
         }
         let stage = protocol::Stage {
             gpa: call.submitted.range.start().gpa().get(),
@@ -265,7 +272,10 @@ impl LaunchApi {
         let pinned = blocking(&self.images, move |store| {
             store.open_image(owner.as_str(), digest)
         });
-        let pinned = pinned.await?;
+        let pinned = pinned.await;
+        let hit = usize::from(pinned.is_ok());
+        launch.metrics.images().looked_up(hit, 1 - hit);
+        let pinned = pinned?;
         let (size, length) = (pinned.size(), range.bytes());
         if offset.checked_add(length).is_none_or(|end| end > size) {
             let text = format!(
@@ -318,6 +328,14 @@ impl Begun {
                 let Outcome::Staged(staged) = ask::told(launch, answer)? else {
                     return Err(api.confused(launch));
                 };
+                // Of a launch that has more planned, or of several calls at once, the queue foretells the end of all: that is not this call's.
+                if let Some((since, eta)) = call.foretold
+                    && !launch.busy()
+                    && launch.spec.planned_pages == 0
+                {
+                    let launches = launch.metrics.launches();
+                    launches.foretold(launch.platform, eta, since.elapsed());
+                }
                 Installation::try_from(staged)
                     .map_err(|error| ApiError::new(Reason::InternalError, error.to_string()))?
             }

@@ -36,6 +36,9 @@ use crate::trace::{self, Part};
 /// Calls of one stream that are with the host at one time: enough to keep it busy, and half of a launch's slots.
 const DEPTH: usize = 4;
 
+/// The method, as it is called where refusals are counted.
+const METHOD: &str = "stagepages.v1.LaunchService/StagePagesStream";
+
 /// Numbers of streams, unique in this daemon.
 static STREAMS: AtomicU64 = AtomicU64::new(1);
 
@@ -183,6 +186,8 @@ impl Stream {
             if let (Err(error), false) = (&answer, stopped) {
                 crate::audit::refused(error);
                 trace::refused(error);
+                let calls = launch.metrics.calls();
+                calls.refused_within(METHOD, error.reason().as_str());
             }
             if !matches!(&answer, Ok(v1::StagePagesResponse { stop: None, .. })) {
                 stopped = true;

@@ -56,6 +56,7 @@ fn launch(records: Records, ledgers: Ledgers) -> Arc<Launch> {
         ledgers,
         seat: None,
         audit: crate::audit::Audit::off(),
+        metrics: crate::metrics::Metrics::new(1),
     };
     Launch::new(identity, parts)
 }

@@ -84,7 +84,7 @@ pub(super) fn config(
     Ok(config)
 }
 
-/// Makes the handshake on `stream`, which came from `address`.
+/// Makes the handshake on `stream`, which came from `address`, for the API.
 pub(in crate::net) async fn accept(
     tls: &Tls,
     stream: TcpStream,

@@ -44,6 +44,11 @@ pub(in crate::net) struct Refused {
 }
 
 impl Refusals {
+    /// How many there were of all kinds.
+    pub(in crate::net) fn count_all(&self) -> u64 {
+        self.0.iter().map(Tally::count).sum()
+    }
+
     /// Counts `refused`, and says so if it is time to.
     pub(in crate::net) fn count(&self, refused: &Refused, peer: SocketAddr) {
         let Refused { kind, why } = refused;

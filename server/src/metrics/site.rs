@@ -1,0 +1,38 @@
+//! The page that Prometheus reads.
+//!
+//! **Invariant:** nothing but `/metrics` is there, and a query changes nothing.
+
+use http::{Request, Response, StatusCode};
+
+use super::{Metrics, text::Format};
+use crate::net::plain::{Page, Site, Visitor, text};
+
+/// `/metrics`.
+#[derive(Debug)]
+pub struct MetricsSite(Metrics);
+
+impl MetricsSite {
+    /// Of these.
+    #[must_use]
+    pub fn new(metrics: Metrics) -> Self {
+        Self(metrics)
+    }
+}
+
+impl Site for MetricsSite {
+    async fn visit(&self, request: Request<()>, _: Visitor) -> Response<Page> {
+        if request.uri().path() != "/metrics" {
+            let words = "nothing is here but /metrics\n";
+            return text(StatusCode::NOT_FOUND, "text/plain", words);
+        }
+        let format = Format::accepted(request.headers());
+        match self.0.scrape(format) {
+            Ok(scraped) => text(StatusCode::OK, format.content_type(), scraped),
+            Err(error) => {
+                tracing::error!(%error, "metrics cannot be written");
+                let words = "metrics cannot be written; see the daemon's log\n";
+                text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", words)
+            }
+        }
+    }
+}
