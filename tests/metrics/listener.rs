@@ -65,7 +65,7 @@ fn both_formats_have_the_same_and_other_pages_and_methods_are_refused() {
                 .collect::<std::collections::BTreeSet<_>>()
         };
         assert_eq!(names(&old.body), names(&new.body));
-        Scrape::parse(&old.body);
+        drop(Scrape::parse(&old.body));
         let head = place.ask("HEAD", "/metrics", "").unwrap();
         assert_eq!((head.status, head.body.as_str()), (200, ""));
         assert_eq!(place.ask("GET", "/metrics?x=1", "").unwrap().status, 200);
@@ -113,7 +113,7 @@ fn heads_that_are_too_long_and_what_is_no_http_end_their_connection_only() {
             "{answer}"
         );
     }
-    place.scrape();
+    drop(place.scrape());
     daemon.stop();
 }
 
@@ -139,13 +139,13 @@ fn a_crowd_drives_out_itself_and_a_scrape_gets_through() {
     let daemon = Daemon::start(&DaemonOptions::new().metrics());
     let place = daemon.metrics();
     let mut crowd: Vec<_> = (0..100).map(|_| place.connect().unwrap()).collect();
-    place.scrape();
+    drop(place.scrape());
     // As many as there may be are left of it; the first are gone.
     for stream in &mut crowd[..60] {
         assert!(closed(stream.as_mut()));
     }
     drop(crowd);
-    place.scrape();
+    drop(place.scrape());
     assert!(
         daemon
             .log()
@@ -177,7 +177,7 @@ fn visitors_that_take_no_answers_hold_up_nobody() {
             stream
         })
         .collect();
-    daemon.metrics().scrape();
+    drop(daemon.metrics().scrape());
     drop(deaf);
     daemon.stop();
 }

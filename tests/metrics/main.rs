@@ -10,6 +10,7 @@
 //! **Invariant:** no test learns anything from the time that passed.
 #![forbid(unsafe_code)]
 #![expect(
+    clippy::panic,
     clippy::unwrap_used,
     reason = "helpers of tests: a panic is a failing assertion"
 )]
@@ -18,6 +19,7 @@ mod counts;
 mod images;
 mod listener;
 mod lives;
+mod written;
 
 use stagepages_proto::v1::Platform;
 use stagepages_tests::{Bench, Scrape};

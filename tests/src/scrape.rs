@@ -147,8 +147,8 @@ impl Scrape {
     }
 
     /// The labels that the samples of a family have, values and all.
-    pub fn labels_of(&self, name: &str) -> impl Iterator<Item = &str> {
-        let of = |it: &str| it == name || it == format!("{name}_count");
+    pub fn labels_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let of = move |it: &str| it == name || it == format!("{name}_count");
         self.samples
             .keys()
             .filter(move |(known, _)| of(known))

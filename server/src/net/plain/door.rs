@@ -7,7 +7,7 @@ use std::{future::Future, io, net::SocketAddr};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::{Visitor, patient::Stream};
-use crate::net::{accept::Accept, half_open::Source, peer::PeerInfo};
+use crate::net::{half_open::Source, peer::PeerInfo};
 
 /// A listener.
 pub(super) trait Door: Send + Sync + 'static {
@@ -26,8 +26,15 @@ impl Door for UnixListener {
     type Raw = (UnixStream, PeerInfo);
     type Io = UnixStream;
 
-    fn accept(&self) -> impl Future<Output = io::Result<(Self::Raw, Source)>> + Send {
-        Accept::accept(self)
+    async fn accept(&self) -> io::Result<(Self::Raw, Source)> {
+        let (stream, _) = Self::accept(self).await?;
+        let peer = stream.peer_cred()?;
+        let info = PeerInfo::Unix {
+            uid: peer.uid(),
+            gid: peer.gid(),
+            pid: peer.pid(),
+        };
+        Ok(((stream, info), Source::User(peer.uid())))
     }
 
     fn open((io, peer): Self::Raw) -> (UnixStream, Visitor) {
