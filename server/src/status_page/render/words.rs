@@ -59,7 +59,9 @@ pub(super) fn length(time: Duration) -> String {
         format!("{}.{} s", seconds, time.subsec_millis() / 100)
     } else if seconds > 0 {
         format!("{seconds} s")
-    } else if time.as_millis() >= 10 || (time.as_millis() > 0 && time.as_micros() % 1000 == 0) {
+    } else if time.as_millis() >= 10
+        || (time.as_millis() > 0 && time.as_micros().is_multiple_of(1000))
+    {
         format!("{} ms", time.as_millis())
     } else if time.as_micros() >= 10 {
         format!("{} µs", time.as_micros())
