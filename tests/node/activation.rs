@@ -43,12 +43,21 @@ impl Manager {
     }
 }
 
-/// Connects as soon as it is called, and asks something: who is refused is a failure.
+/// Connects as soon as it is called, and asks something: who is refused is a failure. A daemon that retires may have its peers connect once more (GOAWAY).
 async fn asks(socket: &Path) {
-    // The socket is never closed.
-    let stream = UnixStream::connect(socket).unwrap();
-    let info = Api::over_unix(stream).await.node_info().await;
+    drop(UnixStream::connect(socket).unwrap());
+    let info = Api::unix(socket).await.node_info().await;
     assert!(!info.platforms.is_empty());
+}
+
+/// Kills the daemon, and waits until it accepts nothing any more: what a dying one has accepted dies with it.
+async fn dies(daemon: &Daemon) {
+    let killed = daemon.kill_daemon();
+    eventually("its end", async || {
+        let words = fs::read(format!("/proc/{killed}/cmdline"));
+        words.unwrap_or_default().is_empty().then_some(())
+    })
+    .await;
 }
 
 async fn is_serving(daemon: &Daemon) {
@@ -78,7 +87,7 @@ async fn nobody_is_refused_while_a_daemon_is_dead() {
     let launch = api.create("vm", on(Platform::Sim)).await.unwrap();
     let health = daemon.health();
     for _ in 0..DEATHS {
-        daemon.kill_daemon();
+        dies(&daemon).await;
         // Nobody accepts now. Whoever comes waits for the next daemon.
         asks(&manager.socket()).await;
         tokio::task::block_in_place(|| daemon.restarted());
@@ -111,7 +120,7 @@ async fn nobody_is_refused_during_an_upgrade() {
         is_serving(&daemon).await;
     }
     // And the next daemon of the supervisor that was upgraded has them too.
-    daemon.kill_daemon();
+    dies(&daemon).await;
     asks(&manager.socket()).await;
     tokio::task::block_in_place(|| daemon.restarted());
     daemon.stop();
@@ -122,8 +131,12 @@ async fn tcp_is_served_with_tls() {
     let manager = Manager::new();
     let options = manager.options("api=unix:@,api=tcp:127.0.0.1:0");
     let daemon = Daemon::start(&options);
-    let log = daemon.log();
-    assert!(log.matches("tcp:127.0.0.1:").count() >= 2, "{log}");
+    // The configured address, and the one that was given.
+    eventually("the log's line of both addresses", async || {
+        let log = daemon.log();
+        (log.matches("tcp:127.0.0.1:").count() >= 2).then_some(())
+    })
+    .await;
     asks(&manager.socket()).await;
     let api = Api::tcp(&daemon).await;
     assert!(!api.node_info().await.platforms.is_empty());

@@ -133,6 +133,15 @@ fn enter(source: Source, shared: &Shared) -> Place {
     place
 }
 
+/// Who came before the end, and has not begun, still may, for this long: what it said at once is here already, and is answered.
+const LAST_CALL: Duration = Duration::from_millis(250);
+
+/// Returns when a connection that was accepted need not be waited for any more.
+async fn too_late(shared: &Shared) {
+    shared.drain.cancelled().await;
+    tokio::time::sleep(LAST_CALL).await;
+}
+
 /// Waits until the peer of a new connection speaks HTTP/2, and serves it.
 async fn arrive<A: Accept>(
     listener: Arc<A>,
@@ -155,7 +164,7 @@ async fn arrive<A: Accept>(
     let begun = tokio::select! {
         biased;
         () = shared.kill.cancelled() => return,
-        () = shared.drain.cancelled() => return,
+        () = too_late(&shared) => return,
         () = place.driven_out() => return,
         begun = tokio::time::timeout(shared.limits.handshake_timeout, begin) => begun,
     };
