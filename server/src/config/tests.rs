@@ -185,7 +185,7 @@ fn every_key_can_be_set_by_each_source() {
         .iter()
         .map(|arg| arg.to_str().expect("is text"))
         .collect();
-    assert_eq!(args.len(), 50);
+    assert_eq!(args.len(), 52);
     assert_eq!(from_env, from_file);
     assert_eq!(flags(&args), from_file);
 }
