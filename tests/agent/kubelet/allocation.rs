@@ -149,3 +149,33 @@ async fn what_is_no_device_is_refused() {
     agent.stop();
     node.daemon.stop();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_pod_finds_nothing_of_the_last_one() {
+    let mut node = Node::new(&["sim=1"]);
+    node.kubelet.start();
+    let agent = node.agent();
+    node.has(SIM, 1, true).await;
+    let create = "stagectl launch create vm --platform sim --memory 0x0+1M";
+    let put = "file=$(mktemp) && echo secret >\"$file\" && chmod 644 \"$file\" && stagectl image push \"$file\" && rm \"$file\"";
+    let first = node.kubelet.admit("team", "a", SIM, 1).await.unwrap();
+    for command in [create, put] {
+        let output = in_container(&first, command);
+        assert!(output.status.success(), "{command}: {output:?}");
+    }
+    node.kubelet.forget("team", "a");
+    let second = node.kubelet.admit("other", "b", SIM, 1).await.unwrap();
+    assert_eq!(second.mounts, first.mounts, "the same device");
+    for list in ["launch list", "image list"] {
+        let output = in_container(&second, &format!("stagectl {list}"));
+        let said = String::from_utf8(output.stdout.clone()).unwrap();
+        assert!(output.status.success(), "{list}: {output:?}");
+        for left in ["vm", "sha256"] {
+            assert!(!said.contains(left), "{list}: {said}");
+        }
+    }
+    let output = in_container(&second, create);
+    assert!(output.status.success(), "{output:?}");
+    agent.stop();
+    node.daemon.stop();
+}
