@@ -115,10 +115,21 @@ async fn devices_and_the_main_socket_see_nothing_of_each_other() {
     // What concerns others is not a device's.
     let mut taker = ImageServiceClient::new(one.channel.clone());
     refused(taker.grant_image(grant(&name, "local")).await, "PERMISSION");
-    refused(
-        taker.delete_image(DeleteImageRequest { name }).await,
-        "PERMISSION",
+    // Its images are, and nobody else's: whoever has the same keeps it.
+    let theirs = DeleteImageRequest {
+        name: second.clone(),
+    };
+    refused(taker.delete_image(theirs).await, "IMAGE_NOT_FOUND");
+    taker
+        .delete_image(DeleteImageRequest { name })
+        .await
+        .unwrap();
+    let left = (
+        images(&one).await,
+        images(&other).await,
+        images(&main).await,
     );
+    assert_eq!(left, (0, 1, 1));
     daemon.stop();
 }
 

@@ -225,7 +225,7 @@ impl Policy {
         if let PeerInfo::Device { id, .. } = peer {
             let grant = Grant {
                 tenant: Tenant::of_device(*id),
-                roles: Roles::of(&[Role::Stager, Role::Runner]),
+                roles: Roles::of(&[Role::Stager, Role::Runner, Role::Holder]),
             };
             return names.into_iter().next().map(|name| (name, grant));
         }

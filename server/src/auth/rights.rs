@@ -19,6 +19,7 @@ const LOOK: Needs = Needs::OneOf(Roles::of(&Role::ALL));
 const STAGE: Needs = Needs::OneOf(Roles::of(&[Role::Stager, Role::Admin]));
 const RUN: Needs = Needs::OneOf(Roles::of(&[Role::Runner, Role::Admin]));
 const KEEP: Needs = Needs::OneOf(Roles::of(&[Role::Stager, Role::Runner, Role::Admin]));
+const DROP: Needs = Needs::OneOf(Roles::of(&[Role::Admin, Role::Holder]));
 const ADMINISTER: Needs = Needs::OneOf(Roles::of(&[Role::Admin]));
 
 /// Every method, by its path.
@@ -51,7 +52,7 @@ const TABLE: &[(&str, Needs)] = &[
     ("/stagepages.v1.ImageService/ListImages", LOOK),
     ("/stagepages.v1.ImageService/GrantImage", ADMINISTER),
     // Other launches of the tenant may count on it.
-    ("/stagepages.v1.ImageService/DeleteImage", ADMINISTER),
+    ("/stagepages.v1.ImageService/DeleteImage", DROP),
     ("/stagepages.v1.NodeService/GetNodeInfo", LOOK),
     ("/grpc.health.v1.Health/Check", Needs::Health),
     ("/grpc.health.v1.Health/Watch", Needs::Health),

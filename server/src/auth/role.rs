@@ -1,4 +1,4 @@
-//! What callers may do, in four words.
+//! What callers may do, in four words; and in a fifth, which no policy gives.
 //!
 //! **Invariant:** a set of roles only grows by union; no role takes anything away.
 
@@ -18,6 +18,9 @@ pub enum Role {
     Runner,
     /// Everything, and what concerns others: grants and deletes images.
     Admin,
+    /// Has the tenant to itself, as whoever has a device does: deletes its images, on which nobody else counts.
+    #[serde(skip_deserializing)]
+    Holder,
 }
 
 /// Roles of one caller, or those of which a call needs one.
@@ -25,7 +28,7 @@ pub enum Role {
 pub struct Roles(u8);
 
 impl Role {
-    /// All roles.
+    /// All roles that a policy gives.
     pub const ALL: [Self; 4] = [Self::Viewer, Self::Stager, Self::Runner, Self::Admin];
 
     const fn bit(self) -> u8 {
@@ -34,6 +37,7 @@ impl Role {
             Self::Stager => 2,
             Self::Runner => 4,
             Self::Admin => 8,
+            Self::Holder => 16,
         }
     }
 
@@ -45,6 +49,7 @@ impl Role {
             Self::Stager => "stager",
             Self::Runner => "runner",
             Self::Admin => "admin",
+            Self::Holder => "holder",
         }
     }
 }
