@@ -15,31 +15,37 @@ fn closed(stream: &mut dyn PlainStream) -> bool {
     }
 }
 
-/// The port that the kernel chose, as the daemon logs it.
-fn tcp(daemon: &Daemon) -> PlainPlace {
-    let log = daemon.log();
-    let at = log.split("metrics=").nth(1).unwrap();
-    let port = at.split("tcp:127.0.0.1:").nth(1).unwrap();
-    let port: String = port.chars().take_while(char::is_ascii_digit).collect();
+/// The port that the kernel chose, as the daemon logs it once it has said that it is ready.
+async fn tcp(daemon: &Daemon) -> PlainPlace {
+    let port = eventually("the ports in the log", async || {
+        let log = daemon.log();
+        let at = log.split("metrics=").nth(1)?;
+        let (port, _) = at.split("tcp:127.0.0.1:").nth(1)?.split_once('"')?;
+        Some(port.to_owned())
+    })
+    .await;
     PlainPlace::Tcp(SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap())))
 }
 
-#[test]
-fn nothing_is_served_without_the_key() {
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_served_without_the_key() {
     let daemon = Daemon::start(&DaemonOptions::new());
     let error = daemon.metrics().connect().err().unwrap();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert!(daemon.log().contains("metrics=\"\""), "{}", daemon.log());
+    eventually("the log to say so", async || {
+        daemon.log().contains("metrics=\"\"").then_some(())
+    })
+    .await;
     daemon.stop();
 }
 
-#[test]
-fn both_formats_have_the_same_and_other_pages_and_methods_are_refused() {
+#[tokio::test(flavor = "multi_thread")]
+async fn both_formats_have_the_same_and_other_pages_and_methods_are_refused() {
     let options = DaemonOptions::new()
         .metrics()
         .flag("--metrics-listen=tcp:127.0.0.1:0");
     let daemon = Daemon::start(&options);
-    for place in [daemon.metrics(), tcp(&daemon)] {
+    for place in [daemon.metrics(), tcp(&daemon).await] {
         let old = place.ask("GET", "/metrics", "").unwrap();
         assert_eq!(old.status, 200);
         let head = old.head.to_ascii_lowercase();
