@@ -104,6 +104,8 @@ pub fn within<F: Future>(call: Call, work: F) -> impl Future<Output = F::Output>
 /// Takes the current call along into a task of its own.
 pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
     let call = current();
+    // As large as the work otherwise, three times over.
+    let work = Box::pin(work);
     async move {
         match call {
             Some(call) => CALL.scope(call, work).await,

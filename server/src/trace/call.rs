@@ -256,6 +256,8 @@ pub fn within<R>(call: Option<Call>, work: impl FnOnce() -> R) -> R {
 /// Takes the current call along into a task of its own.
 pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
     let call = current();
+    // The future below has room for what it is given and for what it awaits: of the work itself that would be three times its size for as long as the task lives.
+    let work = Box::pin(work);
     async move {
         match call {
             Some(call) => call.within(work).await,

@@ -50,10 +50,15 @@ pub fn part(name: &'static str) -> Part {
 
 impl Part {
     /// Runs its work.
-    pub async fn run<F: Future>(&self, work: F) -> F::Output {
-        match &self.0 {
-            Some(call) => call.within(work).await,
-            None => work.await,
+    pub fn run<F: Future>(&self, work: F) -> impl Future<Output = F::Output> {
+        let call = self.0.clone();
+        // As large as the work otherwise, three times over.
+        let work = Box::pin(work);
+        async move {
+            match call {
+                Some(call) => call.within(work).await,
+                None => work.await,
+            }
         }
     }
 
