@@ -2676,6 +2676,10 @@ pub mod launch_service_client {
     /// | HOST_UNREACHABLE: the launch host did not answer in time; the call may still be applied     | UNAVAILABLE         | unknown   |
     /// | DEADLINE_EXPIRED: the caller's deadline passed, and what was handed to the host is completed; or the request's message stalled, and nothing of it was applied | DEADLINE_EXCEEDED | unknown |
     /// | INTERNAL_ERROR: a defect of the daemon                                                      | INTERNAL            | unchanged |
+    ///
+    /// Metadata of every call, of all services: `x-request-id`, 1 to 64 printable characters, names the call in the logs of daemon and launch host. Without one, or with
+    /// one that is none, the daemon makes one up. The answer has it, errors included (also as google.rpc.RequestInfo). It does not make a call exactly-once: that is
+    /// `request_id` of StagePagesRequest. `traceparent` and `tracestate` (W3C Trace Context) are honoured where the daemon is told where to send spans.
     #[derive(Debug, Clone)]
     pub struct LaunchServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -3914,6 +3918,10 @@ pub mod launch_service_server {
     /// | HOST_UNREACHABLE: the launch host did not answer in time; the call may still be applied     | UNAVAILABLE         | unknown   |
     /// | DEADLINE_EXPIRED: the caller's deadline passed, and what was handed to the host is completed; or the request's message stalled, and nothing of it was applied | DEADLINE_EXCEEDED | unknown |
     /// | INTERNAL_ERROR: a defect of the daemon                                                      | INTERNAL            | unchanged |
+    ///
+    /// Metadata of every call, of all services: `x-request-id`, 1 to 64 printable characters, names the call in the logs of daemon and launch host. Without one, or with
+    /// one that is none, the daemon makes one up. The answer has it, errors included (also as google.rpc.RequestInfo). It does not make a call exactly-once: that is
+    /// `request_id` of StagePagesRequest. `traceparent` and `tracestate` (W3C Trace Context) are honoured where the daemon is told where to send spans.
     #[derive(Debug)]
     pub struct LaunchServiceServer<T> {
         inner: Arc<T>,
