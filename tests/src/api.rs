@@ -16,6 +16,7 @@ use stagepages_proto::v1::{
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
+use crate::aside::aside;
 use crate::daemon::Daemon;
 use crate::tls::{tls_channel, tls_config};
 
@@ -107,7 +108,7 @@ impl Api {
     pub async fn try_unix(socket: &Path) -> Option<Self> {
         let place = format!("unix:{}", socket.display());
         let endpoint = Endpoint::from_shared(place).expect("a valid endpoint");
-        let channel = endpoint.connect().await.ok()?;
+        let channel = aside(async move { endpoint.connect().await }).await.ok()?;
         Some(Self::over(channel))
     }
 
@@ -122,12 +123,9 @@ impl Api {
     }
 
     async fn connect(place: String) -> Self {
-        let channel = Endpoint::from_shared(place)
-            .expect("a valid endpoint")
-            .connect()
-            .await
-            .expect("the daemon accepts");
-        Self::over(channel)
+        let endpoint = Endpoint::from_shared(place).expect("a valid endpoint");
+        let channel = aside(async move { endpoint.connect().await }).await;
+        Self::over(channel.expect("the daemon accepts"))
     }
 
     /// Over a connection that is there.

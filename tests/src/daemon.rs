@@ -321,7 +321,12 @@ impl Daemon {
         let log = log_path(self.dir());
         self.await_exit(LONG);
         let (sockets, holders) = (self.sockets_and_scraps(), memory.holders());
+        let said = self.log();
         let status = self.wait();
+        assert!(
+            !said.contains("are not written"),
+            "whoever drains has its records written:\n{said}"
+        );
         assert!(sockets.is_empty(), "left behind: {sockets:?}");
         assert!(
             holders.is_empty(),

@@ -27,6 +27,7 @@
 
 mod abilities;
 mod api;
+mod aside;
 mod bench;
 mod binaries;
 mod calls;

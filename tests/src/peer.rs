@@ -16,6 +16,7 @@ use tonic::transport::Endpoint;
 use tower::service_fn;
 
 use crate::api::Api;
+use crate::aside::aside;
 
 /// A user, who is in one group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +68,7 @@ impl Api {
             async move { wrap(stream.ok_or(io::ErrorKind::NotConnected)?) }
         });
         let endpoint = Endpoint::from_static("http://localhost");
-        let channel = endpoint.connect_with_connector(connect).await;
+        let channel = aside(async move { endpoint.connect_with_connector(connect).await }).await;
         Self::over(channel.expect("the daemon accepts"))
     }
 
@@ -82,7 +83,7 @@ impl Api {
             async move { wrap(user.connect(&socket)?) }
         });
         let endpoint = Endpoint::from_static("http://localhost");
-        let channel = endpoint.connect_with_connector(connect).await;
+        let channel = aside(async move { endpoint.connect_with_connector(connect).await }).await;
         Self::over(channel.expect("the daemon accepts"))
     }
 }

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::transport::{Channel, Endpoint, Uri};
 
+use crate::aside::aside;
 use crate::pki::Issued;
 
 /// What a client shows and demands; HTTP/2 by ALPN.
@@ -80,7 +81,6 @@ pub async fn tls_channel(
         let config = config();
         async move { tls_connect(address, config).await.map(TokioIo::new) }
     });
-    Endpoint::from_static("https://localhost")
-        .connect_with_connector(dial)
-        .await
+    let endpoint = Endpoint::from_static("https://localhost");
+    aside(async move { endpoint.connect_with_connector(dial).await }).await
 }

@@ -161,12 +161,12 @@ async fn serve(
         None => Vec::new(),
     };
     let queues = nursery.queues.clone();
-    metrics.read_off(Sources {
+    let sources = Sources {
         launches: Arc::clone(&registry),
         queues: queues.clone(),
         images: images.clone(),
         tls: tls.clone(),
-    });
+    };
     let launches = LaunchApi::new(
         Arc::clone(&registry),
         Arc::clone(&node),
@@ -230,7 +230,7 @@ async fn serve(
     let probing = health_server.map(|server| tokio::spawn(server.serve(probed, close.clone())));
     let metrics_at = watched.local_addrs().to_vec();
     // Until the end: how it ends is worth watching.
-    let site = Arc::new(MetricsSite::new(metrics));
+    let site = Arc::new(MetricsSite::new(metrics, sources));
     let watching = tokio::spawn(watched.serve(site, close.clone()));
     let read_again = Arc::new(Notify::new());
     let told = audit.clone();

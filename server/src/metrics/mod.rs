@@ -56,7 +56,6 @@ struct Inner {
     /// The image store.
     images: Images,
     now: Now,
-    sources: OnceLock<Sources>,
     load: OnceLock<Load>,
     /// One scrape at a time: gauges are set and written out together.
     scraping: Mutex<()>,
@@ -74,7 +73,6 @@ impl Metrics {
             images: Images::register(&mut registry),
             now: Now::register(&mut registry, epoch),
             registry,
-            sources: OnceLock::new(),
             load: OnceLock::new(),
             scraping: Mutex::new(()),
         };
@@ -105,27 +103,22 @@ impl Metrics {
         &self.0.images
     }
 
-    /// Takes from where gauges are read off; the first time counts.
-    pub fn read_off(&self, sources: Sources) {
-        self.0.sources.get_or_init(|| sources);
-    }
-
     /// Takes how busy the API's server is; the first time counts.
     pub fn read_load(&self, load: Load) {
         self.0.load.get_or_init(|| load);
     }
 
-    /// All of it as text.
+    /// All of it as text, with the gauges as `sources` have them now. They are not kept: whoever counts is held by what is counted.
     ///
     /// # Errors
     /// A defect of what encodes it.
-    pub fn scrape(&self, format: Format) -> Result<String, fmt::Error> {
+    pub fn scrape(&self, format: Format, sources: &Sources) -> Result<String, fmt::Error> {
         let inner = &self.0;
         let _one = inner
             .scraping
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        inner.now.read(inner.sources.get(), inner.load.get());
+        inner.now.read(sources, inner.load.get());
         format.write(&inner.registry)
     }
 }

@@ -153,22 +153,20 @@ impl Now {
         now
     }
 
-    pub(super) fn read(&self, sources: Option<&Sources>, load: Option<&Load>) {
-        if let Some(sources) = sources {
-            self.read_launches(&sources.launches);
-            self.read_images(&sources.images);
-            self.read_queues(&sources.queues);
-            if let Some(tls) = &sources.tls {
-                let not_after = tls.not_after();
-                for (certificate, at) in [
-                    ("server", not_after.server),
-                    ("client_ca", not_after.client_ca),
-                ] {
-                    let gauge = self
-                        .not_after
-                        .get_or_create(&[("certificate", certificate)]);
-                    gauge.set(since_1970(at));
-                }
+    pub(super) fn read(&self, sources: &Sources, load: Option<&Load>) {
+        self.read_launches(&sources.launches);
+        self.read_images(&sources.images);
+        self.read_queues(&sources.queues);
+        if let Some(tls) = &sources.tls {
+            let not_after = tls.not_after();
+            for (certificate, at) in [
+                ("server", not_after.server),
+                ("client_ca", not_after.client_ca),
+            ] {
+                let gauge = self
+                    .not_after
+                    .get_or_create(&[("certificate", certificate)]);
+                gauge.set(since_1970(at));
             }
         }
         if let Some(load) = load {

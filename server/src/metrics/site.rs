@@ -4,18 +4,21 @@
 
 use http::{Request, Response, StatusCode};
 
-use super::{Metrics, text::Format};
+use super::{Metrics, Sources, text::Format};
 use crate::net::plain::{Page, Site, Visitor, text};
 
 /// `/metrics`.
 #[derive(Debug)]
-pub struct MetricsSite(Metrics);
+pub struct MetricsSite {
+    metrics: Metrics,
+    sources: Sources,
+}
 
 impl MetricsSite {
     /// Of these.
     #[must_use]
-    pub fn new(metrics: Metrics) -> Self {
-        Self(metrics)
+    pub fn new(metrics: Metrics, sources: Sources) -> Self {
+        Self { metrics, sources }
     }
 }
 
@@ -26,7 +29,7 @@ impl Site for MetricsSite {
             return text(StatusCode::NOT_FOUND, "text/plain", words);
         }
         let format = Format::accepted(request.headers());
-        match self.0.scrape(format) {
+        match self.metrics.scrape(format, &self.sources) {
             Ok(scraped) => text(StatusCode::OK, format.content_type(), scraped),
             Err(error) => {
                 tracing::error!(%error, "metrics cannot be written");

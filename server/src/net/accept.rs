@@ -133,8 +133,8 @@ fn enter(source: Source, shared: &Shared) -> Place {
     place
 }
 
-/// Who came before the end, and has not begun, still may, for this long: what it said at once is here already, and is answered.
-const LAST_CALL: Duration = Duration::from_millis(250);
+/// Who came before the end, and has not begun or not called, still may, for this long: what it said at once is here already, and is answered.
+pub(super) const LAST_CALL: Duration = Duration::from_millis(250);
 
 /// Returns when a connection that was accepted need not be waited for any more.
 async fn too_late(shared: &Shared) {

@@ -25,6 +25,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    accept::LAST_CALL,
     call,
     calm::Calm,
     limits::{
@@ -95,7 +96,7 @@ where
         biased;
         () = shared.kill.cancelled() => return,
         ended = connection.as_mut() => Some(ended),
-        () = shared.drain.cancelled() => None,
+        () = last_call(&shared.drain, count.clone()) => None,
         () = expired.cancelled() => None,
         () = without_calls(count.clone(), shared.limits.idle_timeout) => None,
     };
@@ -123,6 +124,12 @@ where
         }
     }
     drop((permit, grant));
+}
+
+/// Returns when the server drains; to a peer that has not called yet its first call is still due, for [`LAST_CALL`].
+async fn last_call(drain: &CancellationToken, mut count: watch::Receiver<usize>) {
+    drain.cancelled().await;
+    drop(tokio::time::timeout(LAST_CALL, count.changed()).await);
 }
 
 /// The answer to a call of a client whose certificate has expired since it connected. Its connection is closed too; calls of one message and one
@@ -211,5 +218,29 @@ where
         let (record, count) = (self.record.clone(), Arc::clone(&self.count));
         self.tasks
             .spawn(Watched::new(call, record, count, self.patience.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_has_not_called_yet_has_a_moment_more() {
+        let (drain, count) = (CancellationToken::new(), watch::Sender::new(0));
+        let silent = tokio::spawn({
+            let (drain, count) = (drain.clone(), count.subscribe());
+            async move { last_call(&drain, count).await }
+        });
+        let begin = tokio::time::Instant::now();
+        drain.cancel();
+        silent.await.unwrap();
+        assert_eq!(begin.elapsed(), LAST_CALL);
+
+        let begin = tokio::time::Instant::now();
+        let called = count.subscribe();
+        count.send_replace(1);
+        last_call(&drain, called).await;
+        assert_eq!(begin.elapsed(), Duration::ZERO);
     }
 }
