@@ -12,8 +12,26 @@ use serde_json::Value;
 
 use crate::say::say;
 
-/// Names a directory that holds `stagepagesd`, `stagectl` and `stagepages-node-agent` already, and the model's library, so that nothing is built.
+/// Names a directory that holds all of them already, so that nothing is built.
 const BIN_DIR: &str = "STAGEPAGES_BIN_DIR";
+
+/// The library that puts a model of the kernel beneath a program.
+const MODEL: &str = "libstagepages_kernel_preload.so";
+
+/// The library that plays an intruder.
+const INTRUDER: &str = "libstagepages_intruder.so";
+
+/// As `cargo test --workspace` builds them, which therefore has them already: of other packages, or without what tests need, each
+/// dependency would have other features, and be compiled once more. No package has examples; who asks for them is given those features.
+const AS_TESTED: [&str; 4] = ["--workspace", "--lib", "--bins", "--examples"];
+
+/// As they are released.
+const AS_RELEASED: [&str; 4] = [
+    "--bins",
+    "--package=stagepages-server",
+    "--package=stagepages-client",
+    "--package=stagepages-node-agent",
+];
 
 /// Where the binaries are.
 #[derive(Debug)]
@@ -24,29 +42,21 @@ pub struct Binaries {
     pub stagectl: PathBuf,
 }
 
-/// The package of the library that puts a model of the kernel beneath a program, and the library's name.
-const MODEL: (&str, &str) = (
-    "stagepages-kernel-preload",
-    "libstagepages_kernel_preload.so",
-);
-
-/// The package of the node agent, and its binary.
-const NODE_AGENT: &str = "stagepages-node-agent";
-
-/// The package of the library that plays an intruder, and the library's name.
-const INTRUDER: (&str, &str) = ("stagepages-intruder", "libstagepages_intruder.so");
+/// Where everything is.
+enum Built {
+    /// In one directory.
+    In(PathBuf),
+    /// Where cargo says.
+    Cargo(String),
+}
 
 /// The node agent, built by the first call.
 ///
 /// # Panics
 /// As [`binaries`].
 pub fn node_agent() -> &'static Path {
-    static AGENT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let found = AGENT.get_or_init(|| match std::env::var_os(BIN_DIR) {
-        Some(dir) => Ok(Path::new(&dir).join(NODE_AGENT)),
-        None => executable(&build(&[NODE_AGENT], "--bins")?, NODE_AGENT),
-    });
-    found.as_ref().unwrap_or_else(|error| panic!("{error}"))
+    static AGENT: OnceLock<PathBuf> = OnceLock::new();
+    AGENT.get_or_init(|| executable("stagepages-node-agent"))
 }
 
 /// The library that puts a model of the kernel beneath a program, built by the first call.
@@ -54,8 +64,8 @@ pub fn node_agent() -> &'static Path {
 /// # Panics
 /// As [`binaries`].
 pub(crate) fn model_library() -> &'static Path {
-    static LIBRARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    preloadable(MODEL, &LIBRARY)
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| library(MODEL))
 }
 
 /// The library that plays somebody who has taken a process over, built by the first call.
@@ -63,57 +73,69 @@ pub(crate) fn model_library() -> &'static Path {
 /// # Panics
 /// As [`binaries`].
 pub fn intruder_library() -> &'static Path {
-    static LIBRARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    preloadable(INTRUDER, &LIBRARY)
-}
-
-fn preloadable(
-    (package, file): (&str, &str),
-    built: &'static OnceLock<Result<PathBuf, String>>,
-) -> &'static Path {
-    let found = built.get_or_init(|| match std::env::var_os(BIN_DIR) {
-        Some(dir) => Ok(Path::new(&dir).join(file)),
-        None => library(&build(&[package], "--lib")?, file),
-    });
-    found.as_ref().unwrap_or_else(|error| panic!("{error}"))
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| library(INTRUDER))
 }
 
 /// The binaries, built by the first call.
 ///
 /// # Panics
-/// If they cannot be built; the first failure is every later call's too, so that a broken tree is built once and not once a test.
+/// If they cannot be built, or are not where the environment says; the first failure is every later call's too, so that a broken tree is
+/// built once and not once a test.
 pub fn binaries() -> &'static Binaries {
-    static BINARIES: OnceLock<Result<Binaries, String>> = OnceLock::new();
-    let found = BINARIES.get_or_init(|| match std::env::var_os(BIN_DIR) {
-        Some(dir) => in_directory(Path::new(&dir)),
-        None => build_binaries(),
-    });
-    found.as_ref().unwrap_or_else(|error| panic!("{error}"))
-}
-
-fn in_directory(dir: &Path) -> Result<Binaries, String> {
-    say(&format!("using the binaries in {}", dir.display()));
-    let found = Binaries {
-        stagepagesd: dir.join("stagepagesd"),
-        stagectl: dir.join("stagectl"),
-    };
-    for path in [&found.stagepagesd, &found.stagectl] {
-        if !path.is_file() {
-            return Err(format!(
-                "{BIN_DIR} is set, but {} is not there",
-                path.display()
-            ));
-        }
-    }
-    Ok(found)
-}
-
-fn build_binaries() -> Result<Binaries, String> {
-    let messages = build(&["stagepages-server", "stagepages-client"], "--bins")?;
-    Ok(Binaries {
-        stagepagesd: executable(&messages, "stagepagesd")?,
-        stagectl: executable(&messages, "stagectl")?,
+    static BINARIES: OnceLock<Binaries> = OnceLock::new();
+    BINARIES.get_or_init(|| Binaries {
+        stagepagesd: executable("stagepagesd"),
+        stagectl: executable("stagectl"),
     })
+}
+
+/// Where cargo says that it put a binary; guessing would be wrong where a target triple is configured.
+fn executable(name: &str) -> PathBuf {
+    let found = match built() {
+        Built::In(dir) => Some(dir.join(name)),
+        Built::Cargo(messages) => parsed(messages)
+            .filter(|message| message["target"]["name"] == name)
+            .find_map(|message| message["executable"].as_str().map(PathBuf::from)),
+    };
+    there(found, name)
+}
+
+/// Where cargo says that it put a library.
+fn library(file: &str) -> PathBuf {
+    let found = match built() {
+        Built::In(dir) => Some(dir.join(file)),
+        Built::Cargo(messages) => parsed(messages)
+            .filter_map(|message| message["filenames"].as_array().cloned())
+            .flatten()
+            .filter_map(|path| path.as_str().map(PathBuf::from))
+            .find(|path| path.ends_with(file)),
+    };
+    there(found, file)
+}
+
+fn there(found: Option<PathBuf>, name: &str) -> PathBuf {
+    let found = found.unwrap_or_else(|| panic!("cargo built no {name}"));
+    assert!(found.is_file(), "{} is not there", found.display());
+    found
+}
+
+fn parsed(messages: &str) -> impl Iterator<Item = Value> {
+    let lines = messages.lines();
+    lines.filter_map(|line| serde_json::from_str(line).ok())
+}
+
+fn built() -> &'static Built {
+    static BUILT: OnceLock<Result<Built, String>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| match std::env::var_os(BIN_DIR) {
+        Some(dir) => {
+            let dir = PathBuf::from(dir);
+            say(&format!("using the binaries in {}", dir.display()));
+            Ok(Built::In(dir))
+        }
+        None => build().map(Built::Cargo),
+    });
+    built.as_ref().unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Cargo, as it would be called from a terminal. What it told this test of its own package is not for another call: ring's build script
@@ -132,8 +154,8 @@ fn cargo() -> Command {
     cargo
 }
 
-/// Builds `what` of these packages, and returns what cargo says.
-fn build(packages: &[&str], what: &str) -> Result<String, String> {
+/// Builds them all, and returns what cargo says.
+fn build() -> Result<String, String> {
     // <target directory>/<profile's directory>/deps/<this test>
     let test = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
     let profile_dir = test
@@ -148,15 +170,19 @@ fn build(packages: &[&str], what: &str) -> Result<String, String> {
         Some(other) => other,
         None => return Err("this test is in a directory that names no profile".to_owned()),
     };
+    let what = if profile == "dev" {
+        AS_TESTED
+    } else {
+        AS_RELEASED
+    };
     say(&format!(
-        "building {}, profile {profile}, into {}",
-        packages.join(" and "),
+        "building the binaries, profile {profile}, into {}",
         target_dir.display()
     ));
 
     let output = cargo()
-        .args(["build", what])
-        .args(packages.iter().flat_map(|package| ["--package", package]))
+        .arg("build")
+        .args(what)
         .args([
             "--message-format",
             "json-render-diagnostics",
@@ -171,33 +197,9 @@ fn build(packages: &[&str], what: &str) -> Result<String, String> {
         .map_err(|error| format!("cargo does not start: {error}"))?;
     if !output.status.success() {
         return Err(format!(
-            "cargo could not build {}: {}",
-            packages.join(" and "),
+            "cargo could not build the binaries: {}",
             output.status
         ));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// Where cargo says that it put a library.
-fn library(messages: &str, file: &str) -> Result<PathBuf, String> {
-    parsed(messages)
-        .filter_map(|message| message["filenames"].as_array().cloned())
-        .flatten()
-        .filter_map(|path| path.as_str().map(PathBuf::from))
-        .find(|path| path.ends_with(file))
-        .ok_or_else(|| format!("cargo built no {file}"))
-}
-
-fn parsed(messages: &str) -> impl Iterator<Item = Value> {
-    let lines = messages.lines();
-    lines.filter_map(|line| serde_json::from_str(line).ok())
-}
-
-/// Where cargo says that it put a binary; guessing would be wrong where a target triple is configured.
-fn executable(messages: &str, name: &str) -> Result<PathBuf, String> {
-    parsed(messages)
-        .filter(|message| message["target"]["name"] == name)
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .ok_or_else(|| format!("cargo built no {name}"))
 }
