@@ -44,12 +44,24 @@ impl fmt::Display for Fault {
 
 /// The daemon cannot be reached.
 pub(crate) const DAEMON_UNREACHABLE: &str = "DAEMON_UNREACHABLE";
+/// What to do about it.
+const LOOK_AT_DAEMON: &str =
+    "the daemon of this node is not running, or serves no such device: see its pod and its log";
+
+impl Fault {
+    /// The daemon does not answer in time.
+    pub(crate) fn silent(after: std::time::Duration) -> Self {
+        let text = format!(
+            "the daemon has not answered for {} s; {LOOK_AT_DAEMON}",
+            after.as_secs()
+        );
+        Self::passing(DAEMON_UNREACHABLE, text)
+    }
+}
 
 impl From<ConnectError> for Fault {
     fn from(error: ConnectError) -> Self {
-        let text = format!(
-            "{error}; the daemon of this node is not running, or serves no such device: see its pod and its log"
-        );
+        let text = format!("{error}; {LOOK_AT_DAEMON}");
         Self::passing(DAEMON_UNREACHABLE, text)
     }
 }
@@ -57,12 +69,17 @@ impl From<ConnectError> for Fault {
 impl From<StagepagesError> for Fault {
     fn from(error: StagepagesError) -> Self {
         let Some(reason) = error.reason() else {
-            return Self::passing(DAEMON_UNREACHABLE, error.to_string());
+            let text = format!("{error}; {LOOK_AT_DAEMON}");
+            return Self::passing(DAEMON_UNREACHABLE, text);
         };
         let is_over = error.launch_state() == Some(v1::LaunchState::Aborted);
+        let message = match is_over {
+            true => format!("{error}; delete this ConfidentialLaunch and create another"),
+            false => error.to_string(),
+        };
         Self {
             reason: reason.to_owned(),
-            message: error.to_string(),
+            message,
             is_lasting: is_over || !passes(reason),
         }
     }

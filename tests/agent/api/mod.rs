@@ -8,11 +8,17 @@
 //! reconcile      what goes well
 //! trouble        what does not
 //! kills          an agent that is killed at any point
+//! host_deaths    a launch whose host is
+//! daemon_deaths  a daemon that is
+//! platforms      a node without the platform
 //! images         LaunchImage
 //! ```
 
+mod daemon_deaths;
+mod host_deaths;
 mod images;
 mod kills;
+mod platforms;
 mod pod_resources;
 mod reconcile;
 mod registry;

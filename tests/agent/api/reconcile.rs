@@ -4,24 +4,16 @@ use serde_json::{Value, json};
 use stagepages_tests::eventually;
 
 use super::{
-    rig::{Rig, SPACE, condition, guest, large},
-    stand_in::{LAUNCHES, PODS},
+    rig::{Rig, SPACE, condition, guest, large, spec},
+    stand_in::PODS,
 };
-
-fn spec(platform: &str, reference: &str) -> Value {
-    json!({ "podName": "vm", "platform": platform, "image": { "ref": reference } })
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kvm_launch_runs_and_its_console_is_told() {
     let Some(rig) = Rig::running().await else {
         return;
     };
-    let reference = rig
-        .registry
-        .as_ref()
-        .unwrap()
-        .push("team/guest", &[("guest", &guest("hello\n", false))]);
+    let reference = rig.push(&guest("hello\n", false));
     rig.pod("vm", "kvm-0");
     let mut spec = spec("kvm", &reference);
     spec["start"] = json!(true);
@@ -69,14 +61,7 @@ async fn a_kvm_launch_runs_and_its_console_is_told() {
         launches.iter().all(|it| it.resources_released),
         "{launches:?}"
     );
-    rig.api.delete(LAUNCHES, SPACE, "first");
-    eventually("the object to go", async || {
-        rig.api
-            .get(LAUNCHES, SPACE, "first")
-            .is_none()
-            .then_some(())
-    })
-    .await;
+    rig.until_gone("first").await;
     assert!(rig.launches().await.is_empty());
 }
 
@@ -85,11 +70,7 @@ async fn a_guest_that_stops_is_told_with_its_cause() {
     let Some(rig) = Rig::running().await else {
         return;
     };
-    let reference = rig
-        .registry
-        .as_ref()
-        .unwrap()
-        .push("team/guest", &[("guest", &guest("bye", true))]);
+    let reference = rig.push(&guest("bye", true));
     rig.pod("vm", "kvm-0");
     let mut spec = spec("kvm", &reference);
     spec["start"] = json!(true);
@@ -120,14 +101,7 @@ async fn a_sim_launch_ends_in_the_digest_that_was_expected() {
     let digest = status["launchDigest"].as_str().unwrap().to_owned();
     assert_eq!(digest.len(), 96);
     assert_eq!(status["plannedDigest"], status["launchDigest"]);
-    rig.api.delete(LAUNCHES, SPACE, "first");
-    eventually("the object to go", async || {
-        rig.api
-            .get(LAUNCHES, SPACE, "first")
-            .is_none()
-            .then_some(())
-    })
-    .await;
+    rig.until_gone("first").await;
     // Again, held to it; the image comes from the cache.
     first["expectedLaunchDigest"] = json!(digest);
     rig.launch("second", &first);
@@ -149,11 +123,7 @@ async fn what_the_api_server_does_does_not_matter_in_the_end() {
     let Some(mut rig) = Rig::running().await else {
         return;
     };
-    let reference = rig
-        .registry
-        .as_ref()
-        .unwrap()
-        .push("team/guest", &[("guest", &large(10))]);
+    let reference = rig.push(&large(10));
     rig.pod("vm", "sim-0");
     rig.api.conflict(3);
     rig.api

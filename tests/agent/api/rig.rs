@@ -36,12 +36,17 @@ pub(super) struct Rig {
 impl Rig {
     /// All but the agent.
     pub(super) async fn new() -> Self {
+        Self::with(DaemonOptions::new()).await
+    }
+
+    /// The same, of a daemon with more options.
+    pub(super) async fn with(options: DaemonOptions) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("spa")
             .tempdir_in("/tmp")
             .unwrap();
         let devices = DEVICES.map(|(platform, count)| format!("{platform}={count}"));
-        let options = DaemonOptions::new()
+        let options = options
             .without_tcp()
             .config(&format!("device_dir = {:?}", dir.path().join("devices")))
             .config(&format!("devices = {devices:?}"));
@@ -89,7 +94,6 @@ impl Rig {
             ("REGISTRY_PLAIN_HTTP", self.plain.join(",")),
             ("REGISTRY_TIMEOUT", "2".to_owned()),
         ];
-        let variables: Vec<_> = variables.iter().collect();
         let variables: Vec<_> = variables
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
@@ -131,6 +135,17 @@ impl Rig {
         self.api.create(PODS, SPACE, pod).unwrap();
     }
 
+    /// Pushes an image of one file to the registry, and returns its pinned reference.
+    pub(super) fn push(&self, file: &[u8]) -> String {
+        let registry = self.registry.as_ref().unwrap();
+        registry.push("team/guest", &[("guest", file)])
+    }
+
+    /// The same; `None` without a registry.
+    pub(super) fn try_push(&self, file: &[u8]) -> Option<String> {
+        self.registry.is_some().then(|| self.push(file))
+    }
+
     /// A launch for a pod.
     pub(super) fn launch(&self, name: &str, spec: &Value) {
         let launch = json!({ "metadata": { "name": name }, "spec": spec });
@@ -160,6 +175,25 @@ impl Rig {
         }
     }
 
+    /// Deletes it, and waits until it is gone.
+    pub(super) async fn until_gone(&self, name: &str) {
+        self.api.delete(LAUNCHES, SPACE, name);
+        eventually("the object to go", async || {
+            self.api.get(LAUNCHES, SPACE, name).is_none().then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until all these Events were told of it.
+    pub(super) async fn until_told(&self, name: &str, reasons: &[&str]) {
+        eventually(&format!("{reasons:?} of {name}"), async || {
+            let told = self.api.told(name);
+            let is_told = |reason: &&str| told.iter().any(|it| it == reason);
+            reasons.iter().all(is_told).then_some(())
+        })
+        .await;
+    }
+
     /// Waits for its state.
     pub(super) async fn until_state(&self, name: &str, state: &str) -> Value {
         self.until(name, state, |it| it["state"] == state).await
@@ -172,13 +206,25 @@ impl Rig {
             .await
     }
 
+    /// The daemon, as the tenant of a device.
+    pub(super) async fn device(&self, device: &str) -> Api {
+        let socket = format!("devices/{device}/api.sock");
+        Api::unix(&self.dir.path().join(socket)).await
+    }
+
+    /// The only launch there is, as the daemon says it.
+    pub(super) async fn only_launch(&self) -> Launch {
+        let mut launches = self.launches().await;
+        assert_eq!(launches.len(), 1, "{launches:?}");
+        launches.remove(0)
+    }
+
     /// All launches of all devices, each seen through its own socket.
     pub(super) async fn launches(&self) -> Vec<Launch> {
         let mut all = Vec::new();
         for (platform, count) in DEVICES {
             for number in 0..count {
-                let device = format!("devices/{platform}-{number}/api.sock");
-                let api = Api::unix(&self.dir.path().join(device)).await;
+                let api = self.device(&format!("{platform}-{number}")).await;
                 let mut launches = api.launches.clone();
                 let answer = launches.list_launches(ListLaunchesRequest::default());
                 all.extend(answer.await.unwrap().into_inner().launches);
@@ -186,6 +232,18 @@ impl Rig {
         }
         all
     }
+}
+
+/// What is asked for of a launch in the Pod `vm`.
+pub(super) fn spec(platform: &str, reference: &str) -> Value {
+    json!({ "podName": "vm", "platform": platform, "image": { "ref": reference } })
+}
+
+/// The reason and the message of a condition.
+pub(super) fn said(status: &Value, kind: &str) -> (String, String) {
+    let condition = condition(status, kind);
+    let text = |of: &str| condition[of].as_str().unwrap_or_default().to_owned();
+    (text("reason"), text("message"))
 }
 
 /// One condition.

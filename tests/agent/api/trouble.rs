@@ -1,17 +1,13 @@
 //! What does not go well, and what is said of it.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use stagepages_tests::eventually;
 
 use super::{
     registry::{Bad, Manner, digest},
-    rig::{Rig, SPACE, condition, large},
+    rig::{Rig, SPACE, condition, large, spec},
     stand_in::{LAUNCHES, PODS},
 };
-
-fn spec(reference: &str) -> Value {
-    json!({ "podName": "vm", "platform": "sim", "image": { "ref": reference } })
-}
 
 /// A manifest of one layer.
 fn manifest(layer: &[u8], size: u64) -> Vec<u8> {
@@ -83,7 +79,7 @@ async fn registries_that_misbehave_are_told_and_asked_again() {
         rig.trust(&server.host);
         let name = format!("vm-{nth}");
         rig.pod(&name, &format!("sim-{nth}"));
-        let mut spec = spec(&format!("{}/it@{}", server.host, digest(&manifest)));
+        let mut spec = spec("sim", &format!("{}/it@{}", server.host, digest(&manifest)));
         spec["podName"] = json!(name);
         rig.launch(&name, &spec);
         servers.push((server, name, reason, state));
@@ -128,13 +124,13 @@ async fn what_only_another_object_can_mend_is_told_and_over() {
     let several = registry.push("team/several", &[("a", b"a"), ("b", b"b")]);
     rig.pod("vm", "sim-0");
     for (name, spec, reason) in [
-        ("junk", spec(&junk), "IMAGE_INVALID"),
-        ("list", spec(&list), "IMAGE_INVALID"),
-        ("several", spec(&several), "IMAGE_FILE_NOT_FOUND"),
+        ("junk", spec("sim", &junk), "IMAGE_INVALID"),
+        ("list", spec("sim", &list), "IMAGE_INVALID"),
+        ("several", spec("sim", &several), "IMAGE_FILE_NOT_FOUND"),
         (
             "kernel",
             {
-                let mut spec = spec(&good);
+                let mut spec = spec("sim", &good);
                 spec["settings"] = json!({ "memory": ["0x0+4K"] });
                 spec
             },
@@ -143,7 +139,7 @@ async fn what_only_another_object_can_mend_is_told_and_over() {
         (
             "foreign",
             {
-                let mut spec = spec(&good);
+                let mut spec = spec("sim", &good);
                 spec["platform"] = json!("kvm");
                 spec
             },
@@ -161,11 +157,7 @@ async fn what_only_another_object_can_mend_is_told_and_over() {
             told.0 == reason || (name == "kernel" && told.0 == "PLAN_REFUSED"),
             "{name}: {told:?}"
         );
-        rig.api.delete(LAUNCHES, SPACE, name);
-        eventually("the object to go", async || {
-            rig.api.get(LAUNCHES, SPACE, name).is_none().then_some(())
-        })
-        .await;
+        rig.until_gone(name).await;
     }
 }
 
@@ -184,7 +176,7 @@ async fn specs_that_the_definition_does_not_have_are_refused_at_admission() {
         ),
         (json!({ "image": { "file": "a" } }), "ref"),
     ] {
-        let mut spec = spec(&reference);
+        let mut spec = spec("sim", &reference);
         for (name, value) in change.as_object().unwrap() {
             match value.is_null() {
                 true => drop(spec.as_object_mut().unwrap().remove(name)),
@@ -202,18 +194,14 @@ async fn a_launch_waits_for_its_device_and_two_never_share_one() {
     let Some(rig) = Rig::running().await else {
         return;
     };
-    let reference = rig
-        .registry
-        .as_ref()
-        .unwrap()
-        .push("team/guest", &[("guest", &large(2))]);
+    let reference = rig.push(&large(2));
     rig.pod_without_device("vm", "sim");
-    rig.launch("first", &spec(&reference));
+    rig.launch("first", &spec("sim", &reference));
     rig.until_reason("first", "Bound", "WAITING_FOR_DEVICE")
         .await;
     rig.kubelet.give(SPACE, "vm", "sim-0");
     rig.until_reason("first", "Finished", "FINISHED").await;
-    rig.launch("second", &spec(&reference));
+    rig.launch("second", &spec("sim", &reference));
     rig.until_reason("second", "Bound", "DEVICE_TAKEN").await;
     // The first goes, and the second has its device.
     rig.api.delete(LAUNCHES, SPACE, "first");
@@ -226,15 +214,11 @@ async fn an_object_that_goes_while_it_is_staged_leaves_nothing() {
     let Some(rig) = Rig::running().await else {
         return;
     };
-    let reference = rig
-        .registry
-        .as_ref()
-        .unwrap()
-        .push("team/guest", &[("guest", &large(3000))]);
+    let reference = rig.push(&large(3000));
     rig.pod("vm", "sim-0");
     for (nth, kind) in [LAUNCHES, PODS].into_iter().enumerate() {
         let name = format!("it-{nth}");
-        rig.launch(&name, &spec(&reference));
+        rig.launch(&name, &spec("sim", &reference));
         rig.until(&name, "created", |it| it["launchUid"].is_string())
             .await;
         match kind == PODS {

@@ -148,7 +148,8 @@ fn offers(info: &GetNodeInfoResponse, made: Option<&BTreeSet<DeviceId>>) -> Said
         .collect()
 }
 
-fn problem(platform: &PlatformInfo, draining: bool) -> Option<String> {
+/// What ails all devices of a platform.
+pub(crate) fn problem(platform: &PlatformInfo, draining: bool) -> Option<String> {
     if draining {
         return Some("the daemon is shutting down and takes no new launches".to_owned());
     }

@@ -1,6 +1,6 @@
-//! A launch that is finished: started if that is wished, kept while it waits, and watched until it is over.
+//! A launch that is finished: started if that is wished, and watched until it is over.
 //!
-//! **Invariant:** a launch whose object lives does not end for want of a lease.
+//! **Invariant:** a launch that is over is told as what the daemon says of it, and of its guest's console the end.
 
 use std::{pin::pin, time::Duration};
 
@@ -8,16 +8,13 @@ use stagepages_client::{
     Client, LaunchRef,
     console::{Console, Event},
     session::RetryPolicy,
-    v1::{Launch, LaunchState},
-    words,
+    v1::LaunchState,
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::life::Life;
 use crate::{fault::Fault, resources::Truth};
 
-/// How often a lease is begun anew; daemons give at least a minute unless somebody configured less.
-const RENEW: Duration = Duration::from_secs(5);
 /// Bytes of the console's end that are kept.
 const TAIL: usize = 2048;
 /// Between two writes of it.
@@ -50,11 +47,6 @@ impl Life {
                 next = watch.next() => next?,
                 () = &mut console, if is_attached && !is_told => {
                     is_told = true;
-                    continue;
-                }
-                // If that fails, the launch's state says why.
-                () = sleep(RENEW) => {
-                    drop(client.renew_lease(&reference).await);
                     continue;
                 }
             };
@@ -92,37 +84,6 @@ impl Life {
         {
             self.context.events.normal(&self.about, "Running", text);
         }
-    }
-
-    fn over(&self, launch: &Launch) {
-        if launch.state() == LaunchState::Stopped {
-            let stop = launch.stop.as_ref();
-            let text = match stop {
-                Some(stop) => format!(
-                    "the guest stopped: {} {}",
-                    words::stop_reason(stop.reason),
-                    stop.message
-                ),
-                None => "the guest stopped".to_owned(),
-            };
-            self.teller
-                .condition("Running", Truth::False, "STOPPED", &text);
-            self.context.events.normal(&self.about, "Stopped", &text);
-            return;
-        }
-        let (reason, text) = match &launch.abort {
-            Some(cause) => (
-                words::abort_reason(cause.reason).into_owned(),
-                cause.message.clone(),
-            ),
-            None => ("ABORTED".to_owned(), "no cause is told".to_owned()),
-        };
-        let reason = reason.to_uppercase().replace([' ', '-'], "_");
-        let text = format!(
-            "the launch was aborted: {text}; delete this ConfidentialLaunch and create another"
-        );
-        self.teller.condition("Failed", Truth::True, &reason, &text);
-        self.context.events.warning(&self.about, &reason, &text);
     }
 
     /// Keeps the console's end in the status, until the guest has stopped and all was told.

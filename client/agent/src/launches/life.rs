@@ -12,12 +12,15 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::{Resource as _, ResourceExt as _};
 use stagepages_client::{LaunchRef, v1::LaunchState};
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::{Notify, watch},
+    time::sleep,
+};
 
 use super::{Context, finalizer, pods, tell::Teller};
 use crate::{
     backoff::Backoff,
-    fault::Fault,
+    fault::{DAEMON_UNREACHABLE, Fault},
     resources::{ConfidentialLaunch, State, Truth},
 };
 
@@ -55,6 +58,8 @@ pub(super) struct Life {
     pub(super) teller: Teller,
     pub(super) about: ObjectReference,
     pub(super) wish: watch::Receiver<Wish>,
+    /// Told when waiting longer is of no use.
+    pub(super) awake: Notify,
 }
 
 /// Carries it out.
@@ -68,12 +73,14 @@ pub(super) async fn live(context: Arc<Context>, wish: watch::Receiver<Wish>) {
         context,
         launch,
         wish,
+        awake: Notify::new(),
     };
     let is_over = life.teller.status(|it| it.state.is_over());
     let end = tokio::select! {
         biased;
         end = life.ended() => Some(end),
         () = life.carry_out(), if !is_over => None,
+        never = life.keep(), if !is_over => match never {},
     };
     match end {
         Some(end) => life.undo(end).await,
@@ -137,7 +144,10 @@ impl Life {
             Some(pod) if pods::uid(pod) != bound => Some(End::Pod(format!(
                 "the Pod {name} of uid {bound} is gone; there is another of its name"
             ))),
-            Some(pod) if pods::is_over(pod) => Some(End::Pod(format!("the Pod {name} has ended"))),
+            Some(pod) if pods::is_over(pod) => Some(End::Pod(format!(
+                "the Pod {name} has ended{}",
+                pods::why(pod)
+            ))),
             Some(_) => None,
         }
     }
@@ -173,10 +183,19 @@ impl Life {
             }
             tracing::warn!(launch = %self.reference().id(), at, %fault, lasting = fault.is_lasting, "cannot go on");
             if fault.is_lasting {
-                return self.failed(at, &fault).await;
+                match self.ended_by(fault).await {
+                    Ok(launch) => {
+                        self.tell(&launch);
+                        self.over(&launch);
+                    }
+                    Err(fault) => self.failed(at, &fault).await,
+                }
+                return;
             }
             let wait = backoff.after_failure();
-            if self
+            if fault.reason == DAEMON_UNREACHABLE {
+                self.unreached(&fault);
+            } else if self
                 .teller
                 .condition(at, Truth::False, &fault.reason, &fault.message)
             {
@@ -184,7 +203,10 @@ impl Life {
                     .events
                     .warning(&self.about, &fault.reason, &fault.message);
             }
-            sleep(wait).await;
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.awake.notified() => {}
+            }
         }
     }
 
@@ -194,6 +216,7 @@ impl Life {
         let device = self.bound().await.map_err(at("Bound"))?;
         let client = self.connect(&device).await.map_err(at("Staged"))?;
         let found = self.found(&client).await.map_err(at("Staged"))?;
+        self.reached();
         match found {
             Some(launch) if launch.state() == LaunchState::Aborted => self.tell(&launch),
             Some(launch) if self.is_as_planned(&launch) => self.finished(&launch),
@@ -236,6 +259,9 @@ impl Life {
         }
         if let Some(device) = self.teller.status(|it| it.device.clone()) {
             return Ok(device);
+        }
+        if let Some(fault) = self.without_platform().await {
+            return Err(fault);
         }
         let namespace = self.launch.namespace().unwrap_or_default();
         let allotted = self

@@ -12,10 +12,13 @@
 //! | `life`      | one object, from its claim to its end                                  |
 //! | `pods`      | what is to be known of a pod                                           |
 //! | `devices`   | which device is which launch's                                         |
+//! | `platform`  | whether there can be one here                                          |
 //! | `options`   | the settings of an object as options of a plan                         |
 //! | `prepare`   | from an artifact to a plan                                             |
 //! | `carry`     | created, staged, finished                                              |
-//! | `follow`    | started, kept, watched                                                 |
+//! | `follow`    | started, watched                                                       |
+//! | `keep`      | its lease                                                              |
+//! | `over`      | what ended it                                                          |
 //! | `undo`      | aborted                                                                |
 //! | `tell`      | the status, by one writer                                              |
 //! | `finalizer` | no object goes before its launch                                       |
@@ -28,8 +31,11 @@ mod devices;
 pub(crate) mod events;
 mod finalizer;
 mod follow;
+mod keep;
 mod life;
 pub(crate) mod options;
+mod over;
+mod platform;
 mod pods;
 pub(crate) mod prepare;
 mod sweep;
@@ -48,6 +54,7 @@ use kube::{
         watcher::{self, Event},
     },
 };
+use stagepages_client::Endpoint;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -69,6 +76,8 @@ pub(crate) struct Context {
     pub(crate) puller: Puller,
     pub(crate) events: Events,
     device_dir: PathBuf,
+    /// The daemon's main socket.
+    endpoint: Endpoint,
     devices: Devices,
 }
 
@@ -105,6 +114,7 @@ pub(crate) async fn run(
         puller: Puller::new(settings.cache_dir.clone(), &settings.access)?,
         events: Events::new(client.clone(), &settings.node_name),
         device_dir: settings.device_dir.clone(),
+        endpoint: settings.endpoint.clone(),
         devices: Devices::new(&settings),
         node: settings.node_name.clone(),
         client,

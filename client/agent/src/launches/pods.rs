@@ -12,6 +12,18 @@ pub(super) fn is_over(pod: &Pod) -> bool {
     matches!(phase, Some("Succeeded" | "Failed"))
 }
 
+/// Why it has, in kubelet's words and in parentheses, where kubelet says so: it was not admitted, or was evicted.
+pub(super) fn why(pod: &Pod) -> String {
+    let status = pod.status.as_ref();
+    let reason = status.and_then(|it| it.reason.as_deref());
+    let message = status.and_then(|it| it.message.as_deref());
+    match (reason, message) {
+        (Some(reason), Some(message)) => format!(" ({reason}: {message})"),
+        (Some(said), None) | (None, Some(said)) => format!(" ({said})"),
+        (None, None) => String::new(),
+    }
+}
+
 /// Whether one of its containers requests a device of the platform.
 pub(super) fn requests(pod: &Pod, platform: Platform) -> bool {
     let resource = format!("{GROUP}/{}", platform.word());

@@ -56,9 +56,20 @@ impl Life {
         match end {
             End::Pod(why) => {
                 self.abort(false).await?;
-                let text = format!(
-                    "{why}, and the launch with it; create Pod and ConfidentialLaunch anew"
-                );
+                let is_bound = self.teller.status(|it| it.device.is_some());
+                let lack = match is_bound {
+                    true => None,
+                    false => self.without_platform().await,
+                };
+                let (reason, text) = match lack {
+                    Some(lack) => (lack.reason, format!("{why}; {}", lack.message)),
+                    None => (
+                        "POD_GONE".to_owned(),
+                        format!(
+                            "{why}, and the launch with it; create Pod and ConfidentialLaunch anew"
+                        ),
+                    ),
+                };
                 self.teller.update(|status| {
                     status.state = match status.launch_uid {
                         Some(_) => State::Aborted,
@@ -66,10 +77,11 @@ impl Life {
                     };
                     status.queue = None;
                 });
+                self.runs_no_more(&reason, &text);
                 for (kind, truth) in [("Bound", Truth::False), ("Failed", Truth::True)] {
-                    self.teller.condition(kind, truth, "POD_GONE", &text);
+                    self.teller.condition(kind, truth, &reason, &text);
                 }
-                self.context.events.warning(&self.about, "POD_GONE", &text);
+                self.context.events.warning(&self.about, &reason, &text);
                 self.teller.told().await;
                 Ok(())
             }
