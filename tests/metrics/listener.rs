@@ -155,7 +155,7 @@ fn a_crowd_drives_out_itself_and_a_scrape_gets_through() {
     assert!(
         daemon
             .log()
-            .contains("connections for plain pages are at their limit")
+            .contains("connections for pages are at their limit")
     );
     daemon.stop();
 }

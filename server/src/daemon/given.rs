@@ -4,8 +4,10 @@
 
 use std::{net::SocketAddr, os::fd::OwnedFd};
 
+use anyhow::Context as _;
+
 use crate::{
-    net::{BindError, HealthServer, Listen, Server},
+    net::{HealthServer, Listen, Server},
     supervisor::SocketName,
 };
 
@@ -44,13 +46,16 @@ impl Given {
         self,
         server: &mut Server,
         health_listen: Option<SocketAddr>,
-    ) -> Result<Option<HealthServer>, BindError> {
+    ) -> anyhow::Result<Option<HealthServer>> {
         for socket in self.api {
             server.add(socket)?;
         }
         match self.health {
-            Some(socket) => HealthServer::given(socket).map(Some),
-            None => health_listen.map(HealthServer::bind).transpose(),
+            Some(socket) => Ok(Some(HealthServer::given(socket)?)),
+            None => {
+                let server = health_listen.map(HealthServer::bind).transpose();
+                server.context("--health-listen")
+            }
         }
     }
 }

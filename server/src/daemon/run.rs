@@ -31,9 +31,9 @@ use crate::{
     auth::PolicyFile,
     config::{Config, DeviceConfig},
     metrics::{Metrics, MetricsSite, Sources},
-    net::{self, MAX_MESSAGE_BYTES, plain::PlainListener},
+    net::{self, MAX_MESSAGE_BYTES, Reach, pages::PageListener},
     rpc::{ImageApi, LaunchApi, NodeApi},
-    status_page::{self, StatusPage},
+    status_page::StatusPage,
     trace::{Collector, Export, Follow},
 };
 
@@ -131,13 +131,17 @@ async fn serve(
     let tls = tls.map(|files| net::Tls::open(files, audit.clone()));
     let tls = tls.transpose()?.map(Arc::new);
     let given = Given::new(std::mem::take(&mut welcome.sockets));
-    let mut server = net::Server::bind(&given.still_bound(&config.listen), access, tls.as_ref())?;
-    let status = status_page::bind(&config.status_listen, access, tls.as_ref())?;
+    let listen = given.still_bound(&config.listen);
+    let mut server = net::Server::bind(&listen, access, tls.as_ref()).context("listen")?;
+    let proven = Reach::Proven(tls.as_ref());
+    let status =
+        PageListener::bind(&config.status_listen, access, proven).context("status_listen")?;
     let health_server = given.serve(&mut server, config.health_listen)?;
     let devices = config.devices.as_ref();
     let devices = devices.map(|devices| Devices::claim(devices, access.group));
     let devices = devices.transpose()?;
-    let watched = PlainListener::bind("metrics_listen", &config.metrics_listen, access)?;
+    let watched = PageListener::bind(&config.metrics_listen, access, Reach::Anybody)
+        .context("metrics_listen")?;
 
     let nursery = Nursery {
         supervisor: supervisor.clone(),
@@ -230,8 +234,7 @@ async fn serve(
     let probing = health_server.map(|server| tokio::spawn(server.serve(probed, close.clone())));
     let metrics_at = watched.local_addrs().to_vec();
     // Until the end: how it ends is worth watching.
-    let site = Arc::new(MetricsSite::new(metrics, sources));
-    let watching = tokio::spawn(watched.serve(site, close.clone()));
+    tokio::spawn(watched.serve(MetricsSite::new(metrics, sources), close.clone()));
     let read_again = Arc::new(Notify::new());
     let told = audit.clone();
     tokio::spawn(policy.follow(Arc::clone(&read_again), move |path, done| {
@@ -300,8 +303,6 @@ async fn serve(
     if let Some(export) = export {
         export.finish().await;
     }
-    // Nobody's work is lost with it.
-    watching.abort();
     tracing::info!(drained, closed, "done");
     audit.daemon(Event::DaemonEnded);
     Ok(())

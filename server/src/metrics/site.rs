@@ -5,7 +5,10 @@
 use http::{Request, Response, StatusCode};
 
 use super::{Metrics, Sources, text::Format};
-use crate::net::plain::{Page, Site, Visitor, text};
+use crate::net::{
+    PeerInfo,
+    pages::{Page, Site, text},
+};
 
 /// `/metrics`.
 #[derive(Debug)]
@@ -23,7 +26,7 @@ impl MetricsSite {
 }
 
 impl Site for MetricsSite {
-    async fn visit(&self, request: Request<()>, _: Visitor) -> Response<Page> {
+    async fn visit(&self, request: Request<()>, _: &PeerInfo) -> Response<Page> {
         if request.uri().path() != "/metrics" {
             let words = "nothing is here but /metrics\n";
             return text(StatusCode::NOT_FOUND, "text/plain", words);

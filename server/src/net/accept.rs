@@ -15,6 +15,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     connection,
@@ -31,7 +32,7 @@ use super::{
 pub(super) trait Accept: Send + Sync + 'static {
     /// A connection as the kernel hands it out.
     type Raw: Send + 'static;
-    /// The same, open for HTTP/2.
+    /// The same, open for HTTP.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Raw, Source)>> + Send;
@@ -54,6 +55,8 @@ pub(super) trait Accept: Send + Sync + 'static {
 pub(super) struct TlsListener {
     pub(super) tcp: TcpListener,
     pub(super) tls: Arc<Tls>,
+    /// What is spoken after the handshake.
+    pub(super) protocol: Protocol,
 }
 
 impl Accept for TlsListener {
@@ -72,50 +75,55 @@ impl Accept for TlsListener {
         (stream, address): Self::Raw,
         trouble: &Trouble,
     ) -> Option<(Self::Io, PeerInfo)> {
-        let accepted = tls::accept(&self.tls, stream, address, Protocol::Http2).await;
+        let accepted = tls::accept(&self.tls, stream, address, self.protocol).await;
         accepted
             .inspect_err(|refused| trouble.handshakes.count(refused, address))
             .ok()
     }
 }
 
+/// The next connection, whatever errors come before it; none once there is an end.
+pub(super) async fn next<A: Accept>(
+    listener: &A,
+    drain: &CancellationToken,
+    kill: &CancellationToken,
+) -> Option<(A::Raw, Source)> {
+    let accepted = async {
+        let mut trouble = Backoff::default();
+        loop {
+            let error = match listener.accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => error,
+            };
+            if let Some(pause) = trouble.pause(&error) {
+                tracing::warn!(%error, ?pause, "cannot accept connections");
+                tokio::time::sleep(pause).await;
+            } else {
+                tracing::debug!(%error, "a connection was gone before it was accepted");
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = kill.cancelled() => None,
+        () = drain.cancelled() => None,
+        accepted = accepted => Some(accepted),
+    }
+}
+
 /// Accepts until the server drains or is killed.
 pub(super) async fn run<A: Accept>(listener: A, shared: Arc<Shared>) {
     let listener = Arc::new(listener);
-    let mut trouble = Backoff::default();
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = shared.kill.cancelled() => return,
-            () = shared.drain.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((raw, source)) => {
-                trouble = Backoff::default();
-                if !shared.permits.has_room(listener.device()) {
-                    turn_away(&shared);
-                    continue;
-                }
-                // Here and not in its task: tasks begin in any order, and one that came last must not be the first to be driven out.
-                let place = enter(source, &shared);
-                let (listener, shared) = (Arc::clone(&listener), Arc::clone(&shared));
-                let tasks = shared.tasks.clone();
-                tasks.spawn(arrive(listener, raw, source, place, shared));
-            }
-            Err(error) => {
-                let Some(pause) = trouble.pause(&error) else {
-                    tracing::debug!(%error, "a connection was gone before it was accepted");
-                    continue;
-                };
-                tracing::warn!(%error, ?pause, "cannot accept connections");
-                tokio::select! {
-                    () = shared.kill.cancelled() => return,
-                    () = shared.drain.cancelled() => return,
-                    () = tokio::time::sleep(pause) => {}
-                }
-            }
+    while let Some((raw, source)) = next(&*listener, &shared.drain, &shared.kill).await {
+        if !shared.permits.has_room(listener.device()) {
+            turn_away(&shared);
+            continue;
         }
+        // Here and not in its task: tasks begin in any order, and one that came last must not be the first to be driven out.
+        let place = enter(source, &shared);
+        let (listener, shared) = (Arc::clone(&listener), Arc::clone(&shared));
+        let tasks = shared.tasks.clone();
+        tasks.spawn(arrive(listener, raw, source, place, shared));
     }
 }
 
@@ -201,7 +209,7 @@ fn turn_away(shared: &Shared) {
 
 /// How long to wait after an error of `accept`.
 #[derive(Debug, Default)]
-pub(super) struct Backoff(Option<Duration>);
+struct Backoff(Option<Duration>);
 
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(50);
@@ -209,7 +217,7 @@ impl Backoff {
 
     /// None where the error concerns the one connection (accept(2), "Error handling"). Otherwise the machine lacks something
     /// (EMFILE, ENFILE, ENOBUFS, ENOMEM) that connections about to end will give back.
-    pub(super) fn pause(&mut self, error: &io::Error) -> Option<Duration> {
+    fn pause(&mut self, error: &io::Error) -> Option<Duration> {
         use io::ErrorKind::{
             ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
             NetworkUnreachable, NotConnected,

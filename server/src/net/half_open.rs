@@ -1,10 +1,12 @@
 //! Connections that have not begun to speak HTTP/2: in the middle of a handshake, or silent.
 //!
 //! They cost a client nothing, so there may be any number of them. A bounded number of places is for them; who comes when all are taken
-//! drives out the oldest one of whoever has most. So a crowd from one place stands in its own way only, and from many places it would
+//! drives out the oldest one of whoever has most, and who has a whole share already its own oldest one. So a crowd from one place stands in its own way only, and from many places it would
 //! have to come faster than an honest client's handshake, the whole number of places in a few milliseconds, again and again.
 //!
-//! **Invariant:** never more than `max_handshakes` have a place, and a newcomer always gets one.
+//! Connections for pages have such places for their whole life.
+//!
+//! **Invariant:** there are never more than as many as there are places, nor more of one source than a share, and a newcomer always gets one.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -31,6 +33,7 @@ pub(super) enum Source {
 #[derive(Debug)]
 pub(super) struct HalfOpen {
     places: usize,
+    share: usize,
     state: Mutex<State>,
 }
 
@@ -69,9 +72,11 @@ impl From<SocketAddr> for Source {
 }
 
 impl HalfOpen {
-    pub(super) fn new(places: usize) -> Self {
+    /// So many places; of these, so many for one source.
+    pub(super) fn new(places: usize, share: usize) -> Self {
         Self {
             places,
+            share,
             state: Mutex::default(),
         }
     }
@@ -81,7 +86,9 @@ impl HalfOpen {
         let driven_out = CancellationToken::new();
         let mut state = self.state();
         let full = state.taken.len() >= self.places;
-        if full && let Some(index) = state.victim() {
+        let victim = state.beyond(self.share, source);
+        let victim = victim.or_else(|| state.victim().filter(|_| full));
+        if let Some(index) = victim {
             state
                 .taken
                 .remove(index)
@@ -100,7 +107,7 @@ impl HalfOpen {
             of: Arc::clone(self),
             driven_out,
         };
-        (place, full)
+        (place, victim.is_some())
     }
 
     /// How many places are taken.
@@ -114,6 +121,14 @@ impl HalfOpen {
 }
 
 impl State {
+    /// The oldest of this source, if one more is too many.
+    fn beyond(&self, share: usize, source: Source) -> Option<usize> {
+        let own = |taken: &&Taken| taken.source == source;
+        let crowded = self.taken.iter().filter(own).count() >= share;
+        let oldest = self.taken.iter().position(|taken| own(&taken));
+        oldest.filter(|_| crowded)
+    }
+
     /// The oldest of whoever has most; of several such, of who has the oldest.
     fn victim(&self) -> Option<usize> {
         let mut counts: HashMap<Source, usize> = HashMap::new();
@@ -155,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_crowd_drives_out_its_own_oldest_and_nobody_else() {
-        let places = Arc::new(HalfOpen::new(4));
+        let places = Arc::new(HalfOpen::new(4, 4));
         let (honest, _) = places.enter(host(1));
         let crowd: Vec<_> = (0..100).map(|_| places.enter(host(2)).0).collect();
         assert!(!is_out(&honest));
@@ -170,9 +185,19 @@ mod tests {
 
     #[test]
     fn of_equals_the_oldest_goes() {
-        let places = Arc::new(HalfOpen::new(3));
+        let places = Arc::new(HalfOpen::new(3, 3));
         let all: Vec<_> = (1..=6).map(|last| places.enter(host(last)).0).collect();
         assert!(all[..3].iter().all(is_out) && !all[3..].iter().any(is_out));
+    }
+
+    #[test]
+    fn nobody_has_more_than_a_share_while_there_is_room() {
+        let places = Arc::new(HalfOpen::new(8, 2));
+        let greedy: Vec<_> = (0..5).map(|_| places.enter(host(1))).collect();
+        let driven: Vec<_> = greedy.iter().map(|(_, crowded)| *crowded).collect();
+        assert_eq!(driven, [false, false, true, true, true]);
+        assert_eq!(greedy.iter().filter(|(place, _)| !is_out(place)).count(), 2);
+        assert!(!places.enter(host(2)).1);
     }
 
     #[test]

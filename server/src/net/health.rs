@@ -16,12 +16,13 @@ use tonic::service::Routes;
 
 use super::{
     accept::Accept,
+    bound::{BindError, bind_tcp},
     given::Given,
     half_open::Source,
     limits::{Limits, Windows},
     listen::Listen,
     peer::PeerInfo,
-    server::{BindError, Server, bind_tcp},
+    server::Server,
     shares::TooSmall,
     tally::Trouble,
 };
@@ -63,12 +64,8 @@ impl HealthServer {
     /// # Errors
     /// It cannot be served on.
     pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
-        let bound = bind_tcp(address).map_err(|source| BindError::Health {
-            address: Listen::Tcp(address),
-            source,
-        });
-        let (tcp, bound) = bound?;
-        Ok(Self(Server::plain(tcp, bound)))
+        let (tcp, at) = bind_tcp(address)?;
+        Ok(Self(Server::plain(tcp, at)))
     }
 
     /// Takes a listening socket that somebody else bound. Must be called within a tokio runtime.
@@ -81,8 +78,8 @@ impl HealthServer {
             source,
         };
         match Given::of(socket).map_err(failed)? {
-            (Given::Tcp(tcp), Listen::Tcp(bound)) => Ok(Self(Server::plain(tcp, bound))),
-            (Given::Tcp(_) | Given::Unix(_), _) => Err(failed(io::Error::other("it is not TCP"))),
+            (Given::Tcp(tcp), at) => Ok(Self(Server::plain(tcp, at))),
+            (Given::Unix(_), _) => Err(failed(io::Error::other("it is not TCP"))),
         }
     }
 

@@ -18,6 +18,7 @@
 //! **Invariant:** nothing in here knows a launch; no call is answered without passing all stations.
 
 mod accept;
+mod bound;
 mod budget;
 mod call;
 mod calm;
@@ -40,11 +41,10 @@ mod metered;
 mod methods;
 pub mod notify;
 mod ongoing;
-pub(crate) mod pages;
+pub mod pages;
 mod panics;
 mod peer;
 mod permits;
-pub mod plain;
 mod preface;
 mod record;
 mod server;
@@ -56,13 +56,14 @@ mod tests;
 mod tls;
 mod unix;
 
+pub use bound::{BindError, Reach};
 pub use health::HealthServer;
 pub use limits::{Limits, MAX_HEADER_LIST_BYTES, MAX_MESSAGE_BYTES, RECEIVE_BUDGET_BYTES, Windows};
 pub use listen::{Listen, ListenError, MAX_SOCKET_PATH_BYTES};
 pub use load::Load;
 pub use ongoing::{deadline, message_consumed};
 pub use peer::PeerInfo;
-pub use server::{BindError, Server};
+pub use server::Server;
 pub use shares::{Shares, TooSmall};
 pub use tls::{ClientCertificate, Fault, IdentityKind, NotAfter, Tls, TlsError, TlsFiles};
 pub use unix::{Access, Lock, UnixError, remove_stale};

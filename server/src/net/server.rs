@@ -3,16 +3,16 @@
 //! **Invariant:** when `serve` has returned, no connection and no call of it goes on; when it was dropped, each ends as soon as the
 //! runtime looks at it next.
 
-use std::{io, net::SocketAddr, os::fd::OwnedFd, path::Path, sync::Arc};
+use std::{os::fd::OwnedFd, path::Path, sync::Arc};
 
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 
 use super::{
-    accept::{self, TlsListener},
+    accept,
+    bound::{BindError, Bound, Listener, Reach},
     budget::Budget,
-    given::Given,
     half_open::HalfOpen,
     health::PlainListener,
     limits::Limits,
@@ -22,8 +22,8 @@ use super::{
     permits::Permits,
     shares::TooSmall,
     stall::Patience,
-    tls::Tls,
-    unix::{self, Access, Lock, SocketFile, UnixError},
+    tls::{Protocol, Tls},
+    unix::{self, Access, Lock, UnixError},
 };
 use crate::{
     audit::Audit,
@@ -35,64 +35,16 @@ use crate::{
 /// A server that is bound to its addresses and does not serve yet.
 #[derive(Debug)]
 pub struct Server {
-    listeners: Vec<Listener>,
-    addresses: Vec<Listen>,
+    bound: Bound,
     tls: Option<Arc<Tls>>,
     metrics: Metrics,
 }
-
-/// Why an address cannot be served on.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// A Unix socket.
-    #[error(transparent)]
-    Unix(#[from] UnixError),
-    /// A TCP address.
-    #[error("cannot listen on {address}; name another address with --listen")]
-    Tcp {
-        /// The address.
-        address: Listen,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The address of the health service.
-    #[error("cannot listen on {address}; name another address with --health-listen")]
-    Health {
-        /// The address.
-        address: Listen,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A socket that was given.
-    #[error("the socket {name} that a service manager gave cannot be served")]
-    Given {
-        /// What it is for.
-        name: &'static str,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A TCP address, and nothing to prove who serves there and who calls.
-    #[error(
-        "{0} is served with mutual TLS only; set tls_cert, tls_key and tls_client_ca, or listen on a unix: address alone"
-    )]
-    NoTls(Listen),
-}
-
-/// Connections to a TCP port that may wait to be accepted; the kernel caps it further (net.core.somaxconn).
-const BACKLOG: u32 = 1024;
 
 /// Who may connect to a device's socket, as far as its own mode is concerned.
 const FOR_ALL: Access = Access {
     mode: 0o666,
     group: None,
 };
-
-#[derive(Debug)]
-enum Listener {
-    Unix(LocalListener, Option<SocketFile>),
-    Tcp(TlsListener),
-    Plain(PlainListener),
-}
 
 /// What all connections of a server share.
 #[derive(Debug)]
@@ -129,36 +81,12 @@ impl Server {
         access: Access,
         tls: Option<&Arc<Tls>>,
     ) -> Result<Self, BindError> {
-        let mut server = Self {
-            listeners: Vec::new(),
-            addresses: Vec::new(),
+        let reach = Reach::Proven(tls);
+        Ok(Self {
+            bound: Bound::bind(addresses, access, reach, Protocol::Http2)?,
             tls: tls.cloned(),
             metrics: Metrics::new(0),
-        };
-        for address in addresses {
-            match address {
-                Listen::Unix(path) => {
-                    let (listener, file) = unix::serve(path, access)?;
-                    let listener = LocalListener::new(listener);
-                    server.listeners.push(Listener::Unix(listener, Some(file)));
-                    server.addresses.push(address.clone());
-                }
-                Listen::Tcp(wanted) => {
-                    let tls = tls
-                        .cloned()
-                        .ok_or_else(|| BindError::NoTls(address.clone()))?;
-                    let (tcp, bound) = bind_tcp(*wanted).map_err(|source| BindError::Tcp {
-                        address: address.clone(),
-                        source,
-                    })?;
-                    server
-                        .listeners
-                        .push(Listener::Tcp(TlsListener { tcp, tls }));
-                    server.addresses.push(Listen::Tcp(bound));
-                }
-            }
-        }
-        Ok(server)
+        })
     }
 
     /// Serves on a listening socket that somebody else bound too; TCP with the server's TLS. Must be called within a tokio runtime.
@@ -166,29 +94,16 @@ impl Server {
     /// # Errors
     /// It cannot be served on.
     pub fn add(&mut self, socket: OwnedFd) -> Result<(), BindError> {
-        let given = Given::of(socket).map_err(|source| BindError::Given {
-            name: "api",
-            source,
-        });
-        let (given, address) = given?;
-        let listener = match given {
-            Given::Unix(listener) => Listener::Unix(LocalListener::new(listener), None),
-            Given::Tcp(tcp) => {
-                let tls = self.tls.clone();
-                let tls = tls.ok_or_else(|| BindError::NoTls(address.clone()))?;
-                Listener::Tcp(TlsListener { tcp, tls })
-            }
-        };
-        self.listeners.push(listener);
-        self.addresses.push(address);
-        Ok(())
+        let reach = Reach::Proven(self.tls.as_ref());
+        self.bound.add(socket, reach, Protocol::Http2)
     }
 
     /// A server on one TCP socket, without TLS. Not for the API.
-    pub(super) fn plain(tcp: TcpListener, bound: SocketAddr) -> Self {
+    pub(super) fn plain(tcp: TcpListener, at: Listen) -> Self {
+        let mut bound = Bound::default();
+        bound.push(Listener::Plain(PlainListener(tcp)), at);
         Self {
-            listeners: vec![Listener::Plain(PlainListener(tcp))],
-            addresses: vec![Listen::Tcp(bound)],
+            bound,
             tls: None,
             metrics: Metrics::new(0),
         }
@@ -206,14 +121,15 @@ impl Server {
     pub fn bind_device(&mut self, id: DeviceId, path: &Path, lock: &Lock) -> Result<(), UnixError> {
         let (listener, file) = unix::serve_under(path, FOR_ALL, lock.clone())?;
         let listener = LocalListener::of_device(listener, id);
-        self.listeners.push(Listener::Unix(listener, Some(file)));
+        let listener = Listener::Unix(listener, Some(file));
+        self.bound.listeners.push(listener);
         Ok(())
     }
 
     /// The addresses as they are: a TCP port 0 has become the port that the kernel chose.
     #[must_use]
     pub fn local_addrs(&self) -> &[Listen] {
-        &self.addresses
+        &self.bound.addresses
     }
 
     /// Serves until `drain` is cancelled and every call has ended.
@@ -244,7 +160,7 @@ impl Server {
             routes: routes.prepare(),
             keeper,
             permits: Permits::new(limits.max_connections),
-            half_open: Arc::new(HalfOpen::new(limits.max_handshakes)),
+            half_open: Arc::new(HalfOpen::new(limits.max_handshakes, limits.max_handshakes)),
             patience,
             audit,
             follow,
@@ -265,7 +181,7 @@ impl Server {
                 }
             });
         }
-        for listener in self.listeners {
+        for listener in self.bound.listeners {
             let tasks = shared.tasks.clone();
             match listener {
                 Listener::Unix(listener, file) => {
@@ -275,7 +191,7 @@ impl Server {
                         drop(file);
                     });
                 }
-                Listener::Tcp(listener) => {
+                Listener::Tls(listener) => {
                     tasks.spawn(accept::run(listener, Arc::clone(&shared)));
                 }
                 Listener::Plain(listener) => {
@@ -288,17 +204,4 @@ impl Server {
         shared.tasks.wait().await;
         Ok(())
     }
-}
-
-pub(super) fn bind_tcp(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    // So that the next daemon need not wait until the last one's connections are forgotten (TIME_WAIT).
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    let listener = socket.listen(BACKLOG)?;
-    let bound = listener.local_addr()?;
-    Ok((listener, bound))
 }

@@ -73,7 +73,7 @@ pub enum UnixError {
 
 /// The presence of a served socket in the file system. Dropping it removes the socket, if it is still this one.
 #[derive(Debug)]
-pub(crate) struct SocketFile {
+pub(super) struct SocketFile {
     path: PathBuf,
     inode: (u64, u64),
     _lock: Lock,

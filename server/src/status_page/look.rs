@@ -114,7 +114,7 @@ impl Facts {
 impl StatusPage {
     /// Looks at a place, as this peer.
     pub(super) async fn look(&self, peer: &PeerInfo, place: &Place) -> Result<Look, Unseen> {
-        let facts = &self.0.facts;
+        let facts = &self.facts;
         let (caller, subject) = match place {
             Place::Overview {
                 show,
@@ -140,7 +140,6 @@ impl StatusPage {
         from_launches: &str,
         from_images: &str,
     ) -> Result<(Caller, Subject), Unseen> {
-        let parts = &self.0;
         let (caller, call) = self.enter(peer, "LaunchService/ListLaunches")?;
         let list = |states: Vec<i32>, size, token: &str| {
             let request = ListLaunchesRequest {
@@ -148,7 +147,7 @@ impl StatusPage {
                 page_token: token.to_owned(),
                 states,
             };
-            parts.launches.list_launches(asked(request, &caller))
+            self.launches.list_launches(asked(request, &caller))
         };
         let launches = list(states(show), LAUNCHES, from_launches).await;
         let launches = launches.map_err(|status| unseen(&status))?.into_inner();
@@ -158,7 +157,7 @@ impl StatusPage {
         drop(call);
         let node = self.node(peer).await;
         let images = self.images(peer, from_images).await?;
-        let recent = parts.audit.recent();
+        let recent = self.audit.recent();
         let administers = caller.roles.meet(Roles::of(&[Role::Admin]));
         let overview = Overview {
             show,
@@ -178,7 +177,6 @@ impl StatusPage {
         let entered = self.enter(peer, "NodeService/GetNodeInfo");
         let (caller, _call) = entered.map_err(|unseen| unseen.to_string())?;
         let ask = self
-            .0
             .node
             .get_node_info(asked(GetNodeInfoRequest {}, &caller));
         in_time(
@@ -201,7 +199,7 @@ impl StatusPage {
             page_size: IMAGES,
             page_token: from.to_owned(),
         };
-        let ask = self.0.images.list_images(asked(request, &caller));
+        let ask = self.images.list_images(asked(request, &caller));
         match tokio::time::timeout(PATIENCE, ask).await {
             Ok(Ok(answer)) => Ok(Ok(answer.into_inner())),
             Ok(Err(status)) if status.code() == Code::InvalidArgument => Err(unseen(&status)),
@@ -211,13 +209,12 @@ impl StatusPage {
     }
 
     async fn detail(&self, peer: &PeerInfo, id: &str) -> Result<(Caller, Subject), Unseen> {
-        let parts = &self.0;
         let (caller, call) = self.enter(peer, "LaunchService/GetLaunch")?;
         let request = GetLaunchRequest {
             name: format!("launches/{id}"),
             uid: String::new(),
         };
-        let answer = parts.launches.get_launch(asked(request, &caller)).await;
+        let answer = self.launches.get_launch(asked(request, &caller)).await;
         let answer = answer.map_err(|status| {
             let text = status.message().to_owned();
             // A name that none can have is as absent as any other.
@@ -230,10 +227,10 @@ impl StatusPage {
         drop(call);
         let launch = answer.into_inner().launch.unwrap_or_default();
         let map = match self.enter(peer, "LaunchService/ListInstalledPages") {
-            Ok((caller, _call)) => parts.maps.of(&parts.launches, &caller, &launch).await,
+            Ok((caller, _call)) => self.maps.of(&self.launches, &caller, &launch).await,
             Err(unseen) => Err(NoMap::Unreadable(unseen.to_string())),
         };
-        let mut refused = parts.audit.recent().of(caller.tenant.as_str());
+        let mut refused = self.audit.recent().of(caller.tenant.as_str());
         refused.retain(|refused| refused.launch == id);
         let detail = Detail {
             launch,
@@ -246,7 +243,7 @@ impl StatusPage {
     /// Lets this peer make a call; it counts as one for as long as the standing is kept.
     fn enter(&self, peer: &PeerInfo, method: &str) -> Result<(Caller, Standing), Unseen> {
         let path = format!("/stagepages.v1.{method}");
-        let standing = self.0.keeper.admit(peer, &path).map_err(Unseen::Refused)?;
+        let standing = self.keeper.admit(peer, &path).map_err(Unseen::Refused)?;
         match standing.caller() {
             Some(caller) => Ok((caller.clone(), standing)),
             // Not reached: these calls are answered to nobody without a role.

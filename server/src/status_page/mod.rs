@@ -1,8 +1,8 @@
 //! The status page: what an operator wants to see of this daemon, as HTML, read-only. For operators it is described in deploy/STATUS.md.
 //!
 //! ```text
-//!  a connection ─▶ serve (bounds, who it is) ─▶ request (method, Host, path) ─▶ look (the API's own handlers) ─▶ render (HTML)
-//!                                                                                 └ page_map (ledgers, summed into cells)
+//!  net::pages (bounds, who it is) ─▶ request (Host, path) ─▶ look (the API's own handlers) ─▶ render (HTML)
+//!                                                                └ page_map (ledgers, summed into cells)
 //! ```
 //!
 //! Every number comes from the handler of the call that tells it over the API, asked as the same caller: so what is shown, to whom, and what is refused cannot
@@ -16,16 +16,10 @@ mod rate;
 mod render;
 mod request;
 mod respond;
-mod serve;
 
-use std::{
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::Full;
 use tokio::sync::Semaphore;
 
 use self::{
@@ -37,27 +31,25 @@ use self::{
 use crate::{
     audit::{self, Audit},
     auth::Gatekeeper,
-    net::PeerInfo,
+    net::{
+        PeerInfo,
+        pages::{Page, Site},
+    },
     rpc::{ImageApi, LaunchApi, NodeApi},
 };
-
-pub use serve::{BindStatusError, StatusListener, bind};
 
 /// Pages that are put together at one time; more wait for a moment.
 const AT_ONCE: usize = 4;
 
 /// How long a request waits for its turn.
-const TURN: std::time::Duration = std::time::Duration::from_secs(2);
+const TURN: Duration = Duration::from_secs(2);
 
 /// An answer.
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<Page>;
 
-/// What the page is made of. Clones are the same.
-#[derive(Debug, Clone)]
-pub struct StatusPage(Arc<Parts>);
-
+/// What the page is made of.
 #[derive(Debug)]
-struct Parts {
+pub struct StatusPage {
     keeper: Gatekeeper,
     launches: LaunchApi,
     node: NodeApi,
@@ -80,7 +72,7 @@ impl StatusPage {
         audit: Audit,
         epoch: u64,
     ) -> Self {
-        Self(Arc::new(Parts {
+        Self {
             keeper,
             launches,
             node,
@@ -90,25 +82,11 @@ impl StatusPage {
             maps: PageMaps::default(),
             rates: Rates::default(),
             turns: Semaphore::new(AT_ONCE),
-        }))
-    }
-
-    /// Answers a request of `peer`, whose body is not looked at.
-    async fn answer<B>(&self, peer: &PeerInfo, request: &Request<B>) -> Answer {
-        let form = Form::of(request);
-        let answer = match request::check(request) {
-            Err(refusal) => respond::refused(&refusal),
-            Ok(place) => match self.show(peer, &place, form).await {
-                Ok(answer) => answer,
-                Err(refusal) => respond::refused(&refusal),
-            },
-        };
-        respond::without_body_if_head(request.method(), answer)
+        }
     }
 
     async fn show(&self, peer: &PeerInfo, place: &Place, form: Form) -> Result<Answer, Refusal> {
-        let parts = &self.0;
-        if !parts.rates.take(peer) {
+        if !self.rates.take(peer) {
             let text = "too many requests of this caller; wait a second";
             return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, text));
         }
@@ -116,7 +94,7 @@ impl StatusPage {
             let text = "the client's certificate has expired since it connected; connect again with a valid one";
             return Err(Refusal::new(StatusCode::FORBIDDEN, text));
         }
-        let turn = tokio::time::timeout(TURN, parts.turns.acquire()).await;
+        let turn = tokio::time::timeout(TURN, self.turns.acquire()).await;
         let Ok(Ok(_turn)) = turn else {
             let text = "too many pages are being put together; wait a second";
             return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text));
@@ -126,7 +104,7 @@ impl StatusPage {
             .await
             .map_err(|unseen| match unseen {
                 Unseen::Refused(error) => {
-                    audit::page_refused(&parts.audit, peer, &error);
+                    audit::page_refused(&self.audit, peer, &error);
                     Refusal::new(StatusCode::FORBIDDEN, error.to_string())
                 }
                 Unseen::Missing(text) => Refusal::new(StatusCode::NOT_FOUND, text),
@@ -134,5 +112,16 @@ impl StatusPage {
                 Unseen::Failed(text) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text),
             })?;
         Ok(respond::page(&look, form))
+    }
+}
+
+impl Site for StatusPage {
+    async fn visit(&self, request: Request<()>, visitor: &PeerInfo) -> Answer {
+        let over_tls = matches!(visitor, PeerInfo::Tls { .. });
+        let shown = match request::check(&request, over_tls) {
+            Ok(place) => self.show(visitor, &place, Form::of(&request)).await,
+            Err(refusal) => Err(refusal),
+        };
+        shown.unwrap_or_else(|refusal| respond::refused(&refusal))
     }
 }

@@ -4,11 +4,11 @@
 //! rebinding), and then that one's scripts would read it: so a request for any other name is not answered, except over TLS, where the name is one that the
 //! certificate proves.
 //!
-//! **Invariant:** what leaves here is a GET or HEAD of a place that exists, for a host that cannot be somebody else's.
+//! **Invariant:** what leaves here is a place that exists, for a host that cannot be somebody else's.
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, Method, Request, StatusCode, Version, header, uri::Authority};
+use http::{HeaderMap, Request, StatusCode, Version, header, uri::Authority};
 
 /// The longest query, in bytes.
 const MAX_QUERY: usize = 1024;
@@ -78,7 +78,7 @@ impl Show {
 }
 
 impl Form {
-    pub(super) fn of<B>(request: &Request<B>) -> Self {
+    pub(super) fn of(request: &Request<()>) -> Self {
         if request.uri().path().starts_with("/data") {
             Self::Fragment
         } else {
@@ -87,23 +87,14 @@ impl Form {
     }
 }
 
-/// Over what a request came; in its extensions where it is TLS.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct OverTls;
-
 /// What a request asks for.
-pub(super) fn check<B>(request: &Request<B>) -> Result<Place, Refusal> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let text = "this page is read-only: GET and HEAD are answered; changes are made by the API (stagectl)";
-        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, text));
-    }
-    let over_tls = request.extensions().get::<OverTls>().is_some();
+pub(super) fn check(request: &Request<()>, over_tls: bool) -> Result<Place, Refusal> {
     host(request, over_tls)?;
     same_origin(request.headers())?;
     place(request.uri().path(), request.uri().query().unwrap_or(""))
 }
 
-fn host<B>(request: &Request<B>, over_tls: bool) -> Result<(), Refusal> {
+fn host(request: &Request<()>, over_tls: bool) -> Result<(), Refusal> {
     let wrong = |text: &str| Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, text));
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
@@ -197,7 +188,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        check(&request.body(()).unwrap()).map_err(|refusal| refusal.status)
+        check(&request.body(()).unwrap(), false).map_err(|refusal| refusal.status)
     }
 
     #[test]

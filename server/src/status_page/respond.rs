@@ -1,10 +1,8 @@
 //! Answers, with what tells a browser to trust nothing but the page itself.
 //!
-//! **Invariant:** no answer can be kept by a cache, framed by another page, or run a script that is not ours.
+//! **Invariant:** no answer can be framed by another page, or run a script that is not ours.
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
-use http_body_util::Full;
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use maud::PreEscaped;
 
 use super::{
@@ -13,6 +11,7 @@ use super::{
     render::{self, Nonce},
     request::{Form, Refusal},
 };
+use crate::net::pages::text;
 
 /// The page of what was seen, or the changing part of it.
 pub(super) fn page(look: &Look, form: Form) -> Answer {
@@ -30,11 +29,6 @@ pub(super) fn refused(refusal: &Refusal) -> Answer {
     let html = render::refusal(refusal, &nonce);
     let mut answer = html_answer(refusal.status, html, &nonce);
     let headers = answer.headers_mut();
-    if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-        // Its body was not read, so nothing after it is a request.
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
     if matches!(
         refusal.status,
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
@@ -44,27 +38,14 @@ pub(super) fn refused(refusal: &Refusal) -> Answer {
     answer
 }
 
-/// The same without its body, where only the head was asked for.
-pub(super) fn without_body_if_head(method: &Method, answer: Answer) -> Answer {
-    if method == Method::HEAD {
-        answer.map(|_| Full::default())
-    } else {
-        answer
-    }
-}
-
 fn html_answer(status: StatusCode, html: PreEscaped<String>, nonce: &Nonce) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(html.into_string())));
-    *answer.status_mut() = status;
+    let mut answer = text(status, "text/html; charset=utf-8", html.into_string());
     let policy = format!(
         "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
     let headers = answer.headers_mut();
     let fixed = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (

@@ -84,7 +84,7 @@ pub(super) fn config(
     Ok(config)
 }
 
-/// Makes the handshake on `stream`, which came from `address`, for the API.
+/// Makes the handshake on `stream`, which came from `address`.
 pub(in crate::net) async fn accept(
     tls: &Tls,
     stream: TcpStream,

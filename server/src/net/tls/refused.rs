@@ -68,7 +68,8 @@ impl Refused {
     pub(super) fn no_http2() -> Self {
         Self {
             kind: Kind::Protocol,
-            why: "the client does not offer HTTP/2 (ALPN h2)".to_owned(),
+            why: "the client does not offer HTTP/2 (ALPN h2), or HTTP/1.1 for pages (http/1.1)"
+                .to_owned(),
         }
     }
 
