@@ -112,6 +112,7 @@ mod tests {
             tenant: "local".to_owned(),
             address: "unix:uid=7,gid=7,pid=1".to_owned(),
             method: String::new(),
+            request: "build 7/3".to_owned(),
         });
         for seq in 1..=3 {
             let before = chain.head();

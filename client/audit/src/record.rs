@@ -79,6 +79,9 @@ pub struct Who {
     /// Which method, such as `stagepages.v1.LaunchService/CreateLaunch`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub method: String,
+    /// The call's id, which lines of the daemon's and the launch host's logs and its trace have too. Daemons that knew none left it out.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub request: String,
 }
 
 /// A launch, as it was then.

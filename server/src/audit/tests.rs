@@ -99,6 +99,7 @@ async fn refused_calls_are_told_up_to_a_bound_and_counted_beyond() {
             tenant: String::new(),
             address: String::new(),
             method: String::new(),
+            request: String::new(),
         };
         audit.refuse(Entry {
             who: Some(who),

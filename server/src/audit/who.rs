@@ -1,6 +1,6 @@
 //! Who made the call that is being served.
 //!
-//! **Invariant:** nothing in here comes from the caller's own words.
+//! **Invariant:** nothing in here comes from the caller's own words but the call's id, which is of 64 printable characters at most.
 
 use std::sync::{Arc, OnceLock};
 
@@ -36,9 +36,9 @@ pub struct Call {
 }
 
 impl Call {
-    /// A call that has come, of the method at `path`.
+    /// A call that has come, of the method at `path`, with this id if it has one.
     #[must_use]
-    pub fn new(audit: Audit, extensions: &Extensions, path: &str) -> Self {
+    pub fn new(audit: Audit, extensions: &Extensions, path: &str, request: &str) -> Self {
         let peer = extensions.get::<PeerInfo>();
         let names = peer.map(PeerInfo::names).unwrap_or_default();
         let address = match peer {
@@ -59,6 +59,7 @@ impl Call {
                 tenant: String::new(),
                 address,
                 method: printable(path.trim_start_matches('/'), TEXT),
+                request: request.to_owned(),
             },
             known: Arc::default(),
         }
@@ -82,7 +83,7 @@ impl Call {
 pub fn page_refused(audit: &Audit, peer: &PeerInfo, error: &ApiError) {
     let mut extensions = Extensions::new();
     extensions.insert(peer.clone());
-    Call::new(audit.clone(), &extensions, PAGE).tell(&Status::from(error.clone()));
+    Call::new(audit.clone(), &extensions, PAGE, "").tell(&Status::from(error.clone()));
 }
 
 /// Takes that the call that is served here is let in as the caller that its extensions have.

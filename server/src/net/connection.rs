@@ -69,9 +69,10 @@ where
         let audit = shared.audit.clone();
         let path = request.uri().path();
         let counted = shared.metrics.call(path);
-        let caller = audit::Call::new(audit, request.extensions(), path);
         let follow = Arc::clone(&shared.follow);
         let call = trace::Call::begin(request.headers(), path, follow);
+        let id = call.request().as_str();
+        let caller = audit::Call::new(audit, request.extensions(), path, id);
         // A call is large, and would be moved about.
         let served = Box::pin(async move {
             let answer = async {
@@ -149,7 +150,7 @@ fn refuse_expired(peer: &PeerInfo, shared: &Shared) -> ApiError {
 }
 
 /// Returns when there was no call for `time`.
-pub(super) async fn without_calls(mut count: watch::Receiver<usize>, time: Duration) {
+async fn without_calls(mut count: watch::Receiver<usize>, time: Duration) {
     loop {
         // The sender is gone only when the connection is, and then nobody waits here.
         if count.wait_for(|count| *count == 0).await.is_err() {
