@@ -76,7 +76,8 @@ impl ConnectError {
     }
 }
 
-fn cause<'a>(error: &&'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+/// What an error was caused by, for `successors`.
+pub(crate) fn cause<'a>(error: &&'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     (**error).source()
 }
 

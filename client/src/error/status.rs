@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::{StatusExt, pb};
 
 use super::{Answer, DOMAIN, StagepagesError, Violation};
-use crate::{plain, tls};
+use crate::{connect::cause, plain, tls};
 
 impl From<Status> for StagepagesError {
     fn from(status: Status) -> Self {
@@ -35,10 +35,14 @@ impl From<Status> for StagepagesError {
                 description: plain(description),
             })
             .collect();
+        let (code, message) = match sent_away(&status) {
+            true => (Code::Unavailable, SENT_AWAY.to_owned()),
+            false => (status.code(), message_of(&status)),
+        };
         Self(Box::new(Answer {
-            code: status.code(),
+            code,
             reason: info.map(|info| plain(&info.reason)),
-            message: message_of(&status),
+            message,
             metadata: info
                 .map(|info| {
                     info.metadata
@@ -66,6 +70,20 @@ impl From<&pb::Status> for StagepagesError {
     }
 }
 
+/// What tonic calls a defect of HTTP/2.
+const SENT_AWAY: &str =
+    "the daemon takes no more calls on this connection: it drains, or another one takes its place";
+
+/// Whether the call met a GOAWAY without an error: the connection is to end, and nothing is broken.
+fn sent_away(status: &Status) -> bool {
+    let causes = std::iter::successors(status.source(), cause);
+    causes
+        .filter_map(|error| error.downcast_ref::<h2::Error>())
+        .any(|error| {
+            error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
+        })
+}
+
 /// The daemon's message; for a status that tonic made of a lost connection, with its causes, which say the interesting part.
 fn message_of(status: &Status) -> String {
     let mut message = match status.message() {
@@ -88,9 +106,13 @@ fn message_of(status: &Status) -> String {
 mod tests {
     use std::time::Duration;
 
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    use tonic::transport::Endpoint;
     use tonic_types::ErrorDetails;
 
     use super::*;
+    use crate::v1::{GetNodeInfoRequest, node_service_client::NodeServiceClient};
 
     #[test]
     fn violations_are_collected_from_every_detail() {
@@ -144,6 +166,49 @@ mod tests {
             StagepagesError::from(Status::with_error_details(Code::Unavailable, "", details));
         assert_eq!((error.reason(), error.installed_pages()), (None, None));
         assert!(error.remedy().contains("check that the daemon runs"));
+    }
+
+    /// Speaks HTTP/2 until a call comes, and has it go away with `reason`, untouched.
+    async fn send_away(mut io: DuplexStream, reason: u8) -> std::io::Result<()> {
+        const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        const HEADERS: u8 = 1;
+        io.write_all(&SETTINGS).await?;
+        io.read_exact(&mut [0; 24]).await?; // the preface
+        loop {
+            let mut head = [0; 9];
+            io.read_exact(&mut head).await?;
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            tokio::io::copy(&mut (&mut io).take(length.into()), &mut tokio::io::sink()).await?;
+            if head[3] == HEADERS {
+                break;
+            }
+        }
+        let goaway = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, reason];
+        io.write_all(&goaway).await?;
+        // Until the other side has closed.
+        tokio::io::copy(&mut io, &mut tokio::io::sink()).await?;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_sends_its_callers_away_is_unavailable_and_not_broken() {
+        for (reason, code, says) in [
+            (0, Code::Unavailable, "no more calls"),
+            (1, Code::Internal, "h2 protocol error"),
+        ] {
+            let dial = tower::service_fn(move |_: http::Uri| async move {
+                let (ours, theirs) = tokio::io::duplex(1 << 16);
+                tokio::spawn(send_away(theirs, reason));
+                Ok::<_, std::io::Error>(TokioIo::new(ours))
+            });
+            let endpoint = Endpoint::from_static("http://localhost");
+            let channel = endpoint.connect_with_connector(dial).await.unwrap();
+            let mut node = NodeServiceClient::new(channel);
+            let refused = node.get_node_info(GetNodeInfoRequest {}).await;
+            let error = StagepagesError::from(refused.unwrap_err());
+            assert_eq!(error.code(), code, "{error}");
+            assert!(error.message().contains(says), "{error}");
+        }
     }
 
     #[test]
