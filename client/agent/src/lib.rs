@@ -11,6 +11,7 @@
 //!
 //! | module       | one idea                                                          |
 //! |--------------|-------------------------------------------------------------------|
+//! | `cause`      | an error with all that caused it                                  |
 //! | [`cli`]      | flags, and the variables that stand for them                      |
 //! | [`crds`]     | the custom resource definitions, as YAML                          |
 //! | [`health`]   | what probes are told                                              |
@@ -30,6 +31,7 @@
 
 pub mod backoff;
 mod blocking;
+mod cause;
 pub mod cli;
 pub mod crds;
 mod fault;

@@ -7,6 +7,9 @@ use std::{io, io::IsTerminal as _, panic};
 use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, util::SubscriberInitExt as _, util::TryInitError};
 
+/// Says again, each time and without the cause, what it returns and what is said here once. A filter that names it has it speak.
+const QUIET: &str = "kube_client=off";
+
 /// Flags of logging.
 #[derive(Debug, Clone, Args)]
 pub struct LogArgs {
@@ -50,8 +53,9 @@ pub enum LogError {
 /// # Errors
 /// A filter that is not understood, or a second call.
 pub fn init(args: &LogArgs) -> Result<(), LogError> {
+    let own = Some(args.log.as_str()).filter(|it| !it.is_empty());
     let filter = EnvFilter::builder()
-        .parse(&args.log)
+        .parse(own.map_or_else(String::new, |own| format!("{QUIET},{own}")))
         .map_err(|source| LogError::Filter {
             filter: args.log.chars().take(200).collect(),
             source,

@@ -15,7 +15,7 @@ use kube::{Api, ResourceExt as _, runtime::reflector::Store};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{backoff::Backoff, launches::Context, resources::LaunchImage};
+use crate::{backoff::Backoff, cause::whole, launches::Context, resources::LaunchImage};
 
 /// Waits between attempts.
 const LEAST: Duration = Duration::from_secs(1);
@@ -100,6 +100,6 @@ async fn labels(context: &Context) -> Result<BTreeMap<String, String>, String> {
     let api: Api<Node> = Api::all(context.client.clone());
     let node = timeout(ANSWER, api.get_metadata(&context.node)).await;
     let node = node.map_err(|_late| "no answer".to_owned())?;
-    let node = node.map_err(|error| error.to_string())?;
+    let node = node.map_err(|error| whole(&error))?;
     Ok(node.labels().clone())
 }

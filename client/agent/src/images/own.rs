@@ -15,6 +15,7 @@ use stagepages_client::hex;
 use tokio::time::timeout;
 
 use crate::{
+    cause::whole,
     fault::Fault,
     launches::{Context, prepare},
     resources::{DigestOfVcpus, LaunchImage, LaunchImageStatus, NodeImage, Truth, bounded},
@@ -79,7 +80,12 @@ pub(super) async fn ready(context: &Context, image: &LaunchImage, is_selected: b
             false
         }
         Err(error) => {
-            tracing::warn!(image = image.name_any(), %error, "the status cannot be written; it is tried again");
+            let error = whole(&error);
+            tracing::warn!(
+                image = image.name_any(),
+                error,
+                "the status cannot be written; it is tried again"
+            );
             false
         }
     }

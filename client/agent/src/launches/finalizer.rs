@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::Context;
-use crate::{fault::Fault, resources::ConfidentialLaunch};
+use crate::{cause::whole, fault::Fault, resources::ConfidentialLaunch};
 
 /// Its name.
 pub(super) const FINALIZER: &str = "stagepages.dev/abort";
@@ -95,5 +95,8 @@ async fn once(
 }
 
 fn unanswered(error: &kube::Error) -> Fault {
-    Fault::passing(API_UNREACHABLE, format!("the API server says: {error}"))
+    Fault::passing(
+        API_UNREACHABLE,
+        format!("the API server says: {}", whole(error)),
+    )
 }

@@ -42,7 +42,7 @@ mod sweep;
 mod tell;
 mod undo;
 
-use std::{path::PathBuf, pin::pin, sync::Arc, time::Duration};
+use std::{future::ready, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures_util::{Stream, StreamExt as _};
@@ -59,6 +59,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    cause::whole,
     cli::Settings,
     health::Health,
     images,
@@ -145,9 +146,13 @@ where
     let news = watcher::watcher(api, config)
         .default_backoff()
         .reflect(writer)
-        .map(|news| match news {
-            Ok(event) => Ok(matches!(event, Event::InitDone)),
-            Err(error) => Err(error.to_string()),
+        .filter_map(|news| {
+            ready(match news {
+                // It is about to ask, which is no answer.
+                Ok(Event::Init) => None,
+                Ok(event) => Some(Ok(matches!(event, Event::InitDone))),
+                Err(error) => Some(Err(whole(&error))),
+            })
         });
     (store, news)
 }

@@ -25,6 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Context;
 use crate::{
     backoff::Backoff,
+    cause::whole,
     resources::{Condition, ConfidentialLaunch, ConfidentialLaunchStatus, Truth, set},
 };
 
@@ -176,7 +177,7 @@ impl Writer {
         if self.version.is_none() {
             let read = timeout(ANSWER, self.api.get_opt(&self.name)).await;
             let read = read.map_err(|_late| "no answer".to_owned())?;
-            let Some(launch) = read.map_err(|error| error.to_string())? else {
+            let Some(launch) = read.map_err(|error| whole(&error))? else {
                 return Ok(Written::Gone);
             };
             let other = { launch.status.as_ref() }
@@ -212,7 +213,7 @@ impl Writer {
             Ok(Err(error)) => {
                 // It may have been written all the same.
                 self.version = None;
-                Err(error.to_string())
+                Err(whole(&error))
             }
         }
     }
