@@ -12,16 +12,24 @@
 //! daemon_deaths  a daemon that is
 //! platforms      a node without the platform
 //! images         LaunchImage
+//! asker          a client that is not the agent
+//! rules          what the CRDs refuse
+//! policies       what the admission policies refuse
+//! trust          the API server and its certificate
 //! ```
 
+mod asker;
 mod daemon_deaths;
 mod host_deaths;
 mod images;
 mod kills;
 mod platforms;
 mod pod_resources;
+mod policies;
 mod reconcile;
 mod registry;
 mod rig;
+mod rules;
 mod stand_in;
 mod trouble;
+mod trust;

@@ -1,6 +1,6 @@
 //! One node with all that an agent needs: API server, kubelet, registry, daemon.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use stagepages_proto::v1::{Launch, ListLaunchesRequest};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::{
     pod_resources::Kubelet,
     registry::Registry,
-    stand_in::{ApiServer, LAUNCHES, NODES, PODS},
+    stand_in::{ApiServer, LAUNCHES, NODES, PODS, User},
 };
 use crate::process::Agent;
 
@@ -18,6 +18,8 @@ use crate::process::Agent;
 pub(super) const NODE: &str = "node-1";
 /// The namespace of everything.
 pub(super) const SPACE: &str = "team";
+/// Of the agent's service account.
+const TOKEN: &str = "token-of-the-agent";
 /// Devices of the daemon, in the words of its configuration, and their ids.
 const DEVICES: [(&str, u32); 2] = [("kvm", 2), ("sim", 8)];
 
@@ -55,7 +57,8 @@ impl Rig {
         let api = ApiServer::start().await;
         let node = json!({ "metadata": { "name": NODE, "labels": { "pool": "a" } } });
         api.create(NODES, "", node).unwrap();
-        fs::write(dir.path().join("kubeconfig"), api.kubeconfig()).unwrap();
+        api.admit(TOKEN, User::agent(NODE));
+        api.write_config(dir.path(), TOKEN);
         Self {
             api,
             kubelet: Kubelet::start(&dir.path().join("kubelet")),
@@ -231,6 +234,17 @@ impl Rig {
             }
         }
         all
+    }
+}
+
+impl Drop for Rig {
+    /// The agent asks for nothing that it may not have: it would be refused in a cluster, however often it tried.
+    fn drop(&mut self) {
+        let denials = self.api.shared.manner.denials.lock().unwrap();
+        assert!(
+            std::thread::panicking() || denials.is_empty(),
+            "{denials:#?}"
+        );
     }
 }
 

@@ -18,12 +18,14 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
+use tokio_rustls::TlsAcceptor;
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Shared,
-    store::{KINDS, Kind, Refused, refused},
+    refused::{Refused, refused},
+    store::{KINDS, Kind},
 };
 
 /// A quiet watch tells its version after this.
@@ -31,10 +33,19 @@ const BOOKMARK: Duration = Duration::from_millis(500);
 
 type Body = BoxBody<Bytes, Infallible>;
 
-pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+) {
     while let Some(Ok((stream, _))) = stop.run_until_cancelled(listener.accept()).await {
-        let (shared, stop) = (Arc::clone(&shared), stop.clone());
+        let (tls, shared, stop) = (tls.clone(), Arc::clone(&shared), stop.clone());
         tokio::spawn(async move {
+            let Some(Ok(stream)) = stop.run_until_cancelled(tls.accept(stream)).await else {
+                shared.manner.strangers.fetch_add(1, Ordering::SeqCst);
+                return;
+            };
             let service = service_fn(|request| {
                 let (shared, stop) = (Arc::clone(&shared), stop.clone());
                 async move { Ok::<_, Infallible>(answer(request, shared, stop).await) }
@@ -55,11 +66,8 @@ fn full(code: u16, value: &Value) -> Response<Body> {
     response
 }
 
-fn failure(refused: &Refused) -> Value {
-    json!({
-        "kind": "Status", "apiVersion": "v1", "status": "Failure", "metadata": {},
-        "code": refused.code, "reason": refused.reason, "message": refused.message,
-    })
+fn no(refused: &Refused) -> Response<Body> {
+    full(refused.code, &refused.status())
 }
 
 /// What a path names.
@@ -111,13 +119,15 @@ async fn answer(
             .is_ok()
     };
     if take(&manner.errors) {
-        return full(
-            500,
-            &failure(&refused(500, "InternalError", "out of order")),
-        );
+        return no(&refused(500, "InternalError", "out of order"));
     }
+    let Some(by) = shared.user(request.headers()) else {
+        let refused = refused(401, "Unauthorized", "Unauthorized");
+        manner.deny(&refused);
+        return no(&refused);
+    };
     let Some(target) = target(request.uri().path()) else {
-        return full(404, &failure(&refused(404, "NotFound", "no such path")));
+        return no(&refused(404, "NotFound", "no such path"));
     };
     let query = request.uri().query().unwrap_or_default();
     let query: HashMap<String, String> = query
@@ -128,14 +138,11 @@ async fn answer(
     let method = request.method().clone();
     if method == Method::PATCH && take(&manner.conflicts) {
         manner.conflicted.fetch_add(1, Ordering::SeqCst);
-        return full(
-            409,
-            &failure(&refused(409, "Conflict", "somebody was faster")),
-        );
+        return no(&refused(409, "Conflict", "somebody was faster"));
     }
     let body = request.into_body().collect().await;
     let Ok(body) = body else {
-        return full(400, &failure(&refused(400, "BadRequest", "no body")));
+        return no(&refused(400, "BadRequest", "no body"));
     };
     let body: Value = serde_json::from_slice(&body.to_bytes()).unwrap_or(Value::Null);
     let fields = query.get("fieldSelector").map(String::as_str);
@@ -160,18 +167,26 @@ async fn answer(
             let found = shared.store().get(target.kind, &target.namespace, name);
             found.ok_or_else(|| refused(404, "NotFound", format!("{name} not found")))
         }
-        (Method::POST, None) => shared.store().create(target.kind, &target.namespace, body),
+        (Method::POST, None) => {
+            let mut store = shared.store();
+            store.create(&by, target.kind, &target.namespace, body)
+        }
         (Method::PATCH, Some(name)) => {
             let manager = query.get("fieldManager").map(String::as_str);
             let key = (target.kind, target.namespace.as_str(), name.as_str());
-            shared.store().patch(key, target.is_status, &body, manager)
+            shared
+                .store()
+                .patch(&by, key, target.is_status, &body, manager)
         }
         _ => Err(refused(405, "MethodNotAllowed", "not served here")),
     };
     shared.tell();
     match done {
         Ok(object) => full(200, &object),
-        Err(refused) => full(refused.code, &failure(&refused)),
+        Err(refused) => {
+            shared.manner.deny(&refused);
+            no(&refused)
+        }
     }
 }
 
@@ -205,7 +220,7 @@ fn watch(
                 )
             };
             let Some(news) = news else {
-                let gone = failure(&refused(410, "Expired", "too old resource version"));
+                let gone = refused(410, "Expired", "too old resource version").status();
                 drop(send.send(line("ERROR", gone)).await);
                 return;
             };

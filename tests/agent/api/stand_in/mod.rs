@@ -1,33 +1,53 @@
-//! A stand-in for the API server of Kubernetes: its HTTP API over TCP, with a store in memory.
+//! A stand-in for the API server of Kubernetes: its HTTP API over TLS, with a store in memory.
 //!
 //! ```text
-//! http     requests, answers, watches with bookmarks and 410
-//! store    objects, versions, history; finalizers, generations, preconditions, the status subresource
-//! patch    merge patch, and server-side apply of a status
-//! schema   what the CRDs refuse
+//! tls        certificates, and the files with which a client finds it
+//! user       whose token it is
+//! http       requests, answers, watches with bookmarks and 410
+//! store      objects, versions, history; finalizers, generations, preconditions, the status subresource
+//! patch      merge patch, and server-side apply of a status
+//! schema     what the CRDs refuse: types and bounds
+//! cel        what the CRDs refuse: their rules
+//! policy     what the admission policies refuse, by who calls
+//! refused    how that is told
+//! manifests  all of these as they are checked in
 //! ```
 //!
 //! **Invariant:** answers as the API's conventions say; what the agent does with them is not known here.
 
+mod cel;
 mod http;
+pub(crate) mod manifests;
 mod patch;
+mod policy;
+mod refused;
 mod schema;
 mod store;
+mod tls;
+mod user;
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use hyper::HeaderMap;
 use serde_json::Value;
+use stagepages_tests::Authority;
 use tokio::{net::TcpListener, sync::watch};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use patch::merge;
+use refused::Refused;
 use store::Store;
-pub(crate) use store::{IMAGES, Kind, LAUNCHES, NODES, PODS};
+pub(crate) use store::{EVENTS, IMAGES, Kind, LAUNCHES, NODES, PODS};
+pub(crate) use user::User;
 
 /// How it misbehaves.
 #[derive(Debug, Default)]
@@ -40,6 +60,18 @@ pub(crate) struct Manner {
     pub(crate) errors: AtomicU64,
     /// Writes that were answered 409.
     pub(crate) conflicted: AtomicU64,
+    /// What was answered to requests that ought not to be asked: without a known token, or not allowed.
+    pub(crate) denials: Mutex<Vec<String>>,
+    /// Connections that ended before their TLS began.
+    pub(crate) strangers: AtomicU64,
+}
+
+impl Manner {
+    fn deny(&self, refused: &Refused) {
+        if matches!(refused.code, 401 | 403 | 422) {
+            self.denials.lock().unwrap().push(refused.message.clone());
+        }
+    }
 }
 
 /// What requests and tests share.
@@ -47,12 +79,20 @@ pub(crate) struct Manner {
 pub(crate) struct Shared {
     store: Mutex<Store>,
     news: watch::Sender<u64>,
+    users: Mutex<BTreeMap<String, User>>,
     pub(crate) manner: Manner,
 }
 
 impl Shared {
     fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap()
+    }
+
+    /// Whose request it is.
+    fn user(&self, headers: &HeaderMap) -> Option<User> {
+        let header = headers.get("authorization")?.to_str().ok()?;
+        let token = header.strip_prefix("Bearer ")?;
+        self.users.lock().unwrap().get(token).cloned()
     }
 
     fn tell(&self) {
@@ -65,6 +105,7 @@ impl Shared {
 #[derive(Debug)]
 pub(crate) struct ApiServer {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) ca: Authority,
     address: SocketAddr,
     up: Option<CancellationToken>,
 }
@@ -76,21 +117,24 @@ impl ApiServer {
         let shared = Shared {
             store: Mutex::new(Store::new()),
             news: watch::channel(0).0,
+            users: Mutex::default(),
             manner: Manner::default(),
         };
         let mut server = Self {
             shared: Arc::new(shared),
+            ca: Authority::new("Kubernetes"),
             address: listener.local_addr().unwrap(),
             up: None,
         };
-        server.serve(listener);
+        server.serve(listener, tls::acceptor(&server.ca));
         server
     }
 
-    fn serve(&mut self, listener: TcpListener) {
+    fn serve(&mut self, listener: TcpListener, tls: TlsAcceptor) {
         let stop = CancellationToken::new();
         tokio::spawn(http::serve(
             listener,
+            tls,
             Arc::clone(&self.shared),
             stop.clone(),
         ));
@@ -106,21 +150,41 @@ impl ApiServer {
 
     /// Starts it again at the same address, with the same objects.
     pub(crate) async fn again(&mut self) {
+        let tls = tls::acceptor(&self.ca);
+        self.again_with(tls).await;
+    }
+
+    /// The same, but with a certificate that another CA signed.
+    pub(crate) async fn again_under(&mut self, other: &Authority) {
+        self.again_with(tls::acceptor(other)).await;
+    }
+
+    async fn again_with(&mut self, tls: TlsAcceptor) {
         self.stop();
         let address = self.address;
         let listener = stagepages_tests::eventually("the address to be free", async || {
             TcpListener::bind(address).await.ok()
         })
         .await;
-        self.serve(listener);
+        self.serve(listener, tls);
     }
 
-    /// A configuration with which a client finds it.
-    pub(crate) fn kubeconfig(&self) -> String {
-        format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: it\nclusters:\n- name: it\n  cluster: {{server: \"http://{}\"}}\ncontexts:\n- name: it\n  context: {{cluster: it, user: it}}\nusers:\n- name: it\n  user: {{}}\n",
-            self.address
-        )
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes the bearer of a token for somebody.
+    pub(crate) fn admit(&self, token: &str, user: User) {
+        self.shared
+            .users
+            .lock()
+            .unwrap()
+            .insert(token.to_owned(), user);
+    }
+
+    /// Writes what a client needs to find and to believe it, as a pod has it; `dir/kubeconfig` names the rest.
+    pub(crate) fn write_config(&self, dir: &Path, token: &str) {
+        tls::write_config(dir, self.address, &self.ca, token);
     }
 
     /// Creates an object; or how it is refused.
@@ -130,7 +194,10 @@ impl ApiServer {
         namespace: &str,
         object: Value,
     ) -> Result<Value, String> {
-        let created = self.shared.store().create(kind, namespace, object);
+        let created = {
+            let mut store = self.shared.store();
+            store.create(&User::admin(), kind, namespace, object)
+        };
         self.shared.tell();
         created.map_err(|refused| refused.message)
     }
@@ -142,7 +209,7 @@ impl ApiServer {
 
     /// What was told of an object, in Events.
     pub(crate) fn told(&self, name: &str) -> Vec<String> {
-        let events = self.shared.store().list(store::EVENTS, None).into_iter();
+        let events = self.shared.store().list(EVENTS, None).into_iter();
         let about = events.filter(|it| it["regarding"]["name"] == name);
         about
             .map(|it| it["reason"].as_str().unwrap().to_owned())

@@ -4,7 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{patch, schema};
+use super::{
+    patch,
+    policy::{Policies, Write},
+    refused::{Refused, refused},
+    schema,
+    user::User,
+};
 
 /// A kind that is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,21 +58,15 @@ impl Kind {
     pub(super) fn api_version(self) -> &'static str {
         self.root.strip_prefix("apis/").unwrap_or("v1")
     }
-}
 
-/// Why not.
-#[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) code: u16,
-    pub(super) reason: &'static str,
-    pub(super) message: String,
-}
+    pub(super) fn group(self) -> &'static str {
+        let split = self.api_version().split_once('/');
+        split.map_or("", |(group, _)| group)
+    }
 
-pub(super) fn refused(code: u16, reason: &'static str, message: impl Into<String>) -> Refused {
-    Refused {
-        code,
-        reason,
-        message: message.into(),
+    pub(super) fn version(self) -> &'static str {
+        let split = self.api_version().split_once('/');
+        split.map_or(self.api_version(), |(_, version)| version)
     }
 }
 
@@ -91,6 +91,7 @@ pub(super) struct Store {
     /// Nothing before this is remembered.
     oldest: u64,
     schemas: schema::Schemas,
+    policies: Policies,
 }
 
 impl Store {
@@ -102,6 +103,7 @@ impl Store {
             history: Vec::new(),
             oldest: 0,
             schemas: schema::Schemas::read(),
+            policies: Policies::read(),
         }
     }
 
@@ -147,11 +149,22 @@ impl Store {
 
     pub(super) fn create(
         &mut self,
+        by: &User,
         kind: Kind,
         namespace: &str,
         mut object: Value,
     ) -> Result<Value, Refused> {
+        if kind.namespaced {
+            object["metadata"]["namespace"] = json!(namespace);
+        }
         self.schemas.check(kind, &object, None)?;
+        self.policies.judge(&Write {
+            by,
+            kind,
+            is_status: false,
+            new: &object,
+            old: None,
+        })?;
         let name = object["metadata"]["name"]
             .as_str()
             .unwrap_or_default()
@@ -165,9 +178,6 @@ impl Store {
         object["apiVersion"] = json!(kind.api_version());
         object["kind"] = json!(kind.kind);
         let metadata = &mut object["metadata"];
-        if kind.namespaced {
-            metadata["namespace"] = json!(namespace);
-        }
         metadata["uid"] = json!(format!("00000000-0000-4000-8000-{number:012x}"));
         metadata["generation"] = json!(1);
         metadata["creationTimestamp"] = json!("2026-11-23T12:00:00Z");
@@ -218,6 +228,7 @@ impl Store {
     /// A patch by a client: of the status, or of all but that.
     pub(super) fn patch(
         &mut self,
+        by: &User,
         (kind, namespace, name): (Kind, &str, &str),
         is_status: bool,
         with: &Value,
@@ -242,10 +253,10 @@ impl Store {
             }
         }
         let mut new = old.clone();
+        let mut applied = self.applied.get(&key).cloned().unwrap_or_default();
         match (is_status, manager) {
             (true, Some(manager)) => {
-                let applied = self.applied.entry(key.clone()).or_default();
-                patch::apply(&mut new["status"], applied, manager, &with["status"])?;
+                patch::apply(&mut new["status"], &mut applied, manager, &with["status"])?;
             }
             (true, None) => patch::merge(&mut new["status"], &with["status"]),
             (false, _) => {
@@ -258,6 +269,14 @@ impl Store {
         }
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
         self.schemas.check(kind, &new, Some(&old))?;
+        self.policies.judge(&Write {
+            by,
+            kind,
+            is_status,
+            new: &new,
+            old: Some(&old),
+        })?;
+        self.applied.insert(key.clone(), applied);
         if new == old {
             return Ok(old);
         }
