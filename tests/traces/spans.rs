@@ -1,8 +1,9 @@
 //! What a collector gets of calls.
 use std::time::Duration;
 
-use stagepages_proto::v1::Platform;
-use stagepages_proto::v1::StagePagesStreamRequest;
+use stagepages_proto::v1::{
+    AbortLaunchRequest, FinishLaunchRequest, Platform, StagePagesStreamRequest,
+};
 use stagepages_tests::{
     Bench, DaemonOptions, Extent, SimScript, eventually, on_platform, page, region,
 };
@@ -106,6 +107,61 @@ async fn a_call_is_traced_through_daemon_and_host_in_its_callers_trace() {
         })
         .await;
     }
+}
+
+/// The host's span of what the method's call asked it, after that of the call and of the request.
+fn in_host<'a>(spans: &'a [Seen], method: &str, command: &str) -> &'a Seen {
+    let all: Vec<_> = spans.iter().collect();
+    let call = named(&all, &format!("stagepages.v1.LaunchService/{method}"));
+    let asked = named(&beneath(spans, call), &format!("stagepages.host/{command}"));
+    let host = named(&beneath(spans, asked), command);
+    host.is_inside(asked);
+    assert_eq!(host.service, "stagepages-host");
+    assert!(host.number("process.pid").is_some_and(|pid| pid > 1));
+    host
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_a_launch_is_traced_into_its_host_too() {
+    let collector = Collector::start(Mood::Takes).await;
+    collected(&collector, Platform::Sim, async |bench: &Bench| {
+        let mut api = bench.api.launches.clone();
+        let made = api.create_launch(traced(create("seen", small(bench.platform)), "01"));
+        made.await.unwrap();
+        api.stage_pages(stage("seen", 8)).await.unwrap();
+        let name = || "launches/seen".to_owned();
+        let finish = FinishLaunchRequest {
+            name: name(),
+            ..FinishLaunchRequest::default()
+        };
+        api.finish_launch(traced(finish, "01")).await.unwrap();
+        let abort = AbortLaunchRequest {
+            name: name(),
+            ..AbortLaunchRequest::default()
+        };
+        api.abort_launch(traced(abort, "01")).await.unwrap();
+        let calls = [
+            ("CreateLaunch", "Create"),
+            ("FinishLaunch", "Finish"),
+            ("AbortLaunch", "Abort"),
+        ];
+        // The service's own spans are sent apart from its hosts'.
+        let spans = collector.trace_with(TRACE, "all spans", |spans| {
+            let has = |name: &str| spans.iter().any(|seen| seen.span.name.ends_with(name));
+            let ends = |(method, command): &(&str, &str)| {
+                has(method) && spans.iter().any(|seen| seen.span.name == *command)
+            };
+            calls.iter().all(ends)
+        });
+        let spans = spans.await;
+        let order: Vec<_> = calls
+            .iter()
+            .map(|(method, command)| in_host(&spans, method, command))
+            .map(|host| host.span.start_time_unix_nano)
+            .collect();
+        assert!(order.is_sorted(), "{order:?}");
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -279,7 +279,7 @@ pub struct Finding {
 /// Nothing to add to the snapshot.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub struct Done {
-    /// For `Create`: what its time went to.
+    /// What its time went to. Hosts before told it of `Create` alone.
     #[prost(message, optional, tag = "1")]
     pub spent: Option<Spent>,
 }

@@ -6,7 +6,8 @@ use crate::launch;
 
 /// Time on the wall that a call took in the host, in nanoseconds. Told since version 6, by hosts that know it; older daemons do not look at it.
 ///
-/// Of `Stage`, whether it was applied or refused, all but `attributes`; of `Create` only that, `queue` and `total`. What comes from memory (a repeat, an
+/// Of `Stage`, whether it was applied or refused, all but `attributes`; of `Create` only that, `queue` and `total`; of others that are [`Done`](super::Done),
+/// such as `Finish`, `queue` and `total`. What comes from memory (a repeat, an
 /// answer in a [`Farewell`](super::Farewell)) has spent nothing on pages, and tells no more than the call did that asked for it.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub struct Spent {

@@ -60,11 +60,12 @@ pub(super) struct Worker {
     greeted: Vec<WeakConnection>,
     /// Requests in the queue.
     queued: Arc<AtomicUsize>,
-    /// Who waits for the guest to stop, by request.
-    pub(super) waiting: Vec<(u64, Connection)>,
+    /// Who waits for the guest to stop, by request, and since when.
+    pub(super) waiting: Vec<(u64, Connection, TakenUp)>,
 }
 
 /// When the launch thread took up a request.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct TakenUp {
     at: Instant,
     /// How long it waited before.
@@ -96,6 +97,25 @@ impl TakenUp {
     /// What it took up to now.
     pub(super) fn spent(&self) -> Spent {
         Spent::now(self.queued, self.at.elapsed())
+    }
+
+    /// The outcome with what it took up to now, unless that is told already.
+    fn told(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Done(Done { spent: None }) => Outcome::Done(Done {
+                spent: Some(self.spent()),
+            }),
+            other @ (Outcome::Done(_)
+            | Outcome::Staged(_)
+            | Outcome::Refused(_)
+            | Outcome::Welcome(_)
+            | Outcome::Probed(_)
+            | Outcome::Runs(_)
+            | Outcome::Verified(_)
+            | Outcome::Remembered(_)
+            | Outcome::Pong(_)
+            | Outcome::RejectedCpuid(_)) => other,
+        }
     }
 }
 
@@ -228,8 +248,9 @@ impl Worker {
         let snapshot = launch.snapshot();
         log_state(&snapshot);
         let told = Snapshot::from(&snapshot);
-        for (id, connection) in self.waiting.drain(..) {
-            connection.answer(id, Some(told.clone()), Outcome::Done(Done::default()));
+        for (id, connection, taken_up) in self.waiting.drain(..) {
+            let done = taken_up.told(Outcome::Done(Done::default()));
+            connection.answer(id, Some(told.clone()), done);
         }
         for connection in self.greeted.iter().filter_map(WeakConnection::get) {
             connection.tell(told.clone());
@@ -259,9 +280,13 @@ impl Worker {
         }
         match answer {
             Answer::Now(outcome) => {
+                let outcome = self.taken_up.told(outcome);
                 connection.answer(request.id, snapshot.as_ref().map(Snapshot::from), outcome);
             }
-            Answer::WhenStopped => self.waiting.push((request.id, connection.clone())),
+            Answer::WhenStopped => {
+                let waits = (request.id, connection.clone(), self.taken_up);
+                self.waiting.push(waits);
+            }
         }
     }
 
