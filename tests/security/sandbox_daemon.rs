@@ -1,4 +1,6 @@
 //! A daemon that somebody has taken over: each thing that it then tries is denied, and launches live on.
+use std::net::TcpListener;
+
 use nix::sys::signal::{Signal, kill};
 use stagepages_proto::v1::Platform;
 use stagepages_tests::{
@@ -6,10 +8,16 @@ use stagepages_tests::{
 };
 
 /// What a daemon survives, with what it is told.
-const REFUSED: [(&str, &str); 9] = [
+const REFUSED: [(&str, &str); 14] = [
     ("open", "errno 013"),
     ("open-kvm", "errno 013"),
     ("connect", "errno 013"),
+    ("connect-mptcp", "errno 001"),
+    ("fast-open", "errno 001"),
+    ("socket-udp", "errno 001"),
+    // Also of a port that it was given: it listens where it does.
+    ("bind:0", "errno 001"),
+    ("listen", "errno 001"),
     ("socket-netlink", "errno 001"),
     ("map-exec", "errno 001"),
     ("protect-exec", "errno 001"),
@@ -22,10 +30,15 @@ const REFUSED: [(&str, &str); 9] = [
 const DEADLY: [&str; 5] = ["exec", "ptrace", "mount", "bpf", "io-uring"];
 
 /// What comes of each where there is no sandbox. That of nothing that is there ends in an errno which only the call itself gives.
-const UNCONFINED: [(&str, &str); 13] = [
+const UNCONFINED: [(&str, &str); 18] = [
     ("open", "done"),
     ("open-kvm", "done"),
     ("connect", "errno 111"),
+    ("connect-mptcp", "errno 111"),
+    ("fast-open", "errno 111"),
+    ("socket-udp", "done"),
+    ("bind:0", "done"),
+    ("listen", "done"),
     ("socket-netlink", "errno 094"),
     ("map-exec", "done"),
     ("protect-exec", "done"),
@@ -101,6 +114,38 @@ async fn what_only_an_intruder_does_ends_the_daemon_and_launches_live_on() {
         bench.api.abort(&launch.name).await.unwrap();
         bench.end().await;
     }
+}
+
+/// What comes of an attempt in a daemon that listens on no port.
+async fn outcome(attempt: &str, options: DaemonOptions) -> String {
+    let bench = start(attempt, options.without_tcp()).await;
+    let outcome = try_it(&bench, attempt).await;
+    bench.daemon.stop();
+    outcome
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_reaches_the_collectors_port_and_no_other() {
+    let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let (collector, other) = (listen(), listen());
+    let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
+    let (collector, other) = (port(&collector), port(&other));
+    let traced = || {
+        let endpoint = format!("otlp_endpoint = \"http://127.0.0.1:{collector}\"");
+        DaemonOptions::new().config(&endpoint)
+    };
+    for (attempt, expected) in [
+        (format!("connect:{collector}"), "done"),
+        (format!("connect:{other}"), "errno 013"),
+        (format!("connect-mptcp:{other}"), "errno 001"),
+        (format!("fast-open:{other}"), "errno 001"),
+    ] {
+        let outcome = outcome(&attempt, traced()).await;
+        assert_eq!(outcome, expected, "{attempt}");
+    }
+    let attempt = format!("connect:{collector}");
+    let outcome = outcome(&attempt, DaemonOptions::new()).await;
+    assert_eq!(outcome, "errno 013", "{attempt} without a collector");
 }
 
 /// So the attempts are real, and it is the sandbox that stops them.

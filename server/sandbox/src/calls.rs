@@ -48,24 +48,36 @@ impl Calls {
 
     /// And this one, where of the bits `mask` of its argument `index` exactly `bits` are set.
     pub(crate) fn and_bits(
-        mut self,
+        self,
         number: i64,
         index: u8,
         mask: u32,
         bits: u32,
     ) -> Result<Self, BackendError> {
-        let op = Op::MaskedEq(mask.into());
-        let condition = SeccompCondition::new(index, Width::Dword, op, bits.into())?;
-        let rule = SeccompRule::new(vec![condition])?;
+        self.and_all_bits(number, &[(index, mask, bits)])
+    }
+
+    /// The same of several arguments at once: each is an index, a mask, and what is set of it.
+    pub(crate) fn and_all_bits(
+        mut self,
+        number: i64,
+        arguments: &[(u8, u32, u32)],
+    ) -> Result<Self, BackendError> {
+        let conditions = arguments.iter().map(|&(index, mask, bits)| {
+            let op = Op::MaskedEq(mask.into());
+            SeccompCondition::new(index, Width::Dword, op, bits.into())
+        });
+        let rule = SeccompRule::new(conditions.collect::<Result<_, _>>()?)?;
         self.0.entry(number).or_default().push(rule);
         Ok(self)
     }
 
     /// What threads, locks, allocators and clocks take behind everyone's back, in glibc and in std.
     ///
-    /// Memory is never executable, threads are started and processes are not.
+    /// Memory is never executable, threads are started and processes are not, and nothing is sent that connects.
     pub(crate) fn of_every_process() -> Result<Self, BackendError> {
         let exec = libc::PROT_EXEC.cast_unsigned();
+        let fast_open = libc::MSG_FASTOPEN.cast_unsigned();
         let thread = (libc::CLONE_VM | libc::CLONE_THREAD).cast_unsigned();
         Self::new()
             .and(&[
@@ -120,8 +132,6 @@ impl Calls {
                 // Sockets that are open.
                 libc::SYS_recvmsg,
                 libc::SYS_recvfrom,
-                libc::SYS_sendmsg,
-                libc::SYS_sendto,
                 libc::SYS_accept4,
                 libc::SYS_shutdown,
                 libc::SYS_getsockopt,
@@ -134,6 +144,9 @@ impl Calls {
                 libc::SYS_getgid,
                 libc::SYS_getegid,
             ])
+            // What connects by sending is never asked of Landlock (`tcp_sendmsg_fastopen()`, net/ipv4/tcp.c).
+            .and_bits(libc::SYS_sendto, 3, fast_open, 0)?
+            .and_bits(libc::SYS_sendmsg, 2, fast_open, 0)?
             .and_bits(libc::SYS_mmap, 2, exec, 0)?
             .and_bits(libc::SYS_mprotect, 2, exec, 0)?
             .and_bits(libc::SYS_clone, 0, thread, thread)?

@@ -6,7 +6,7 @@
 //! **Invariant:** it starts no process, connects to no TCP port but those that its policy names, and opens no device.
 
 use rustix::thread::CapabilitySet;
-use seccompiler::{BpfProgram, SeccompAction};
+use seccompiler::{BackendError, BpfProgram, SeccompAction};
 
 use crate::{
     Access, Missing, Mode, Place, SandboxError, calls, calls::Calls, fence::Fence, limits, missing,
@@ -94,18 +94,44 @@ pub fn confine(policy: &Policy) -> Result<(), SandboxError> {
     Ok(())
 }
 
+/// Has a confined daemon bind and listen on nothing more, in none of its threads. Landlock asks about binding alone, and a socket that listens without gets a port
+/// from the kernel (`inet_autobind()`, net/ipv4/af_inet.c).
+///
+/// # Errors
+/// What the kernel refused. The process should end then.
+pub fn settle(mode: Mode) -> Result<(), SandboxError> {
+    if mode == Mode::Off {
+        return Ok(());
+    }
+    let program = Calls::new()
+        .and(&[libc::SYS_bind, libc::SYS_listen])
+        .program(refused(), SeccompAction::Allow)?;
+    // A kernel without filters was refused before, or is put up with.
+    calls::put_on(&[program]).map(drop)
+}
+
+/// What becomes of a harmless call that is not to be made.
+fn refused() -> SeccompAction {
+    SeccompAction::Errno(libc::EPERM.cast_unsigned())
+}
+
 /// What the daemon does.
 fn filter() -> Result<BpfProgram, SandboxError> {
-    let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6].map(i32::cast_unsigned);
     let ioctls = [libc::FIONBIO, libc::FIOCLEX, libc::FIONREAD, libc::TCGETS];
     let ioctls: Vec<_> = ioctls
         .iter()
         .filter_map(|&number| u32::try_from(number).ok())
         .collect();
-    Calls::of_every_process()?
-        .and_one_of(libc::SYS_socket, 0, &families)?
-        .and_one_of(libc::SYS_socketpair, 0, &families[..1])?
+    sockets(Calls::of_every_process()?)?
+        .and_one_of(libc::SYS_socketpair, 0, &[libc::AF_UNIX.cast_unsigned()])?
         .and_one_of(libc::SYS_ioctl, 1, &ioctls)?
+        // More filters, which take only away.
+        .and_one_of(
+            libc::SYS_prctl,
+            0,
+            &[libc::PR_SET_NO_NEW_PRIVS.cast_unsigned()],
+        )?
+        .and(&[libc::SYS_seccomp])
         .and_one_of(libc::SYS_tgkill, 0, &[std::process::id()])?
         .and(&[
             // Sockets.
@@ -177,10 +203,24 @@ fn filter() -> Result<BpfProgram, SandboxError> {
             libc::SYS_pidfd_open,
             libc::SYS_clone3,
         ])
-        .program(
-            SeccompAction::Allow,
-            SeccompAction::Errno(libc::EPERM.cast_unsigned()),
-        )
+        .program(SeccompAction::Allow, refused())
+}
+
+/// The sockets that it makes: of the internet only such as Landlock takes for TCP, whose ports it names. Of another kind nobody asks it where they lead: MPTCP
+/// (`current_check_access_socket()`, security/landlock/net.c, since Linux 6.14), UDP.
+fn sockets(calls: Calls) -> Result<Calls, BackendError> {
+    const ALL: u32 = u32::MAX;
+    /// `SOCK_TYPE_MASK`, include/linux/net.h: the rest are flags.
+    const KIND: u32 = 0xf;
+    let stream = libc::SOCK_STREAM.cast_unsigned();
+    let mut calls = calls.and_one_of(libc::SYS_socket, 0, &[libc::AF_UNIX.cast_unsigned()])?;
+    for family in [libc::AF_INET, libc::AF_INET6].map(i32::cast_unsigned) {
+        for protocol in [0, libc::IPPROTO_TCP].map(i32::cast_unsigned) {
+            let arguments = [(0, ALL, family), (1, KIND, stream), (2, ALL, protocol)];
+            calls = calls.and_all_bits(libc::SYS_socket, &arguments)?;
+        }
+    }
+    Ok(calls)
 }
 
 /// What no daemon ever does: becoming another program, or looking into or taking over processes, the kernel or the machine's files.

@@ -3,7 +3,7 @@
 //! | process | users and privileges | files | network | calls |
 //! |---|---|---|---|---|
 //! | supervisor | its own user and capabilities: it starts programs that may need them | all | none is used | all |
-//! | daemon | its own user, no capabilities but for ports below 1024 | its directories; what it reads again, read-only | binds its ports, connects to its collector's port if it has one | a list; others are EPERM, the worst kill |
+//! | daemon | its own user, no capabilities but for ports below 1024 | its directories; what it reads again, read-only | binds its ports and then listens on no more, connects to its collector's port if it has one | a list; others are EPERM, the worst kill |
 //! | launch host, until its launch is made | `host_user`; capabilities to open devices and to lock memory | the devices, and what preflight reads | none | all |
 //! | launch host, from then on | `host_user`, no capabilities | none | none | a list, ioctl numbers included; any other kills it |
 //!

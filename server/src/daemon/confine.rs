@@ -35,6 +35,14 @@ pub(super) fn confine(config: &Config, group: Option<u32>) -> anyhow::Result<()>
     Ok(daemon::confine(&policy(config, group))?)
 }
 
+/// Has the daemon listen on no more than it does by now.
+///
+/// # Errors
+/// The kernel refused.
+pub(super) fn settle(mode: Mode) -> anyhow::Result<()> {
+    daemon::settle(mode).context("nothing is kept from listening elsewhere")
+}
+
 fn policy(config: &Config, group: Option<u32>) -> Policy {
     let port = |listen: &Listen| match listen {
         Listen::Tcp(address) => Some(address.port()),

@@ -23,8 +23,14 @@ use tonic_health::server::HealthReporter;
 
 use super::{
     FirmwareQueues, Ledgers, Node, Nursery, Records, Registry, RegistryLimits, StateDir, Writing,
-    check_locking, confine::confine, devices::Devices, evict::evict, given::Given, images,
-    inherit::inherit, supervisor_link::SupervisorLink,
+    check_locking,
+    confine::{confine, settle},
+    devices::Devices,
+    evict::evict,
+    given::Given,
+    images,
+    inherit::inherit,
+    supervisor_link::SupervisorLink,
 };
 use crate::{
     audit::Audit,
@@ -164,6 +170,7 @@ async fn serve(
         Some(devices) => devices.bind(&mut server, &node.reports().await)?,
         None => Vec::new(),
     };
+    settle(config.sandbox)?;
     let queues = nursery.queues.clone();
     let sources = Sources {
         launches: Arc::clone(&registry),

@@ -6,7 +6,7 @@ use std::ffi::{CStr, c_int, c_long};
 use std::ptr;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use crate::errno;
+use crate::{errno, network};
 
 /// Who started this process: asked at the start, for later the question itself may be denied.
 static PARENT: AtomicI64 = AtomicI64::new(0);
@@ -48,12 +48,18 @@ pub(crate) fn make() {
 }
 
 fn attempt(name: &[u8]) -> c_long {
-    match name {
+    let port = port(name);
+    match name.split(|byte| *byte == b':').next().unwrap_or(name) {
         b"open" => open(c"/etc/hostname"),
         b"open-kvm" => open(c"/dev/kvm"),
-        b"socket" => call(libc::SYS_socket, [i64::from(libc::AF_INET), STREAM, 0]),
+        b"socket" => network::socket(libc::SOCK_STREAM, 0),
+        b"socket-udp" => network::socket(libc::SOCK_DGRAM, 0),
         b"socket-netlink" => call(libc::SYS_socket, [i64::from(libc::AF_NETLINK), STREAM, 0]),
-        b"connect" => connect(),
+        b"connect" => network::connect(0, port),
+        b"connect-mptcp" => network::connect(libc::IPPROTO_MPTCP, port),
+        b"fast-open" => network::fast_open(port),
+        b"bind" => network::bind(port),
+        b"listen" => network::listen(),
         // Of what is open already, and no socket.
         b"connect-open" => call(libc::SYS_connect, [2, 0, 0]),
         b"exec" => call(libc::SYS_execve, [address(c"/nowhere"), 0, 0]),
@@ -107,29 +113,13 @@ fn open(path: &'static CStr) -> c_long {
     )
 }
 
-/// To a port where nobody listens, so that even a call that may be made ends in an error: that of nobody's being there.
-fn connect() -> c_long {
-    let socket = call(libc::SYS_socket, [i64::from(libc::AF_INET), STREAM, 0]);
-    if socket < 0 {
-        return socket;
-    }
-    let place = libc::sockaddr_in {
-        sin_family: 2, // AF_INET
-        sin_port: 1_u16.to_be(),
-        sin_addr: libc::in_addr {
-            s_addr: u32::from(std::net::Ipv4Addr::LOCALHOST).to_be(),
-        },
-        sin_zero: [0; 8],
-    };
-    // SAFETY: reads the address, which lives until it returns.
-    unsafe {
-        libc::syscall(
-            libc::SYS_connect,
-            socket,
-            ptr::from_ref(&place),
-            size_of::<libc::sockaddr_in>(),
-        )
-    }
+/// What stands behind the colon of a name, such as `connect:80`; 1, where nobody listens, if nothing does.
+fn port(name: &[u8]) -> u16 {
+    let digits = name.iter().skip_while(|byte| **byte != b':').skip(1);
+    digits
+        .map(|digit| u16::from(digit.wrapping_sub(b'0')))
+        .reduce(|port, digit| port.wrapping_mul(10).wrapping_add(digit))
+        .unwrap_or(1)
 }
 
 fn map(protection: c_int) -> c_long {

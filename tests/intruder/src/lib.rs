@@ -23,6 +23,7 @@
 
 mod attempt;
 mod descriptors;
+mod network;
 
 use std::ffi::{c_int, c_long};
 use std::ptr;
