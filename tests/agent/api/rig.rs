@@ -57,7 +57,7 @@ impl Rig {
         let api = ApiServer::start().await;
         let node = json!({ "metadata": { "name": NODE, "labels": { "pool": "a" } } });
         api.create(NODES, "", node).unwrap();
-        api.admit(TOKEN, User::agent(NODE));
+        api.admit(TOKEN, User::agent(NODE).bounded());
         api.write_config(dir.path(), TOKEN);
         Self {
             api,

@@ -65,8 +65,9 @@ pub(super) async fn ready(context: &Context, image: &LaunchImage, is_selected: b
     }
     match apply(context, image, status.clone()).await {
         Ok(()) => lasting,
-        Err(kube::Error::Api(answer)) if answer.code == 409 => {
-            let text = "another node computed another digest; nobody's is overwritten. Compare the versions of the node agents";
+        // 409 where another node stands by it; 403, by the admission policy, where the one that told it does not any more, or was this one.
+        Err(kube::Error::Api(answer)) if matches!(answer.code, 409 | 403) => {
+            let text = "another digest was told before, by another node or another version of this agent, and is not overwritten. Compare the versions of the node agents";
             status.expected_digests.clear();
             status.nodes = vec![entry(
                 context,
@@ -76,19 +77,25 @@ pub(super) async fn ready(context: &Context, image: &LaunchImage, is_selected: b
                 text,
                 None,
             )];
-            drop(apply(context, image, status).await);
+            if let Err(error) = apply(context, image, status).await {
+                unwritten(image, &error);
+            }
             false
         }
         Err(error) => {
-            let error = whole(&error);
-            tracing::warn!(
-                image = image.name_any(),
-                error,
-                "the status cannot be written; it is tried again"
-            );
+            unwritten(image, &error);
             false
         }
     }
+}
+
+fn unwritten(image: &LaunchImage, error: &kube::Error) {
+    let error = whole(error);
+    tracing::warn!(
+        image = image.name_any(),
+        error,
+        "the status cannot be written; it is tried again"
+    );
 }
 
 fn of(entry: NodeImage, expected_digests: Vec<DigestOfVcpus>) -> LaunchImageStatus {

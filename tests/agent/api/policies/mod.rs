@@ -16,7 +16,7 @@ use cases::{
 use super::{
     asker::{Ask, ask},
     rig::SPACE,
-    stand_in::{ApiServer, User, manifests},
+    stand_in::{ApiServer, EVENTS, IMAGES, LAUNCHES, NODES, PODS, User, manifests},
 };
 
 /// Every expression: its policy, its name if it is a condition, and what is told.
@@ -102,6 +102,45 @@ async fn each_expression_lets_an_agent_work_and_keeps_it_from_what_is_not_its_ow
         }
     }
     assert!(left.is_empty(), "expressions without a case: {left:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_asks_for_no_more_than_its_role_has() {
+    let api = ApiServer::start().await;
+    api.admit(OF_A, User::agent("node-a").bounded());
+    api.admit(
+        OF_ANOTHER_ACCOUNT,
+        User::service_account("lab", "ci", None).bounded(),
+    );
+    for (method, kind, below, is_allowed) in [
+        ("GET", PODS, "", true),
+        ("GET", PODS, "?watch=1", true),
+        ("GET", PODS, "/vm", false),
+        ("PATCH", PODS, "/vm", false),
+        ("GET", NODES, "/node-a", true),
+        ("GET", NODES, "", false),
+        ("PATCH", NODES, "/node-a", false),
+        ("POST", LAUNCHES, "", false),
+        ("PATCH", LAUNCHES, "/it", true),
+        ("PATCH", LAUNCHES, "/it/status", true),
+        ("DELETE", LAUNCHES, "/it", false),
+        ("PATCH", IMAGES, "/it", false),
+        ("PATCH", IMAGES, "/it/status", true),
+        ("GET", EVENTS, "", false),
+    ] {
+        let asked = Ask {
+            method,
+            kind,
+            below: below.to_owned(),
+            body: json!({}),
+        };
+        let (code, answer) = ask(&api, OF_ANOTHER_ACCOUNT, SPACE, &asked).await;
+        assert_eq!(code, 403, "{answer}");
+        if below != "?watch=1" {
+            let (code, answer) = ask(&api, OF_A, SPACE, &asked).await;
+            assert_eq!(code != 403, is_allowed, "{asked:?}: {answer}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Shared,
     refused::{Refused, refused},
+    role::Asked,
     store::{KINDS, Kind},
 };
 
@@ -99,6 +100,19 @@ fn target(path: &str) -> Option<Target> {
     })
 }
 
+/// A method as roles name it.
+fn verb(method: &Method, has_name: bool, is_watch: bool) -> &'static str {
+    match (method.as_str(), has_name) {
+        ("GET", true) => "get",
+        ("GET", false) if is_watch => "watch",
+        ("GET", false) => "list",
+        ("POST", _) => "create",
+        ("PATCH", _) => "patch",
+        ("PUT", _) => "update",
+        _ => "delete",
+    }
+}
+
 fn decoded(text: &str) -> String {
     text.replace("%3D", "=")
         .replace("%2F", "/")
@@ -136,6 +150,17 @@ async fn answer(
         .map(|(key, value)| (key.to_owned(), decoded(value)))
         .collect();
     let method = request.method().clone();
+    let is_watch = { query.get("watch") }.is_some_and(|it| it == "true" || it == "1");
+    let asked = Asked {
+        by: &by,
+        verb: verb(&method, target.name.is_some(), is_watch),
+        kind: target.kind,
+        is_status: target.is_status,
+    };
+    if let Err(refused) = shared.roles.judge(&asked) {
+        manner.deny(&refused);
+        return no(&refused);
+    }
     if method == Method::PATCH && take(&manner.conflicts) {
         manner.conflicted.fetch_add(1, Ordering::SeqCst);
         return no(&refused(409, "Conflict", "somebody was faster"));
@@ -147,13 +172,7 @@ async fn answer(
     let body: Value = serde_json::from_slice(&body.to_bytes()).unwrap_or(Value::Null);
     let fields = query.get("fieldSelector").map(String::as_str);
     let done = match (method, &target.name) {
-        (Method::GET, None)
-            if query
-                .get("watch")
-                .is_some_and(|it| it == "true" || it == "1") =>
-        {
-            return watch(shared, target.kind, &query, stop);
-        }
+        (Method::GET, None) if is_watch => return watch(shared, target.kind, &query, stop),
         (Method::GET, None) => {
             let store = shared.store();
             Ok(json!({

@@ -3,6 +3,7 @@
 //! ```text
 //! tls        certificates, and the files with which a client finds it
 //! user       whose token it is
+//! role       what the roles of that one allow
 //! http       requests, answers, watches with bookmarks and 410
 //! store      objects, versions, history; finalizers, generations, preconditions, the status subresource
 //! patch      merge patch, and server-side apply of a status
@@ -21,6 +22,7 @@ pub(crate) mod manifests;
 mod patch;
 mod policy;
 mod refused;
+mod role;
 mod schema;
 mod store;
 mod tls;
@@ -45,6 +47,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use patch::merge;
 use refused::Refused;
+use role::Roles;
 use store::Store;
 pub(crate) use store::{EVENTS, IMAGES, Kind, LAUNCHES, NODES, PODS};
 pub(crate) use user::User;
@@ -80,6 +83,7 @@ pub(crate) struct Shared {
     store: Mutex<Store>,
     news: watch::Sender<u64>,
     users: Mutex<BTreeMap<String, User>>,
+    roles: Roles,
     pub(crate) manner: Manner,
 }
 
@@ -118,6 +122,7 @@ impl ApiServer {
             store: Mutex::new(Store::new()),
             news: watch::channel(0).0,
             users: Mutex::default(),
+            roles: Roles::read(),
             manner: Manner::default(),
         };
         let mut server = Self {
@@ -180,6 +185,11 @@ impl ApiServer {
             .lock()
             .unwrap()
             .insert(token.to_owned(), user);
+    }
+
+    /// What was refused until now, which nobody is to be blamed for.
+    pub(crate) fn pardon(&self) -> Vec<String> {
+        std::mem::take(&mut self.shared.manner.denials.lock().unwrap())
     }
 
     /// Writes what a client needs to find and to believe it, as a pod has it; `dir/kubeconfig` names the rest.

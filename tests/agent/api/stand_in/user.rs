@@ -14,6 +14,8 @@ pub(crate) struct User {
     groups: Vec<String>,
     /// The node of the pod that its token is bound to.
     node: Option<String>,
+    /// Whether it may do no more than its roles say.
+    is_bounded: bool,
 }
 
 impl User {
@@ -23,6 +25,7 @@ impl User {
             name: "kubernetes-admin".to_owned(),
             groups: vec!["system:masters".to_owned()],
             node: None,
+            is_bounded: false,
         }
     }
 
@@ -36,12 +39,29 @@ impl User {
                 "system:authenticated".to_owned(),
             ],
             node: node.map(ToOwned::to_owned),
+            is_bounded: false,
         }
     }
 
     /// The agent of a node.
     pub(crate) fn agent(node: &str) -> Self {
         Self::service_account("stagepages", "stagepages-node-agent", Some(node))
+    }
+
+    /// The same, but only with what its roles let it do.
+    pub(crate) fn bounded(self) -> Self {
+        Self {
+            is_bounded: true,
+            ..self
+        }
+    }
+
+    pub(super) fn is_bounded(&self) -> bool {
+        self.is_bounded
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// As a policy sees it.
