@@ -6,7 +6,7 @@ use stagepages_proto::v1::{
     DeleteImageRequest, GrantImageRequest, LaunchState, ListImagesRequest, ListLaunchesRequest,
     Platform, StartLaunchRequest, WriteImageRequest, write_image_request::Content,
 };
-use stagepages_tests::{Api, Contents, Extent, User, eventually, page, refused};
+use stagepages_tests::{Api, Contents, Extent, User, eventually, page, refused, stagectl};
 use tonic::{Code, Status};
 
 use crate::place::{Place, STRANGER, anywhere, on};
@@ -82,6 +82,17 @@ async fn devices_and_the_main_socket_see_nothing_of_each_other() {
         api.create("vm", on(Platform::Sim)).await.unwrap();
     }
     main.create("own", on(Platform::Sim)).await.unwrap();
+    // Who runs the daemon looks at what a device has, and does nothing to it.
+    let as_device = |rest: &[&str]| {
+        let named = ["--tenant", "device:sim-1"];
+        stagectl::stagectl(&daemon, &[&named[..], rest].concat())
+    };
+    let seen = as_device(&["launch", "list", "--output", "json"]).document();
+    let uid = other.get("launches/vm").await.unwrap().uid;
+    assert_eq!(seen["launches"].as_array().unwrap().len(), 1, "{seen}");
+    assert_eq!(seen["launches"][0]["uid"], uid);
+    let aborted = as_device(&["launch", "abort", "vm"]);
+    assert!(aborted.stderr.contains("PERMISSION"), "{aborted:?}");
     for api in [&one, &other] {
         refused(api.get("launches/own").await, "LAUNCH_NOT_FOUND");
         refused(api.abort("launches/own").await, "LAUNCH_NOT_FOUND");

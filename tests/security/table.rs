@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
-use stagepages_tests::{Api, Refusal};
+use stagepages_proto::v1::ListLaunchesRequest;
+use stagepages_tests::{Api, Refusal, User, refused};
 use tonic::Status;
 
 use crate::{
     calls::{About, call, prepare},
-    town::{ROLES, STRANGER, Town, person},
+    town::{ROLES, STRANGER, Town, entry, person},
 };
 
 /// Who may, of viewer, stager, runner and admin; what they are answered about their own launch and image; and what about another tenant's.
@@ -122,6 +123,64 @@ async fn every_call_of_every_role_of_either_tenant_has_its_outcome() {
 
 async fn fresh(admin: &Api, seed: u64) -> About {
     prepare(admin, &format!("vm-{seed}"), 1000 + seed, "green").await
+}
+
+/// Whether the gate lets this call through that names a tenant, whatever comes of it then.
+async fn let_in(api: &Api, path: &str, tenant: &str) -> bool {
+    let path = path.parse().unwrap();
+    let mut request = tonic::Request::new(());
+    let name = tenant.parse().unwrap();
+    request.metadata_mut().insert("x-stagepages-tenant", name);
+    let mut grpc = tonic::client::Grpc::new(api.channel.clone());
+    grpc.ready().await.unwrap();
+    let codec = tonic_prost::ProstCodec::<(), ()>::default();
+    let answer = match grpc.server_streaming(request, path, codec).await {
+        Ok(answer) => answer.into_inner().message().await.map(drop),
+        Err(status) => Err(status),
+    };
+    outcome(answer) != "PERMISSION"
+}
+
+#[tokio::test]
+async fn whoever_oversees_looks_at_any_tenant_and_does_nothing_there() {
+    let town = Town::with(&entry("uid:2050", "ops", &["overseer"]));
+    let overseer = town
+        .api(User {
+            uid: 2050,
+            gid: 2050,
+        })
+        .await;
+    let admin = town.api(person("blue", "admin")).await;
+    let about = fresh(&admin, 0).await;
+    let viewer = town.api(person("red", "viewer")).await;
+    let other = town.api(person("red", "admin")).await;
+    for (service, Row(method, roles, ..)) in TABLE {
+        let path = format!("{service}{method}");
+        let looks = roles.starts_with('v');
+        assert_eq!(let_in(&overseer, &path, "blue").await, looks, "{path}");
+        for api in [&viewer, &other] {
+            assert!(!let_in(api, &path, "blue").await, "{path}");
+        }
+        // One's own is no other's, and who oversees has no more there than it is given.
+        assert!(let_in(&admin, &path, "blue").await, "{path}");
+        assert_eq!(let_in(&overseer, &path, "ops").await, looks, "{path}");
+    }
+    let listed = async |tenant: Option<&str>| {
+        let mut request = tonic::Request::new(ListLaunchesRequest::default());
+        if let Some(tenant) = tenant {
+            let tenant = tenant.parse().unwrap();
+            request.metadata_mut().insert("x-stagepages-tenant", tenant);
+        }
+        let listed = overseer.launches.clone().list_launches(request).await;
+        listed.map(|answer| answer.into_inner().launches)
+    };
+    assert!(listed(None).await.unwrap().is_empty());
+    assert!(listed(Some("nobody")).await.unwrap().is_empty());
+    let seen = listed(Some("blue")).await.unwrap();
+    assert!(seen.iter().any(|launch| launch.name == about.launch));
+    for none in ["", "Blue", "device:x"] {
+        refused(listed(Some(none)).await, "MALFORMED_REQUEST");
+    }
 }
 
 #[tokio::test]

@@ -45,6 +45,8 @@ pub struct Client {
     timeout: Option<Duration>,
     /// The span that calls are made in.
     traceparent: Option<MetadataValue<Ascii>>,
+    /// Whose things calls are about.
+    tenant: Option<MetadataValue<Ascii>>,
 }
 
 impl Client {
@@ -73,6 +75,7 @@ impl Client {
             channel,
             timeout: None,
             traceparent: None,
+            tenant: None,
         })
     }
 
@@ -92,6 +95,15 @@ impl Client {
             traceparent,
             ..self
         }
+    }
+
+    /// The same connection, whose calls look at what this tenant has and change nothing, which takes the role `overseer`; `None` for the caller's own. A name that
+    /// no header can carry is sent as one that is none, which the daemon refuses.
+    #[must_use]
+    pub fn with_tenant(self, tenant: Option<&str>) -> Self {
+        let none = MetadataValue::from_static("?");
+        let tenant = tenant.map(|name| name.parse().unwrap_or(none));
+        Self { tenant, ..self }
     }
 
     /// What this machine and this daemon can do.
@@ -122,10 +134,13 @@ impl Client {
 
     fn without_deadline<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        if let Some(traceparent) = &self.traceparent {
-            request
-                .metadata_mut()
-                .insert("traceparent", traceparent.clone());
+        for (name, value) in [
+            ("traceparent", &self.traceparent),
+            ("x-stagepages-tenant", &self.tenant),
+        ] {
+            if let Some(value) = value {
+                request.metadata_mut().insert(name, value.clone());
+            }
         }
         request
     }

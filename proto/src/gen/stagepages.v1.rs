@@ -2680,6 +2680,8 @@ pub mod launch_service_client {
     /// Metadata of every call, of all services: `x-request-id`, 1 to 64 printable characters, names the call in the logs of daemon and launch host. Without one, or with
     /// one that is none, the daemon makes one up. The answer has it, errors included (also as google.rpc.RequestInfo). It does not make a call exactly-once: that is
     /// `request_id` of StagePagesRequest. `traceparent` and `tracestate` (W3C Trace Context) are honoured where the daemon is told where to send spans.
+    /// `x-stagepages-tenant` names the tenant whose things the call is about; without it that is the caller's own. At another tenant's things callers look that have the
+    /// role `overseer` (deploy/POLICY.md), by calls that change nothing; every other call is PERMISSION then. A name that is none is MALFORMED_REQUEST.
     #[derive(Debug, Clone)]
     pub struct LaunchServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -3922,6 +3924,8 @@ pub mod launch_service_server {
     /// Metadata of every call, of all services: `x-request-id`, 1 to 64 printable characters, names the call in the logs of daemon and launch host. Without one, or with
     /// one that is none, the daemon makes one up. The answer has it, errors included (also as google.rpc.RequestInfo). It does not make a call exactly-once: that is
     /// `request_id` of StagePagesRequest. `traceparent` and `tracestate` (W3C Trace Context) are honoured where the daemon is told where to send spans.
+    /// `x-stagepages-tenant` names the tenant whose things the call is about; without it that is the caller's own. At another tenant's things callers look that have the
+    /// role `overseer` (deploy/POLICY.md), by calls that change nothing; every other call is PERMISSION then. A name that is none is MALFORMED_REQUEST.
     #[derive(Debug)]
     pub struct LaunchServiceServer<T> {
         inner: Arc<T>,

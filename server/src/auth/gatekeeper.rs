@@ -1,5 +1,8 @@
 //! Whether a call may begin, and whether it may go on after the policy has changed.
 //!
+//! A call that names a tenant (`x-stagepages-tenant`) other than its caller's own looks at that one's things, and does nothing else: who makes it needs the role
+//! for that, and has the role of one who looks for the length of the call.
+//!
 //! **Invariant:** a call goes on only as the tenant that it began as.
 
 use std::{sync::Arc, time::SystemTime};
@@ -7,7 +10,7 @@ use std::{sync::Arc, time::SystemTime};
 use tokio::sync::watch;
 
 use super::{
-    Caller, Meters, Needs, UnderWay, needs,
+    Caller, Meters, Needs, Role, Roles, Tenant, UnderWay, needs,
     policy::{Grant, Policy},
 };
 use crate::{
@@ -17,6 +20,9 @@ use crate::{
         status::{ApiError, printable},
     },
 };
+
+/// Where a call names the tenant whose things it is about.
+pub const NAMED: &str = "x-stagepages-tenant";
 
 /// Judges calls by the policy as it is now. Clones are the same.
 #[derive(Debug, Clone)]
@@ -31,6 +37,8 @@ pub struct Standing {
     policy: watch::Receiver<Arc<Policy>>,
     peer: PeerInfo,
     path: Arc<str>,
+    /// Whose things it named, if it did.
+    named: Option<Tenant>,
     /// `None` for whoever is connected, where the policy answers those.
     caller: Option<Caller>,
     /// Counts for its tenant until it has ended.
@@ -47,16 +55,23 @@ impl Gatekeeper {
         }
     }
 
-    /// Lets a call of the method at `path` in.
+    /// Lets a call of the method at `path` in, which may name a tenant.
     ///
     /// # Errors
     /// PERMISSION, QUOTA_EXCEEDED.
-    pub fn admit(&self, peer: &PeerInfo, path: &str) -> Result<Standing, ApiError> {
+    pub fn admit(
+        &self,
+        peer: &PeerInfo,
+        path: &str,
+        named: Option<Tenant>,
+    ) -> Result<Standing, ApiError> {
         let mut policy = self.policy.clone();
         let now = Arc::clone(&policy.borrow_and_update());
-        let caller = judge(&now, peer, path)?;
-        let under_way = caller.as_ref().map(|caller| {
-            let bounds = now.bounds(&caller.tenant);
+        let caller = judge(&now, peer, path, named.as_ref())?;
+        // Whoever looks at another's things takes nothing of that one's quota.
+        let own = caller.as_ref().and_then(|_| now.of(peer));
+        let under_way = own.map(|(_, grant)| {
+            let bounds = now.bounds(&grant.tenant);
             self.meters.enter(&bounds).map(Arc::new)
         });
         let under_way = under_way.transpose()?;
@@ -64,6 +79,7 @@ impl Gatekeeper {
             policy,
             peer: peer.clone(),
             path: path.into(),
+            named,
             caller,
             _under_way: under_way,
         })
@@ -90,7 +106,8 @@ impl Standing {
         if !self.policy.has_changed().unwrap_or(false) {
             return Ok(());
         }
-        let now = judge(&self.policy.borrow_and_update(), &self.peer, &self.path)?;
+        let policy = Arc::clone(&self.policy.borrow_and_update());
+        let now = judge(&policy, &self.peer, &self.path, self.named.as_ref())?;
         let tenant = |caller: &Option<Caller>| caller.as_ref().map(|caller| caller.tenant.clone());
         if tenant(&now) == tenant(&self.caller) {
             return Ok(());
@@ -116,7 +133,12 @@ impl Standing {
     }
 }
 
-fn judge(policy: &Policy, peer: &PeerInfo, path: &str) -> Result<Option<Caller>, ApiError> {
+fn judge(
+    policy: &Policy,
+    peer: &PeerInfo,
+    path: &str,
+    named: Option<&Tenant>,
+) -> Result<Option<Caller>, ApiError> {
     if policy.is_health_only() && needs(path) != Needs::Health {
         let text = "only grpc.health.v1.Health, Check and Watch, is answered at this address (health_listen); call the API at an address of listen";
         return Err(ApiError::new(Reason::UnsupportedOperation, text).meta("method", path));
@@ -134,6 +156,10 @@ fn judge(policy: &Policy, peer: &PeerInfo, path: &str) -> Result<Option<Caller>,
             Err(stranger(peer, path))
         };
     };
+    let grant = match named {
+        Some(tenant) if *tenant != grant.tenant => oversees(&name, &grant, tenant, path)?,
+        Some(_) | None => grant,
+    };
     match needs(path) {
         Needs::OneOf(roles) if !grant.roles.meet(roles) => {
             let method = path.rsplit('/').next().unwrap_or(path);
@@ -147,6 +173,21 @@ fn judge(policy: &Policy, peer: &PeerInfo, path: &str) -> Result<Option<Caller>,
             Ok(Some(caller(&name, &grant, peer)))
         }
     }
+}
+
+/// What a caller may do with the things of another tenant that it named.
+fn oversees(name: &str, own: &Grant, tenant: &Tenant, path: &str) -> Result<Grant, ApiError> {
+    if own.roles.meet(Roles::of(&[Role::Overseer])) {
+        return Ok(Grant {
+            tenant: tenant.clone(),
+            roles: Roles::of(&[Role::Viewer]),
+        });
+    }
+    let text = format!(
+        "{} may not look at what another tenant has, which takes the role overseer; call without {NAMED}, or as one whom the daemon's policy gives that role",
+        printable(name, 200)
+    );
+    Err(ApiError::new(Reason::Permission, text).meta("method", path))
 }
 
 fn caller(name: &str, grant: &Grant, peer: &PeerInfo) -> Caller {
@@ -197,15 +238,21 @@ mod tests {
     fn strangers_get_what_anyone_gets_and_callers_what_their_roles_allow() {
         let (_change, current) = watch::channel(policy("blue", "viewer"));
         let keeper = Gatekeeper::new(current);
-        assert!(keeper.admit(&peer(2), HEALTH).unwrap().caller().is_none());
+        assert!(
+            keeper
+                .admit(&peer(2), HEALTH, None)
+                .unwrap()
+                .caller()
+                .is_none()
+        );
         for path in [STAGE, REFLECTION, "/no.Such/Method"] {
-            let error = keeper.admit(&peer(2), path).unwrap_err();
+            let error = keeper.admit(&peer(2), path, None).unwrap_err();
             assert_eq!(error.reason(), Reason::Permission);
             assert!(error.to_string().contains("uid:2 is nobody"), "{error}");
         }
-        let caller = keeper.admit(&peer(1), REFLECTION).unwrap();
+        let caller = keeper.admit(&peer(1), REFLECTION, None).unwrap();
         assert_eq!(caller.caller().unwrap().tenant.as_str(), "blue");
-        let error = keeper.admit(&peer(1), STAGE).unwrap_err();
+        let error = keeper.admit(&peer(1), STAGE, None).unwrap_err();
         assert!(
             error.to_string().contains("role stager or admin"),
             "{error}"
@@ -219,14 +266,20 @@ mod tests {
         let anybody = PeerInfo::Plain {
             address: ([127, 0, 0, 1], 9).into(),
         };
-        assert!(keeper.admit(&anybody, HEALTH).unwrap().caller().is_none());
+        assert!(
+            keeper
+                .admit(&anybody, HEALTH, None)
+                .unwrap()
+                .caller()
+                .is_none()
+        );
         for path in [
             STAGE,
             REFLECTION,
             "/grpc.health.v1.Health/List",
             "/no.Such/Method",
         ] {
-            let error = keeper.admit(&anybody, path).unwrap_err();
+            let error = keeper.admit(&anybody, path, None).unwrap_err();
             assert_eq!(error.reason(), Reason::UnsupportedOperation);
             assert!(error.to_string().contains("health_listen"), "{error}");
         }
@@ -236,7 +289,7 @@ mod tests {
     async fn a_call_goes_on_only_while_the_policy_has_it_and_as_who_it_began() {
         let (change, current) = watch::channel(policy("blue", "stager"));
         let keeper = Gatekeeper::new(current);
-        let mut call = keeper.admit(&peer(1), STAGE).unwrap();
+        let mut call = keeper.admit(&peer(1), STAGE, None).unwrap();
         call.check().unwrap();
         change.send_replace(policy("blue", "admin"));
         call.changed().await;

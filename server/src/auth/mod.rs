@@ -24,7 +24,7 @@ mod tenant;
 
 pub use device::{BadDeviceId, DeviceId, MAX_DEVICE_ID_BYTES, MAX_DEVICES};
 pub use file::{PolicyError, PolicyFile};
-pub use gatekeeper::{Gatekeeper, Standing};
+pub use gatekeeper::{Gatekeeper, NAMED, Standing};
 pub use identity::BadIdentity;
 pub use meters::{Meters, UnderWay};
 pub use policy::{BadPolicy, Grant, MAX_POLICY_BYTES, Policy};

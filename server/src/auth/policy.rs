@@ -126,12 +126,13 @@ impl BadPolicy {
 }
 
 impl Policy {
-    /// The policy where none is configured: who runs the daemon, and root, may do everything as the tenant `local`; nobody else may do anything.
+    /// The policy where none is configured: who runs the daemon, and root, may do everything as the tenant `local`, and look at the devices'; nobody else may do
+    /// anything.
     #[must_use]
     pub fn builtin(uid: u32) -> Self {
         let grant = Grant {
             tenant: Tenant::local(),
-            roles: Roles::of(&[Role::Admin]),
+            roles: Roles::of(&[Role::Admin, Role::Overseer]),
         };
         let names = [format!("uid:{uid}"), "uid:0".to_owned()];
         Self {

@@ -1,4 +1,4 @@
-//! What callers may do, in four words; and in a fifth, which no policy gives.
+//! What callers may do, in five words; and in a sixth, which no policy gives.
 //!
 //! **Invariant:** a set of roles only grows by union; no role takes anything away.
 
@@ -6,7 +6,7 @@ use std::{fmt, ops::BitOr};
 
 use serde::Deserialize;
 
-/// What a caller is trusted with, within its tenant.
+/// What a caller is trusted with, within its tenant but for `Overseer`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -18,6 +18,8 @@ pub enum Role {
     Runner,
     /// Everything, and what concerns others: grants and deletes images.
     Admin,
+    /// Looks, at the things of any tenant that a call names.
+    Overseer,
     /// Has the tenant to itself, as whoever has a device does: deletes its images, on which nobody else counts.
     #[serde(skip_deserializing)]
     Holder,
@@ -29,7 +31,13 @@ pub struct Roles(u8);
 
 impl Role {
     /// All roles that a policy gives.
-    pub const ALL: [Self; 4] = [Self::Viewer, Self::Stager, Self::Runner, Self::Admin];
+    pub const ALL: [Self; 5] = [
+        Self::Viewer,
+        Self::Stager,
+        Self::Runner,
+        Self::Admin,
+        Self::Overseer,
+    ];
 
     const fn bit(self) -> u8 {
         match self {
@@ -38,6 +46,7 @@ impl Role {
             Self::Runner => 4,
             Self::Admin => 8,
             Self::Holder => 16,
+            Self::Overseer => 32,
         }
     }
 
@@ -50,6 +59,7 @@ impl Role {
             Self::Runner => "runner",
             Self::Admin => "admin",
             Self::Holder => "holder",
+            Self::Overseer => "overseer",
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tonic::{
     Status,
@@ -22,7 +22,7 @@ use tonic::{
 
 use super::{methods, peer::PeerInfo};
 use crate::{
-    auth::{Gatekeeper, Standing},
+    auth::{Gatekeeper, NAMED, Standing, Tenant},
     rpc::{reason::Reason, status::ApiError},
 };
 
@@ -36,12 +36,32 @@ pub(super) fn admit<B>(
         let text = "nothing is known of the caller";
         return Err(ApiError::new(Reason::Unauthenticated, text));
     };
-    let standing = keeper.admit(peer, request.uri().path())?;
+    let standing = keeper.admit(peer, request.uri().path(), named(request.headers())?)?;
     if let Some(caller) = standing.caller() {
         let caller = caller.clone();
         request.extensions_mut().insert(caller);
     }
     Ok(standing)
+}
+
+/// The tenant that a call names.
+fn named(headers: &HeaderMap) -> Result<Option<Tenant>, ApiError> {
+    let malformed = |text: &str| {
+        let text = format!("{NAMED}: {text}; name one tenant, or leave it out");
+        ApiError::new(Reason::MalformedRequest, text)
+    };
+    let mut named = headers.get_all(NAMED).iter();
+    let (Some(first), next) = (named.next(), named.next()) else {
+        return Ok(None);
+    };
+    if next.is_some() {
+        return Err(malformed("is there twice"));
+    }
+    let name = String::from_utf8_lossy(first.as_bytes());
+    let tenant = name.parse::<Tenant>();
+    tenant
+        .map(Some)
+        .map_err(|error| malformed(&error.to_string()))
 }
 
 /// Carries out a call that was let in, for as long as it may go on.

@@ -243,7 +243,10 @@ impl StatusPage {
     /// Lets this peer make a call; it counts as one for as long as the standing is kept.
     fn enter(&self, peer: &PeerInfo, method: &str) -> Result<(Caller, Standing), Unseen> {
         let path = format!("/stagepages.v1.{method}");
-        let standing = self.keeper.admit(peer, &path).map_err(Unseen::Refused)?;
+        let standing = self
+            .keeper
+            .admit(peer, &path, None)
+            .map_err(Unseen::Refused)?;
         match standing.caller() {
             Some(caller) => Ok((caller.clone(), standing)),
             // Not reached: these calls are answered to nobody without a role.

@@ -46,6 +46,10 @@ pub(crate) struct Cli {
     /// Deadline of each call to the daemon, for example 30s. None by default.
     #[arg(long, global = true, value_name = "TIME", value_parser = args::duration)]
     timeout: Option<Duration>,
+    /// Look at what this tenant has, for example device:sim-0; changes nothing, and takes the role overseer. Your own by default.
+    // By another id than an argument of a command has, which would take its value from here.
+    #[arg(long = "tenant", global = true, value_name = "TENANT")]
+    look_at_tenant: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -123,6 +127,7 @@ pub(crate) struct Context {
     endpoint: Option<Endpoint>,
     tls: TlsArgs,
     timeout: Option<Duration>,
+    look_at_tenant: Option<String>,
     /// Where documents go.
     pub(crate) output: Output,
 }
@@ -134,6 +139,7 @@ impl Cli {
             endpoint: self.endpoint.clone(),
             tls: self.tls.clone(),
             timeout: self.timeout,
+            look_at_tenant: self.look_at_tenant.clone(),
             output: self.output,
         }
     }
@@ -152,7 +158,8 @@ impl Context {
         let traceparent = std::env::var("TRACEPARENT").ok();
         Ok(client
             .with_timeout(self.timeout)
-            .with_traceparent(traceparent.as_deref()))
+            .with_traceparent(traceparent.as_deref())
+            .with_tenant(self.look_at_tenant.as_deref()))
     }
 }
 
