@@ -193,7 +193,7 @@ impl Policy {
         let pattern: Pattern = pattern.map_err(|error: BadIdentity| error.to_string())?;
         if row.roles.is_empty() {
             return Err(format!(
-                "{} has no roles; write some of viewer, stager, runner, admin, or remove it",
+                "{} has no roles; write some of viewer, stager, runner, admin, overseer, or remove it",
                 row.identity
             ));
         }
