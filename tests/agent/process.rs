@@ -53,6 +53,14 @@ impl Agent {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
+    /// The most bytes of memory that it ever had.
+    pub(crate) fn peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|it| it.split_whitespace().next()).unwrap();
+        kib.parse::<u64>().unwrap() << 10
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }

@@ -3,7 +3,8 @@
 //! ```text
 //! stand_in       the API server
 //! pod_resources  kubelet's word on who has which device
-//! registry       Debian's docker-registry, and TCP servers that misbehave
+//! registry       Debian's docker-registry
+//! bad_registry   servers in its place that misbehave
 //! rig            all of it together, with an agent
 //! reconcile      what goes well
 //! trouble        what does not
@@ -11,6 +12,8 @@
 //! host_deaths    a launch whose host is
 //! daemon_deaths  a daemon that is
 //! platforms      a node without the platform
+//! bad_registries registries that misbehave
+//! credentials    registries with a login, and by TLS
 //! images         LaunchImage
 //! asker          a client that is not the agent
 //! rules          what the CRDs refuse
@@ -19,6 +22,9 @@
 //! ```
 
 mod asker;
+mod bad_registries;
+mod bad_registry;
+mod credentials;
 mod daemon_deaths;
 mod host_deaths;
 mod images;

@@ -1,4 +1,4 @@
-//! A real OCI registry: Debian's docker-registry; and TCP servers in its place that misbehave.
+//! A real OCI registry: Debian's docker-registry.
 //!
 //! **Invariant:** a registry that is installed and does not work is a failure; one that is not installed is told, once, and by the tests that need it.
 
@@ -8,17 +8,18 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use stagepages_tests::{eventually, say};
-use tokio::io::AsyncWriteExt as _;
-use tokio_util::task::AbortOnDropHandle;
+use stagepages_tests::{Pki, eventually, say};
 
 /// The program.
 const PROGRAM: &str = "docker-registry";
+/// Who may log in.
+pub(super) const USER: &str = "me";
+/// `hunter2`, as htpasswd hashes it.
+const HUNTER2: &str = "$2y$05$abcdefghijklmnopqrstuuoXuKqgZXLiJqzfmMXDDhSFPIvxV7t8.";
 
 /// The registry.
 #[derive(Debug)]
@@ -42,18 +43,46 @@ pub(super) fn digest(bytes: &[u8]) -> String {
 impl Registry {
     /// Starts one with its files in `dir`; `None`, and a line that says so, where it is not installed.
     pub(super) async fn start(dir: &Path) -> Option<Self> {
+        Self::serve(dir, "registry", "", "").await
+    }
+
+    /// Another one with the same images, that wants to see this user and this password, which is `hunter2`.
+    pub(super) async fn with_login(dir: &Path) -> Self {
+        let users = dir.join("htpasswd");
+        fs::write(&users, format!("{USER}:{HUNTER2}\n")).unwrap();
+        let auth = format!(
+            "auth: {{htpasswd: {{realm: it, path: {}}}}}\n",
+            users.display()
+        );
+        let registry = Self::serve(dir, "registry-login", "", &auth).await;
+        registry.expect("there is one already")
+    }
+
+    /// Another one with the same images, by TLS.
+    pub(super) async fn with_tls(dir: &Path, pki: &Pki) -> Self {
+        let (cert, key) = (pki.path("server.crt"), pki.path("server.key"));
+        let tls = format!(
+            ", tls: {{certificate: {}, key: {}}}",
+            cert.display(),
+            key.display()
+        );
+        let registry = Self::serve(dir, "registry-tls", &tls, "").await;
+        registry.expect("there is one already")
+    }
+
+    async fn serve(dir: &Path, name: &str, http: &str, more: &str) -> Option<Self> {
         let address = free();
-        let config = dir.join("registry.yml");
+        let config = dir.join(name).with_extension("yml");
         let storage = dir.join("registry");
         fs::write(
             &config,
             format!(
-                "version: 0.1\nlog: {{level: warn}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\nhttp: {{addr: \"{address}\"}}\n",
+                "version: 0.1\nlog: {{level: warn}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\nhttp: {{addr: \"{address}\"{http}}}\n{more}",
                 storage.display()
             ),
         )
         .unwrap();
-        let log = fs::File::create(dir.join("registry.log")).unwrap();
+        let log = fs::File::create(dir.join(name).with_extension("log")).unwrap();
         let child = Command::new(PROGRAM)
             .arg("serve")
             .arg(&config)
@@ -81,6 +110,12 @@ impl Registry {
     /// `HOST:PORT`.
     pub(super) fn host(&self) -> String {
         self.address.to_string()
+    }
+
+    /// The same image in this registry.
+    pub(super) fn here(&self, reference: &str) -> String {
+        let (_, rest) = reference.split_once('/').unwrap();
+        format!("{}/{rest}", self.host())
     }
 
     /// Pushes an artifact of these files, and returns its pinned reference.
@@ -160,88 +195,4 @@ impl Drop for Registry {
         self.child.kill().ok();
         self.child.wait().ok();
     }
-}
-
-/// How a server misbehaves.
-#[derive(Clone, Debug)]
-pub(super) enum Manner {
-    /// Takes the request and says nothing.
-    Hang,
-    /// Ends the connection.
-    Reset,
-    /// Gives this manifest, and any blob without an end.
-    Endless(Vec<u8>),
-    /// Gives this manifest, and these bytes for any blob.
-    Wrong(Vec<u8>, Vec<u8>),
-    /// Answers everything with this status.
-    Status(u16),
-}
-
-/// A server that misbehaves.
-#[derive(Debug)]
-pub(super) struct Bad {
-    pub(super) host: String,
-    _server: AbortOnDropHandle<()>,
-}
-
-impl Bad {
-    pub(super) async fn start(manner: Manner) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let host = listener.local_addr().unwrap().to_string();
-        let server = async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(misbehave(stream, manner.clone()));
-            }
-        };
-        Self {
-            host,
-            _server: AbortOnDropHandle::new(tokio::spawn(server)),
-        }
-    }
-}
-
-async fn misbehave(mut stream: tokio::net::TcpStream, manner: Manner) {
-    use tokio::io::AsyncReadExt as _;
-    let mut request = Vec::new();
-    let mut byte = [0];
-    while !request.ends_with(b"\r\n\r\n") {
-        match stream.read(&mut byte).await {
-            Ok(1) => request.push(byte[0]),
-            _ => return,
-        }
-    }
-    let request = String::from_utf8_lossy(&request).into_owned();
-    let path = request.split(' ').nth(1).unwrap_or_default();
-    let answer = |status: u16, body: &[u8]| {
-        let head = format!(
-            "HTTP/1.1 {status} It\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        [head.as_bytes(), body].concat()
-    };
-    let is_manifest = path.contains("/manifests/");
-    let bytes = match manner {
-        Manner::Hang => {
-            tokio::time::sleep(Duration::from_secs(600)).await;
-            return;
-        }
-        Manner::Reset => return,
-        Manner::Status(code) => answer(code, b""),
-        Manner::Endless(manifest) | Manner::Wrong(manifest, _) if is_manifest => {
-            answer(200, &manifest)
-        }
-        Manner::Endless(_) if path.contains("/blobs/") => {
-            let head = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
-            if stream.write_all(head).await.is_err() {
-                return;
-            }
-            while stream.write_all(&[0; 65536]).await.is_ok() {}
-            return;
-        }
-        Manner::Wrong(_, blob) if path.contains("/blobs/") => answer(200, &blob),
-        Manner::Endless(_) | Manner::Wrong(..) => answer(200, b"{}"),
-    };
-    drop(stream.write_all(&bytes).await);
-    drop(stream.shutdown().await);
 }

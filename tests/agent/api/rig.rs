@@ -32,6 +32,7 @@ pub(super) struct Rig {
     pub(super) daemon: Daemon,
     pub(super) registry: Option<Registry>,
     plain: Vec<String>,
+    more: Vec<(&'static str, String)>,
     pub(super) dir: TempDir,
 }
 
@@ -66,6 +67,7 @@ impl Rig {
             plain: registry.iter().map(Registry::host).collect(),
             registry,
             agent: None,
+            more: Vec::new(),
             dir,
         }
     }
@@ -81,6 +83,16 @@ impl Rig {
     /// Another registry that is spoken to without TLS.
     pub(super) fn trust(&mut self, host: &str) {
         self.plain.push(host.to_owned());
+    }
+
+    /// Names none any more; which it was that was named last.
+    pub(super) fn distrust(&mut self) -> String {
+        std::mem::take(&mut self.plain).pop().unwrap()
+    }
+
+    /// Gives the agents that are started from now on another variable.
+    pub(super) fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.more.push((name, value.into()));
     }
 
     /// Starts an agent.
@@ -99,6 +111,7 @@ impl Rig {
         ];
         let variables: Vec<_> = variables
             .iter()
+            .chain(&self.more)
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
         let none: [&str; 0] = [];

@@ -24,13 +24,15 @@ use tokio::time::sleep;
 
 use super::{
     life::Life,
-    prepare::{self, Prepared},
+    prepare::{self, Opened, Prepared},
 };
 use crate::{
     fault::Fault,
-    resources::{Priority, Queue, State, Truth},
+    resources::{ConfidentialLaunchStatus, Priority, Queue, State, Truth},
 };
 
+/// The condition of an image that is on this node.
+const IMAGE_READY: &str = "ImageReady";
 /// How often its place in the queue is asked for.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -123,44 +125,47 @@ impl Life {
         });
     }
 
-    /// Pulls and plans.
-    pub(super) async fn prepare(&self) -> Result<Prepared, Fault> {
+    /// Pulls and plans; what it failed at is the condition that does not hold.
+    pub(super) async fn prepare(&self) -> Result<Prepared, (&'static str, Fault)> {
         let spec = &self.launch.spec;
         let settings = spec.settings();
-        let unready = |fault: &Fault| {
-            self.teller
-                .condition("ImageReady", Truth::False, &fault.reason, &fault.message);
-        };
         let reference = &spec.image.reference;
-        self.teller.condition(
-            "ImageReady",
-            Truth::False,
-            "PULLING",
-            format!("pulling {reference}"),
-        );
+        let is_told =
+            |it: &ConfidentialLaunchStatus| it.conditions.iter().any(|it| it.kind == IMAGE_READY);
+        // What it failed for before stays said until it is mended.
+        if !self.teller.status(is_told) {
+            let text = format!("pulling {reference}");
+            self.teller
+                .condition(IMAGE_READY, Truth::False, "PULLING", text);
+        }
+        let unready = |fault| (IMAGE_READY, fault);
         let fetched = prepare::fetch(&self.context.puller, &spec.image, &settings)
             .await
-            .inspect_err(unready)?;
+            .map_err(unready)?;
         let opened = prepare::open(fetched, spec.platform, settings)
             .await
-            .inspect_err(unready)?;
+            .map_err(unready)?;
         let text = format!(
             "{reference} is on this node, {} bytes with all that belongs to it",
             opened.bytes
         );
         if self
             .teller
-            .condition("ImageReady", Truth::True, "PULLED", &text)
+            .condition(IMAGE_READY, Truth::True, "PULLED", &text)
         {
             self.context.events.normal(&self.about, "Pulled", &text);
         }
+        self.planned(opened)
+            .await
+            .map_err(|fault| ("Planned", fault))
+    }
+
+    async fn planned(&self, opened: Opened) -> Result<Prepared, Fault> {
+        let spec = &self.launch.spec;
         let expected = { spec.expected_launch_digest.as_deref() }
             .map(|it| super::options::digest("spec.expectedLaunchDigest", it))
             .transpose()?;
-        let prepared = prepare::plan(opened, expected).await.inspect_err(|fault| {
-            self.teller
-                .condition("Planned", Truth::False, &fault.reason, &fault.message);
-        })?;
+        let prepared = prepare::plan(opened, expected).await?;
         let mut text = format!("{} pages", prepared.plan.pages());
         for warning in &prepared.warnings {
             text.push_str("; ");

@@ -221,7 +221,7 @@ impl Life {
             Some(launch) if launch.state() == LaunchState::Aborted => self.tell(&launch),
             Some(launch) if self.is_as_planned(&launch) => self.finished(&launch),
             Some(_) | None => {
-                let prepared = self.prepare().await.map_err(at("ImageReady"))?;
+                let prepared = self.prepare().await?;
                 self.stage(&client, &prepared).await.map_err(at("Staged"))?;
             }
         }

@@ -2,20 +2,17 @@
 //!
 //! **Invariant:** every request has a bound of time for the connection and for each piece of its answer; no redirect leads from TLS to none.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
-use oci_client::{
-    Client, Reference,
-    client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol},
-    secrets::RegistryAuth,
-};
-use serde::Deserialize;
+use reqwest::redirect::Policy;
+
+use super::credentials::{Credentials, credentials};
 
 const CONNECT: Duration = Duration::from_secs(10);
-/// A credential file of a node is small.
-const MOST_CREDENTIALS: u64 = 1 << 20;
+/// Redirects of one question; most registries send once, to where they keep blobs.
+const REDIRECTS: usize = 5;
 
 /// Flags about registries and what is pulled from them.
 #[derive(Clone, Debug, Args)]
@@ -31,10 +28,10 @@ pub struct Access {
     /// Certificates of CAs of registries, beside those that the system trusts: a PEM file
     #[arg(long, env = "REGISTRY_CA", value_name = "FILE")]
     pub registry_ca: Option<PathBuf>,
-    /// Credentials of registries, in the form of a Docker configuration: {"auths": {"HOST": {"username": "…", "password": "…"}}}
+    /// Credentials of registries, in the form of a Docker configuration: {"auths": {"HOST": {"username": "…", "password": "…"}}}, or auth with both in base64
     #[arg(long, env = "REGISTRY_AUTH", value_name = "FILE")]
     pub registry_auth: Option<PathBuf>,
-    /// Seconds without a byte after which a registry is given up
+    /// Seconds without a byte, or with next to none, after which a registry is given up
     #[arg(long, env = "REGISTRY_TIMEOUT", value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub registry_timeout: u64,
     /// The largest file that is pulled, in bytes
@@ -47,8 +44,7 @@ pub struct Access {
 
 /// Connections to registries.
 pub(super) struct Registries {
-    pub(super) oci: Client,
-    pub(super) plain: reqwest::Client,
+    pub(super) http: reqwest::Client,
     access: Access,
 }
 
@@ -69,32 +65,20 @@ impl Registries {
             None => None,
         };
         let silence = Duration::from_secs(access.registry_timeout);
-        let mut plain = reqwest::Client::builder()
+        let mut http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
-            .read_timeout(silence);
-        let mut config = ClientConfig {
-            protocol: ClientProtocol::HttpsExcept(access.registry_plain_http.clone()),
-            read_timeout: Some(silence),
-            connect_timeout: Some(CONNECT),
-            user_agent: concat!("stagepages-node-agent/", env!("CARGO_PKG_VERSION")),
-            ..ClientConfig::default()
-        };
+            .read_timeout(silence)
+            .redirect(redirects())
+            .user_agent(concat!("stagepages-node-agent/", env!("CARGO_PKG_VERSION")));
         if let Some(pem) = authority {
             for certificate in reqwest::Certificate::from_pem_bundle(&pem)
                 .context("--registry-ca holds no certificates in PEM")?
             {
-                plain = plain.add_root_certificate(certificate);
+                http = http.add_root_certificate(certificate);
             }
-            config.extra_root_certificates.push(Certificate {
-                encoding: CertificateEncoding::Pem,
-                data: pem,
-            });
         }
         Ok(Self {
-            oci: Client::try_from(config).context("cannot make a client of registries")?,
-            plain: plain
-                .build()
-                .context("cannot make a client of registries")?,
+            http: http.build().context("cannot make a client of registries")?,
             access: access.clone(),
         })
     }
@@ -118,49 +102,22 @@ impl Registries {
         }
     }
 
-    /// The node's credentials there. The file is read anew each time, as a mounted secret changes.
-    pub(super) fn auth(&self, reference: &Reference) -> RegistryAuth {
-        let Some(path) = &self.access.registry_auth else {
-            return RegistryAuth::Anonymous;
-        };
-        match credentials(path, reference.resolve_registry()) {
-            Ok(Some((user, password))) => RegistryAuth::Basic(user, password),
-            Ok(None) => RegistryAuth::Anonymous,
-            Err(error) => {
-                tracing::warn!(
-                    error = format!("{error:#}"),
-                    "credentials of registries cannot be read; asking without"
-                );
-                RegistryAuth::Anonymous
-            }
-        }
+    /// The node's credentials there.
+    pub(super) fn credentials(&self, registry: &str) -> Credentials {
+        credentials(self.access.registry_auth.as_deref(), registry)
     }
 }
 
-#[derive(Deserialize)]
-struct Document {
-    #[serde(default)]
-    auths: BTreeMap<String, Login>,
-}
-
-#[derive(Deserialize)]
-struct Login {
-    username: String,
-    password: String,
-}
-
-fn credentials(path: &std::path::Path, registry: &str) -> anyhow::Result<Option<(String, String)>> {
-    use std::io::Read as _;
-    let mut text = String::new();
-    std::fs::File::open(path)
-        .with_context(|| format!("--registry-auth {}", path.display()))?
-        .take(MOST_CREDENTIALS)
-        .read_to_string(&mut text)?;
-    let mut document: Document = serde_json::from_str(&text).context(
-        "--registry-auth is no Docker configuration with username and password for each host",
-    )?;
-    Ok(document
-        .auths
-        .remove(registry)
-        .map(|it| (it.username, it.password)))
+/// As many redirects as any registry has use for, and none that gives up TLS.
+fn redirects() -> Policy {
+    Policy::custom(|attempt| {
+        let was_tls = attempt.previous().iter().any(|it| it.scheme() == "https");
+        if was_tls && attempt.url().scheme() != "https" {
+            return attempt.error("it sends from TLS to where there is none");
+        }
+        match attempt.previous().len() > REDIRECTS {
+            true => attempt.error("it sends from one place to the next"),
+            false => attempt.follow(),
+        }
+    })
 }

@@ -1,31 +1,48 @@
 //! One blob into the cache, going on where an earlier pull broke off.
 //!
-//! **Invariant:** at most as many bytes are written as the manifest says; what they are, the cache verifies.
+//! **Invariant:** at most as many bytes are written as the manifest says, and none are held but those on their way; what they are, the cache verifies. A registry that
+//! sends next to nothing is given up like one that is silent.
 
 use std::path::Path;
 
-use oci_client::{Reference, client::BlobResponse};
+use oci_client::Reference;
+use reqwest::{
+    Response,
+    header::{CONTENT_RANGE, HeaderMap, HeaderValue, RANGE},
+};
 use tokio::{
     fs::{File, OpenOptions},
     io::{AsyncSeekExt as _, AsyncWriteExt as _},
-    time::timeout,
+    time::{Instant, timeout_at},
 };
-use tokio_stream::StreamExt as _;
 
 use super::{Puller, manifest::Layer, wrong};
 use crate::fault::Fault;
 
-/// How often one pull goes on before it is a failure.
+/// How often in a row one pull goes on with no headway before it is a failure.
 const TRIES: u32 = 3;
+/// What is headway: so many bytes come at least within the time that a registry may be silent.
+const HEADWAY: u64 = 256 << 10;
+
+/// How an answer ended, and what came with it.
+struct Piece {
+    bytes: u64,
+    ended: Result<(), Fault>,
+}
+
+fn unwritable(error: &std::io::Error) -> Fault {
+    let text = format!("cannot write to the cache of this node: {error}; make room on its disk");
+    Fault::passing("CACHE_UNWRITABLE", text)
+}
 
 impl Puller {
-    /// Fills `partial` up to the layer's length.
+    /// Fills `partial` up to the layer's length; false where it went on from what was there.
     pub(super) async fn blob(
         &self,
         reference: &Reference,
         layer: &Layer,
         partial: &Path,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
         let mut file = OpenOptions::new()
             .create(true)
             .write(true)
@@ -33,28 +50,34 @@ impl Puller {
             .open(partial)
             .await
             .map_err(|error| super::cache::unwritable(partial, &error))?;
-        let mut tries = 0;
+        let (mut tries, mut first) = (0, None);
         loop {
-            let at = file
-                .seek(std::io::SeekFrom::End(0))
-                .await
-                .map_err(|error| super::cache::unwritable(partial, &error))?;
-            if at == layer.bytes {
-                return Ok(());
+            let mut at = { file.seek(std::io::SeekFrom::End(0)).await }
+                .map_err(|error| unwritable(&error))?;
+            if at > layer.bytes {
+                // Of a manifest that said otherwise of it.
+                at = emptied(&mut file).await?;
             }
-            let done = self.piece(reference, layer, &mut file, at).await;
+            let is_fresh = *first.get_or_insert(at) == 0;
+            if at == layer.bytes {
+                return Ok(is_fresh);
+            }
+            let piece = self.piece(reference, layer, &mut file, at).await;
             // What was written counts, however it ended.
             let flushed = file.flush().await;
-            flushed.map_err(|error| super::cache::unwritable(partial, &error))?;
-            match done {
+            flushed.map_err(|error| unwritable(&error))?;
+            if piece.bytes >= HEADWAY {
+                tries = 0;
+            }
+            match piece.ended {
                 Ok(()) => {}
-                Err(fault) if fault.reason == "REGISTRY_UNREACHABLE" && tries + 1 < TRIES => {
+                Err(fault) if fault.reason == wrong::UNREACHABLE && tries + 1 < TRIES => {
                     tracing::debug!(digest = layer.digest, fault = %fault, "broke off; going on");
                     tries += 1;
                 }
                 Err(fault) => {
-                    if fault.reason != "REGISTRY_UNREACHABLE" {
-                        drop(file.set_len(0).await);
+                    if fault.reason == wrong::MISMATCH {
+                        emptied(&mut file).await?;
                     }
                     return Err(fault);
                 }
@@ -63,56 +86,101 @@ impl Puller {
     }
 
     /// Writes what comes from byte `at` on.
-    async fn piece(
+    async fn piece(&self, reference: &Reference, layer: &Layer, file: &mut File, at: u64) -> Piece {
+        match self.answer(reference, layer, at).await {
+            Err(fault) => Piece {
+                bytes: 0,
+                ended: Err(fault),
+            },
+            Ok(answer) => self.written(reference, layer, file, at, answer).await,
+        }
+    }
+
+    /// Asks for what comes from byte `at` on.
+    async fn answer(
+        &self,
+        reference: &Reference,
+        layer: &Layer,
+        at: u64,
+    ) -> Result<Response, Fault> {
+        let mut headers = HeaderMap::new();
+        if at > 0 {
+            let range = HeaderValue::try_from(format!("bytes={at}-"));
+            headers.extend(range.ok().map(|range| (RANGE, range)));
+        }
+        let what = format!("blobs/{}", layer.digest);
+        let answer = self.registries.get(reference, &what, &headers).await?;
+        match answer.status().as_u16() {
+            416 => Err(wrong::mismatch(
+                reference,
+                &format!("it has no more than {at} of {} bytes", layer.bytes),
+            )),
+            206 if begins_at(&answer) != Some(at) => Err(wrong::mismatch(
+                reference,
+                &format!("it sends another part than from byte {at} on"),
+            )),
+            _ => Ok(answer),
+        }
+    }
+
+    async fn written(
         &self,
         reference: &Reference,
         layer: &Layer,
         file: &mut File,
-        at: u64,
-    ) -> Result<(), Fault> {
-        let silence = self.registries.silence();
-        let auth = self.registries.auth(reference);
-        let oci = &self.registries.oci;
-        oci.store_auth_if_needed(reference.resolve_registry(), &auth)
-            .await;
-        let asked = oci.pull_blob_stream_partial(reference, layer.digest.as_str(), at, None);
-        let answer = timeout(silence.saturating_mul(2), asked)
-            .await
-            .map_err(|_late| wrong::silent(reference, silence))?
-            .map_err(|error| wrong::fault(reference, &error))?;
-        let unwritable = |error: std::io::Error| {
-            Fault::passing(
-                "CACHE_UNWRITABLE",
-                format!("cannot write to the cache of this node: {error}; make room on its disk"),
-            )
-        };
-        let (mut stream, mut at) = match answer {
-            BlobResponse::Partial(stream) => (stream, at),
-            // It does not know of parts, and sends all of it again.
-            BlobResponse::Full(stream) => {
-                file.set_len(0).await.map_err(unwritable)?;
-                file.rewind().await.map_err(unwritable)?;
-                (stream, 0)
+        from: u64,
+        mut answer: Response,
+    ) -> Piece {
+        let mut at = from;
+        let mut bytes = 0;
+        let writing = async {
+            if answer.status() != 206 {
+                // It does not know of parts, and sends all of it again.
+                at = emptied(file).await?;
             }
-        };
-        loop {
-            let piece = timeout(silence, stream.next())
+            let silence = self.registries.silence();
+            let (mut until, mut since) = (Instant::now() + silence, 0);
+            while let Some(piece) = timeout_at(until, answer.chunk())
                 .await
-                .map_err(|_late| wrong::silent(reference, silence))?;
-            let Some(piece) = piece else { break };
-            let piece = piece.map_err(|error| wrong::broken(reference, &error))?;
-            at = at.saturating_add(piece.len() as u64);
-            if at > layer.bytes {
-                return Err(wrong::too_much(reference, layer.bytes));
+                .map_err(|_late| wrong::slow(reference, since, silence))?
+                .map_err(|error| wrong::broken(reference, error))?
+            {
+                let length = piece.len() as u64;
+                at = at.saturating_add(length);
+                if at > layer.bytes {
+                    return Err(wrong::too_much(reference, layer.bytes));
+                }
+                let written = file.write_all(&piece).await;
+                written.map_err(|error| unwritable(&error))?;
+                bytes += length;
+                since += length;
+                if since >= HEADWAY {
+                    (until, since) = (Instant::now() + silence, 0);
+                }
             }
-            file.write_all(&piece).await.map_err(unwritable)?;
-        }
-        match at == layer.bytes {
-            true => Ok(()),
-            false => Err(wrong::unreachable(
-                reference,
-                &format!("it ended after {at} of {} bytes", layer.bytes),
-            )),
-        }
+            match at == layer.bytes {
+                true => Ok(()),
+                false => Err(wrong::unreachable(
+                    reference,
+                    &format!("it ended after {at} of {} bytes", layer.bytes),
+                )),
+            }
+        };
+        let ended = writing.await;
+        Piece { bytes, ended }
     }
+}
+
+/// Begins the file anew.
+async fn emptied(file: &mut File) -> Result<u64, Fault> {
+    let cut = file.set_len(0).await;
+    cut.map_err(|error| unwritable(&error))?;
+    { file.rewind().await }.map_err(|error| unwritable(&error))
+}
+
+/// Where a part begins.
+fn begins_at(answer: &Response) -> Option<u64> {
+    let range = answer.headers().get(CONTENT_RANGE)?.to_str().ok()?;
+    let (first, _) = range.strip_prefix("bytes ")?.split_once('-')?;
+    first.parse().ok()
 }

@@ -3,19 +3,18 @@
 //! **Invariant:** a manifest is read to the end of its bound and no further, and believed only under its digest.
 
 use oci_client::{
-    Reference, RegistryOperation,
+    Reference,
     manifest::{IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest},
-    secrets::RegistryAuth,
 };
+use reqwest::header::{ACCEPT, HeaderValue};
 use sha2::{Digest as _, Sha256};
 use stagepages_client::hex;
-use tokio::time::timeout;
 
 use super::{Puller, wrong};
 use crate::{fault::Fault, resources::Artifact};
 
 /// The largest manifest; the distribution specification asks for as much of registries.
-const MOST: u64 = 4 << 20;
+const MOST: usize = 4 << 20;
 /// The annotation with a layer's title.
 const TITLE: &str = "org.opencontainers.image.title";
 /// Titles that are listed where one is missing.
@@ -41,11 +40,7 @@ impl Puller {
         let manifest = match self.cache.manifest(digest).await {
             Some(bytes) => bytes,
             None => {
-                // As long as for a few silences in a row: it is small.
-                let all = self.registries.silence().saturating_mul(4);
-                let bytes = timeout(all, self.manifest(reference))
-                    .await
-                    .map_err(|_late| wrong::silent(reference, all))??;
+                let bytes = self.manifest(reference, digest).await?;
                 let found = format!("sha256:{}", hex::digits(&Sha256::digest(&bytes)));
                 if found != digest {
                     return Err(wrong::mismatch(reference, &format!("it has {found}")));
@@ -63,48 +58,13 @@ impl Puller {
         choose(reference, &manifest.layers, artifact.file.as_deref())
     }
 
-    async fn manifest(&self, reference: &Reference) -> Result<Vec<u8>, Fault> {
-        let auth = self.registries.auth(reference);
-        let token = (self.registries.oci)
-            .auth(reference, &auth, RegistryOperation::Pull)
-            .await
-            .map_err(|error| wrong::fault(reference, &error))?;
-        let (registry, repository) = (reference.resolve_registry(), reference.repository());
-        let scheme = self.registries.scheme(registry);
-        let digest = reference.digest().unwrap_or_default();
-        let url = format!("{scheme}://{registry}/v2/{repository}/manifests/{digest}");
-        let mut request = (self.registries.plain.get(url)).header(
-            "accept",
-            format!("{OCI_IMAGE_MEDIA_TYPE}, {IMAGE_MANIFEST_MEDIA_TYPE}"),
-        );
-        request = match (token, auth) {
-            (Some(token), _) => request.bearer_auth(token),
-            (None, RegistryAuth::Basic(user, password)) => request.basic_auth(user, Some(password)),
-            (None, RegistryAuth::Anonymous | RegistryAuth::Bearer(_)) => request,
-        };
-        let told = |error: reqwest::Error| {
-            wrong::unreachable(reference, &wrong::with_causes(&error.without_url()))
-        };
-        let mut answer = request.send().await.map_err(told)?;
-        match answer.status().as_u16() {
-            200 => {}
-            404 => return Err(wrong::not_found(reference)),
-            401 | 403 => return Err(wrong::unauthorized(reference)),
-            other => {
-                return Err(wrong::unreachable(
-                    reference,
-                    &format!("it answers {other}"),
-                ));
-            }
-        }
-        let mut bytes = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(told)? {
-            bytes.extend_from_slice(&piece);
-            if bytes.len() as u64 > MOST {
-                return Err(wrong::too_much(reference, MOST));
-            }
-        }
-        Ok(bytes)
+    async fn manifest(&self, reference: &Reference, digest: &str) -> Result<Vec<u8>, Fault> {
+        let accept = format!("{OCI_IMAGE_MEDIA_TYPE}, {IMAGE_MANIFEST_MEDIA_TYPE}");
+        let accept = HeaderValue::try_from(accept).ok();
+        let headers = accept.map(|it| (ACCEPT, it)).into_iter().collect();
+        let what = format!("manifests/{digest}");
+        let answer = self.registries.get(reference, &what, &headers).await?;
+        self.registries.body(reference, answer, MOST).await
     }
 }
 

@@ -11,17 +11,23 @@
 //! | `blob`     | one blob into the cache                                        |
 //! | `cache`    | files by digest, and no more of them than there is room for    |
 //! | `access`   | how registries are reached                                     |
+//! | `ask`      | one question to one of them                                    |
+//! | `challenge` | what it wants to see first                                    |
+//! | `credentials` | what the node has to show                                   |
 //! | `wrong`    | what registries do wrong, as faults                            |
 //!
 //! **Invariant:** nothing is given out but bytes with the digest that was asked for; what a registry sends is bounded in size and in time before it is believed.
 
 mod access;
+mod ask;
 mod blob;
 mod cache;
+mod challenge;
+mod credentials;
 mod manifest;
 mod wrong;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci_client::Reference;
 
@@ -30,6 +36,7 @@ pub use access::Access;
 use crate::{fault::Fault, resources::Artifact};
 use access::Registries;
 use cache::Cache;
+use manifest::Layer;
 
 /// A file that is in the cache, and was verified just now.
 #[derive(Clone, Debug)]
@@ -83,8 +90,7 @@ impl Puller {
             });
         }
         let partial = self.cache.room(&layer.digest, layer.bytes).await?;
-        self.blob(&reference, &layer, &partial).await?;
-        let path = self.cache.commit(&layer.digest, layer.bytes).await?;
+        let path = self.whole(&reference, &layer, &partial).await?;
         tracing::info!(
             reference = artifact.reference,
             digest = layer.digest,
@@ -96,5 +102,22 @@ impl Puller {
             path,
             bytes: layer.bytes,
         })
+    }
+
+    /// Pulls it. Where it went on from a part that an earlier pull left, that part may be what is wrong: then all of it is pulled, once.
+    async fn whole(
+        &self,
+        reference: &Reference,
+        layer: &Layer,
+        partial: &Path,
+    ) -> Result<PathBuf, Fault> {
+        let is_fresh = self.blob(reference, layer, partial).await?;
+        match self.cache.commit(&layer.digest, layer.bytes).await {
+            Err(fault) if fault.reason == wrong::MISMATCH && !is_fresh => {
+                self.blob(reference, layer, partial).await?;
+                self.cache.commit(&layer.digest, layer.bytes).await
+            }
+            done => done,
+        }
     }
 }

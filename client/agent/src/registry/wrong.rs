@@ -4,68 +4,25 @@
 
 use std::time::Duration;
 
-use oci_client::{
-    Reference,
-    errors::{DigestError, OciDistributionError, OciErrorCode},
-};
+use oci_client::Reference;
 
+use super::credentials::Credentials;
 use crate::{fault::Fault, resources::bounded};
 
+/// It sends something else than was asked for.
+pub(super) const MISMATCH: &str = "IMAGE_DIGEST_MISMATCH";
+/// It cannot be used at the moment.
+pub(super) const UNREACHABLE: &str = "REGISTRY_UNREACHABLE";
 /// Bytes of what a registry says that are shown.
 const TOLD: usize = 300;
 
-/// Of an answer that the client could not use.
-pub(super) fn fault(reference: &Reference, error: &OciDistributionError) -> Fault {
-    let told = bounded(&with_causes(error), TOLD);
-    if is_missing(error) {
-        return not_found(reference);
-    }
-    if matches!(
-        error,
-        OciDistributionError::UnauthorizedError { .. }
-            | OciDistributionError::AuthenticationFailure(_)
-    ) {
-        return unauthorized(reference);
-    }
-    let is_other = matches!(error, OciDistributionError::DigestError(_))
-        || matches!(error, OciDistributionError::IoError(error) if is_digest(error));
-    match is_other {
-        true => mismatch(reference, &told),
-        false => unreachable(reference, &told),
-    }
-}
-
-/// Whether the registry says that it does not have it.
-fn is_missing(error: &OciDistributionError) -> bool {
-    if let OciDistributionError::RegistryError { envelope, .. } = error {
-        return envelope.errors.iter().any(|it| {
-            matches!(
-                it.code,
-                OciErrorCode::BlobUnknown
-                    | OciErrorCode::ManifestUnknown
-                    | OciErrorCode::NameUnknown
-                    | OciErrorCode::NotFound
-            )
-        });
-    }
-    matches!(
-        error,
-        OciDistributionError::ImageManifestNotFoundError(_)
-            | OciDistributionError::ServerError { code: 404, .. }
+/// Of a connection that was not made, or broke.
+pub(super) fn broken(reference: &Reference, error: reqwest::Error) -> Fault {
+    // Its URL can be one that a registry made up.
+    unreachable(
+        reference,
+        &bounded(&with_causes(&error.without_url()), TOLD),
     )
-}
-
-fn is_digest(error: &std::io::Error) -> bool {
-    { error.get_ref() }.is_some_and(|inner| inner.is::<DigestError>())
-}
-
-/// Of a stream that broke.
-pub(super) fn broken(reference: &Reference, error: &std::io::Error) -> Fault {
-    let told = bounded(&with_causes(error), TOLD);
-    match is_digest(error) {
-        true => mismatch(reference, &told),
-        false => unreachable(reference, &told),
-    }
 }
 
 /// It is not there.
@@ -77,9 +34,27 @@ pub(super) fn not_found(reference: &Reference) -> Fault {
 }
 
 /// The registry does not let this node read it.
-pub(super) fn unauthorized(reference: &Reference) -> Fault {
+pub(super) fn unauthorized(reference: &Reference, credentials: &Credentials) -> Fault {
+    let host = reference.resolve_registry();
+    let way_out = match credentials {
+        Credentials::NoFile => {
+            "give the node agent credentials with --registry-auth, or let anybody read it"
+                .to_owned()
+        }
+        Credentials::Unusable(why) => {
+            format!(
+                "the file of --registry-auth of the node agent cannot be used: {why}; correct it"
+            )
+        }
+        Credentials::NotListed => format!(
+            "the file of --registry-auth of the node agent has no credentials for {host}; add them to its auths, or let anybody read it"
+        ),
+        Credentials::Login(..) => format!(
+            "it refuses the credentials for {host} in the file of --registry-auth of the node agent; correct them, or let their user read it"
+        ),
+    };
     let text = format!(
-        "the registry of {reference} does not let this node read it; give the node agent credentials with --registry-auth, or let anybody read it"
+        "the registry of {reference} does not let this node read it: {way_out}. It is asked for again"
     );
     Fault::passing("REGISTRY_UNAUTHORIZED", text)
 }
@@ -89,7 +64,7 @@ pub(super) fn mismatch(reference: &Reference, told: &str) -> Fault {
     let text = format!(
         "what the registry sends for {reference} has another digest ({told}); nothing of it was used. Look at the registry, and at what is between it and this node"
     );
-    Fault::passing("IMAGE_DIGEST_MISMATCH", text)
+    Fault::passing(MISMATCH, text)
 }
 
 /// It says more than it may.
@@ -97,15 +72,20 @@ pub(super) fn too_much(reference: &Reference, most: u64) -> Fault {
     let text = format!(
         "the registry sends more for {reference} than the {most} bytes that there can be; nothing of it was used. Look at the registry"
     );
-    Fault::passing("IMAGE_DIGEST_MISMATCH", text)
+    Fault::passing(MISMATCH, text)
 }
 
 /// It does not answer, or not in time, or in no terms of the distribution specification.
 pub(super) fn unreachable(reference: &Reference, told: &str) -> Fault {
-    let text = format!(
-        "the registry of {reference} cannot be used: {told}; check its name, its certificate and the network of this node. It is tried again"
-    );
-    Fault::passing("REGISTRY_UNREACHABLE", text)
+    let way_out = match told.contains("certificate") {
+        true => {
+            "look at its certificate; if that is of a CA that this node does not know, name the CA's certificate with --registry-ca of the node agent"
+        }
+        false => "check its name and the network of this node, and whether it speaks TLS",
+    };
+    let text =
+        format!("the registry of {reference} cannot be used: {told}; {way_out}. It is tried again");
+    Fault::passing(UNREACHABLE, text)
 }
 
 /// It is silent.
@@ -114,8 +94,19 @@ pub(super) fn silent(reference: &Reference, after: Duration) -> Fault {
     unreachable(reference, &text)
 }
 
+/// So few bytes came that it could as well be.
+pub(super) fn slow(reference: &Reference, bytes: u64, within: Duration) -> Fault {
+    match bytes {
+        0 => silent(reference, within),
+        _ => {
+            let text = format!("no more than {bytes} bytes in {} s", within.as_secs());
+            unreachable(reference, &text)
+        }
+    }
+}
+
 /// An error and its causes, in one line.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
