@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -79,6 +80,9 @@ pub struct SettingsArgs {
     /// Serve devices, and leave ConfidentialLaunch and LaunchImage alone: no API server is needed then
     #[arg(long, env = "ONLY_DEVICES")]
     pub only_devices: bool,
+    /// Seconds that a launch whose guest does not run lives while no agent asks for it; by default as long as the daemon gives, a day
+    #[arg(long, env = "LAUNCH_LEASE", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=2_592_000))]
+    pub launch_lease: Option<u64>,
     /// How registries are reached.
     #[command(flatten)]
     pub access: Access,
@@ -101,6 +105,8 @@ pub struct Settings {
     pub cache_dir: PathBuf,
     /// Whether there is no controller.
     pub only_devices: bool,
+    /// How long a launch whose guest does not run lives without an agent; as the daemon gives if unset.
+    pub launch_lease: Option<Duration>,
     /// How registries are reached.
     pub access: Access,
 }
@@ -141,6 +147,7 @@ impl TryFrom<SettingsArgs> for Settings {
             health_listen: args.health_listen.map(|listen| listen.0),
             cache_dir: args.cache_dir,
             only_devices: args.only_devices,
+            launch_lease: args.launch_lease.map(Duration::from_secs),
             access: args.access,
         })
     }

@@ -13,6 +13,8 @@
 //! daemon_deaths  a daemon that is
 //! platforms      a node without the platform
 //! bad_registries registries that misbehave
+//! given_away     a device that is another pod's by now
+//! leases         launches whose agent waits, or is away
 //! credentials    registries with a login, and by TLS
 //! images         LaunchImage
 //! asker          a client that is not the agent
@@ -26,9 +28,11 @@ mod bad_registries;
 mod bad_registry;
 mod credentials;
 mod daemon_deaths;
+mod given_away;
 mod host_deaths;
 mod images;
 mod kills;
+mod leases;
 mod platforms;
 mod pod_resources;
 mod policies;

@@ -55,7 +55,7 @@ impl Registry {
             users.display()
         );
         let registry = Self::serve(dir, "registry-login", "", &auth).await;
-        registry.expect("there is one already")
+        registry.unwrap()
     }
 
     /// Another one with the same images, by TLS.
@@ -67,7 +67,7 @@ impl Registry {
             key.display()
         );
         let registry = Self::serve(dir, "registry-tls", &tls, "").await;
-        registry.expect("there is one already")
+        registry.unwrap()
     }
 
     async fn serve(dir: &Path, name: &str, http: &str, more: &str) -> Option<Self> {

@@ -6,6 +6,7 @@
 //! ```
 
 mod allocation;
+mod clearing;
 mod devices;
 mod health;
 mod life;

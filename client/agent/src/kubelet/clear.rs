@@ -8,30 +8,75 @@
 
 use std::{path::Path, time::Duration};
 
-use stagepages_client::{Client, Endpoint, LaunchRef, StagepagesError, plain, reason};
-use tokio::time::{sleep, timeout};
+use stagepages_client::{
+    Client, ConnectError, Endpoint, LaunchRef, StagepagesError, plain, reason,
+};
+use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Status;
 
 use super::device::DeviceId;
 
 /// For all of it. Kubelet admits pods one by one, and a daemon that takes longer is not well.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Before it is begun anew.
+const AGAIN: Duration = Duration::from_millis(250);
 /// Between two tries to delete a launch whose host is not gone yet.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Ends and deletes all launches of the device's tenant, and gives up its images.
+/// What keeps a device from being emptied.
+struct Trouble {
+    why: String,
+    /// Whether asking again is of no use.
+    is_lasting: bool,
+}
+
+impl From<ConnectError> for Trouble {
+    fn from(error: ConnectError) -> Self {
+        Self {
+            why: plain(&format!("{error}; {}", error.remedy())),
+            is_lasting: false,
+        }
+    }
+}
+
+impl From<StagepagesError> for Trouble {
+    fn from(error: StagepagesError) -> Self {
+        Self {
+            why: plain(&error.to_string()),
+            is_lasting: matches!(
+                error.reason(),
+                Some(reason::PERMISSION | reason::UNAUTHENTICATED)
+            ),
+        }
+    }
+}
+
+/// Ends and deletes all launches of the device's tenant, and gives up its images. A daemon that goes away meanwhile is asked again, from the beginning.
 ///
 /// # Errors
 /// UNAVAILABLE: something is left, or may be. Kubelet refuses the pod and says why.
 pub async fn clear(device_dir: &Path, device: DeviceId) -> Result<(), Status> {
-    let why = match timeout(PATIENCE, cleared(device_dir, device)).await {
-        Ok(Ok(0)) => return Ok(()),
-        Ok(Ok(left_behind)) => {
-            tracing::info!(%device, left_behind, "taken from a device before it is given away");
-            return Ok(());
+    let until = Instant::now() + PATIENCE;
+    let mut last = None;
+    let why = loop {
+        match timeout_at(until, cleared(device_dir, device)).await {
+            Ok(Ok(0)) => return Ok(()),
+            Ok(Ok(left_behind)) => {
+                tracing::info!(%device, left_behind, "taken from a device before it is given away");
+                return Ok(());
+            }
+            Ok(Err(trouble)) if trouble.is_lasting => break trouble.why,
+            Ok(Err(trouble)) if Instant::now() + AGAIN < until => {
+                tracing::warn!(%device, why = trouble.why, "a device is not emptied yet; it is tried again");
+                last = Some(trouble.why);
+                sleep(AGAIN).await;
+            }
+            Ok(Err(trouble)) => break trouble.why,
+            Err(_elapsed) => {
+                let before = last.map_or_else(String::new, |why| format!("; before that, {why}"));
+                break format!("the daemon took longer than {PATIENCE:?}{before}");
+            }
         }
-        Ok(Err(why)) => why,
-        Err(_elapsed) => format!("the daemon took longer than {PATIENCE:?}"),
     };
     Err(Status::unavailable(format!(
         "device {device} cannot be given away, because what its last pod left there cannot be removed: {why}; create the Pod again when the daemon answers"
@@ -39,32 +84,29 @@ pub async fn clear(device_dir: &Path, device: DeviceId) -> Result<(), Status> {
 }
 
 /// How many launches and images were there.
-async fn cleared(device_dir: &Path, device: DeviceId) -> Result<usize, String> {
+async fn cleared(device_dir: &Path, device: DeviceId) -> Result<usize, Trouble> {
     let socket = device_dir.join(device.to_string()).join("api.sock");
-    let client = Client::connect(&Endpoint::Unix(socket))
-        .await
-        .map_err(|error| plain(&format!("{error}; {}", error.remedy())))?;
-    let told = |error: StagepagesError| plain(&error.to_string());
-    let launches = client.list_launches(&[]).await.map_err(told)?;
+    let client = Client::connect(&Endpoint::Unix(socket)).await?;
+    let launches = client.list_launches(&[]).await?;
     for launch in &launches {
         let launch = LaunchRef::from(launch);
-        absent_or(client.abort_launch(&launch).await).map_err(told)?;
+        absent_or(client.abort_launch(&launch).await)?;
         // Its host may take a moment to be gone.
         while let Err(error) = absent_or(client.delete_launch(&launch).await) {
             if error.reason() != Some(reason::WRONG_STATE) {
-                return Err(told(error));
+                return Err(error.into());
             }
             sleep(PAUSE).await;
         }
     }
     // Behind the launches, which use them.
-    let images = client.list_images().await.map_err(told)?;
+    let images = client.list_images().await?;
     for image in &images {
-        let name = image
-            .name
-            .parse()
-            .map_err(|error| plain(&format!("{error}")))?;
-        absent_or(client.delete_image(name).await).map_err(told)?;
+        let name = image.name.parse().map_err(|error| Trouble {
+            why: plain(&format!("{error}")),
+            is_lasting: true,
+        })?;
+        absent_or(client.delete_image(name).await)?;
     }
     Ok(launches.len() + images.len())
 }

@@ -31,6 +31,8 @@ use crate::{
     resources::{ConfidentialLaunchStatus, Priority, Queue, State, Truth},
 };
 
+/// The daemon does not know it any more.
+pub(super) const LAUNCH_LOST: &str = "LAUNCH_LOST";
 /// The condition of an image that is on this node.
 const IMAGE_READY: &str = "ImageReady";
 /// How often its place in the queue is asked for.
@@ -90,7 +92,7 @@ impl Life {
             Err(error) if error.reason() == Some(reason::LAUNCH_NOT_FOUND) => match known {
                 None => Ok(None),
                 Some(uid) => Err(Fault::lasting(
-                    "LAUNCH_LOST",
+                    LAUNCH_LOST,
                     format!(
                         "the daemon does not know the launch {uid} any more: the node was started anew, or somebody deleted it. It is not made again; delete this ConfidentialLaunch and create another"
                     ),
@@ -181,12 +183,23 @@ impl Life {
     }
 
     /// From nothing, or from wherever an earlier attempt came, to a launch that is finished.
-    pub(super) async fn stage(&self, client: &Client, prepared: &Prepared) -> Result<(), Fault> {
+    pub(super) async fn stage(
+        &self,
+        client: &Client,
+        prepared: &Prepared,
+        found: Option<&Launch>,
+    ) -> Result<(), Fault> {
         let plan = &prepared.plan;
+        // The same again, also where the agent was given another lease since.
+        let lease = match found.and_then(|it| it.spec.as_ref()) {
+            Some(spec) => spec.lease,
+            None => self.context.lease.and_then(|it| it.try_into().ok()),
+        };
         let priority = self.launch.spec.priority.unwrap_or(Priority::Normal);
         let spec = LaunchSpec {
             priority: LaunchPriority::from(priority).into(),
             labels: self.labels(),
+            lease,
             ..plan.spec()
         };
         let created = client

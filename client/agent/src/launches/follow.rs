@@ -8,7 +8,7 @@ use stagepages_client::{
     Client, LaunchRef,
     console::{Console, Event},
     session::RetryPolicy,
-    v1::LaunchState,
+    v1::{Launch, LaunchState},
 };
 use tokio::time::{Instant, timeout};
 
@@ -36,8 +36,8 @@ impl Life {
         Ok(())
     }
 
-    /// Watches it until it is over.
-    pub(super) async fn follow(&self, client: &Client) -> Result<(), Fault> {
+    /// Watches it until it is over, and returns it as it is then.
+    pub(super) async fn follow(&self, client: &Client) -> Result<Launch, Fault> {
         let reference = self.reference();
         let mut watch = client.watch_launch(&reference).await?;
         let mut console = pin!(self.console(client, &reference));
@@ -61,8 +61,7 @@ impl Life {
                     if launch.start_time.is_some() && !is_told {
                         drop(timeout(REST, console).await);
                     }
-                    self.over(&launch);
-                    return Ok(());
+                    return Ok(launch);
                 }
                 LaunchState::Created
                 | LaunchState::Staging

@@ -24,8 +24,11 @@ impl Life {
     /// Keeps it, for as long as this is awaited.
     pub(super) async fn keep(&self) -> Infallible {
         let mut client = None;
+        // Several times within a lease.
+        let lease = self.context.lease.unwrap_or(RENEW.saturating_mul(4));
+        let pace = RENEW.min(lease / 4);
         loop {
-            sleep(RENEW).await;
+            sleep(pace).await;
             let device = self.teller.status(|it| it.device.clone());
             // Before that there is none to keep.
             let Some(device) = device else { continue };

@@ -11,13 +11,16 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::{Resource as _, ResourceExt as _};
-use stagepages_client::{LaunchRef, v1::LaunchState};
+use stagepages_client::{
+    LaunchRef,
+    v1::{AbortCause, AbortReason, Launch, LaunchState},
+};
 use tokio::{
     sync::{Notify, watch},
     time::sleep,
 };
 
-use super::{Context, finalizer, pods, tell::Teller};
+use super::{Context, carry::LAUNCH_LOST, pods, tell::Teller};
 use crate::{
     backoff::Backoff,
     fault::{DAEMON_UNREACHABLE, Fault},
@@ -48,6 +51,8 @@ pub(super) enum End {
     Gone,
     /// Its pod is.
     Pod(String),
+    /// Its device is another pod's.
+    Device(String),
 }
 
 /// One object, carried out.
@@ -79,7 +84,7 @@ pub(super) async fn live(context: Arc<Context>, wish: watch::Receiver<Wish>) {
     let end = tokio::select! {
         biased;
         end = life.ended() => Some(end),
-        () = life.carry_out(), if !is_over => None,
+        end = life.carry_out(), if !is_over => end,
         never = life.keep(), if !is_over => match never {},
     };
     match end {
@@ -152,30 +157,14 @@ impl Life {
         }
     }
 
-    /// Whether kubelet gave its device to another pod.
-    async fn device_lost(&self) -> Option<End> {
-        let (device, is_over) = self
-            .teller
-            .status(|it| (it.device.clone(), it.state.is_over()));
-        let device = device.filter(|_| !is_over)?;
-        let holder = self.context.devices.holder(&device).await.ok()??;
-        let namespace = self.launch.namespace().unwrap_or_default();
-        let own = (namespace.as_str(), self.launch.spec.pod_name.as_str());
-        ((holder.namespace.as_str(), holder.name.as_str()) != own).then(|| {
-            End::Pod(format!(
-                "the device {device} was given to the Pod {} of namespace {}",
-                holder.name, holder.namespace
-            ))
-        })
-    }
-
-    /// Until it is over. What fails is tried again, later and later, unless nothing but another object can mend it.
-    async fn carry_out(&self) {
+    /// Until it is over; or how it is to end. What fails is tried again, later and later, unless nothing but another object can mend it.
+    async fn carry_out(&self) -> Option<End> {
         let mut backoff = Backoff::new(LEAST, MOST);
         let mut stage = "";
         loop {
-            let Err((at, fault)) = self.attempt().await else {
-                return;
+            let (at, fault) = match self.attempt().await {
+                Ok(launch) => return self.ends(&launch).await,
+                Err(failed) => failed,
             };
             if at != stage {
                 backoff.reset();
@@ -183,14 +172,10 @@ impl Life {
             }
             tracing::warn!(launch = %self.reference().id(), at, %fault, lasting = fault.is_lasting, "cannot go on");
             if fault.is_lasting {
-                match self.ended_by(fault).await {
-                    Ok(launch) => {
-                        self.tell(&launch);
-                        self.over(&launch);
-                    }
-                    Err(fault) => self.failed(at, &fault).await,
-                }
-                return;
+                return match self.ended_by(fault).await {
+                    Ok(launch) => self.ends(&launch).await,
+                    Err(fault) => self.fails(at, &fault).await,
+                };
             }
             let wait = backoff.after_failure();
             if fault.reason == DAEMON_UNREACHABLE {
@@ -210,92 +195,50 @@ impl Life {
         }
     }
 
-    /// One attempt; what it failed at is the condition that does not hold.
-    async fn attempt(&self) -> Result<(), (&'static str, Fault)> {
+    /// It has ended; or it is to, for its device is not its any more.
+    async fn ends(&self, launch: &Launch) -> Option<End> {
+        let by = launch.abort.as_ref().map(AbortCause::reason);
+        // Whoever empties a device for its next pod aborts what is there.
+        if by == Some(AbortReason::Requested)
+            && let Some(end) = self.device_taken().await
+        {
+            return Some(end);
+        }
+        self.tell(launch);
+        self.over(launch);
+        None
+    }
+
+    /// It will never be; or its device is not its any more, and it is gone with it.
+    async fn fails(&self, at: &'static str, fault: &Fault) -> Option<End> {
+        if fault.reason == LAUNCH_LOST
+            && let Some(end) = self.device_taken().await
+        {
+            return Some(end);
+        }
+        self.failed(at, fault).await;
+        None
+    }
+
+    /// One attempt, to the end of the launch; what it failed at is the condition that does not hold.
+    async fn attempt(&self) -> Result<Launch, (&'static str, Fault)> {
         let at = |kind| move |fault| (kind, fault);
         let device = self.bound().await.map_err(at("Bound"))?;
         let client = self.connect(&device).await.map_err(at("Staged"))?;
         let found = self.found(&client).await.map_err(at("Staged"))?;
         self.reached();
-        match found {
-            Some(launch) if launch.state() == LaunchState::Aborted => self.tell(&launch),
-            Some(launch) if self.is_as_planned(&launch) => self.finished(&launch),
+        match &found {
+            Some(launch) if launch.state() == LaunchState::Aborted => self.tell(launch),
+            Some(launch) if self.is_as_planned(launch) => self.finished(launch),
             Some(_) | None => {
                 let prepared = self.prepare().await?;
-                self.stage(&client, &prepared).await.map_err(at("Staged"))?;
+                self.stage(&client, &prepared, found.as_ref())
+                    .await
+                    .map_err(at("Staged"))?;
             }
         }
         self.start(&client).await.map_err(at("Running"))?;
         self.follow(&client).await.map_err(at("Staged"))
-    }
-
-    /// Binds it: to the pod, to this node, and to the device that kubelet gave the pod.
-    async fn bound(&self) -> Result<String, Fault> {
-        let spec = &self.launch.spec;
-        let pod = self.wish.borrow().pod.clone();
-        let pod = pod.ok_or_else(|| {
-            Fault::passing(
-                "POD_GONE",
-                format!("the Pod {} is not on this node", spec.pod_name),
-            )
-        })?;
-        self.teller.update(|status| {
-            status.node = Some(self.context.node.clone());
-            status
-                .pod_uid
-                .get_or_insert_with(|| pods::uid(&pod).to_owned());
-        });
-        self.teller.told().await;
-        if !finalizer::put(&self.context, &self.launch, true).await? {
-            return Err(Fault::passing("DELETED", "the object is deleted"));
-        }
-        let resource = format!("stagepages.dev/{}", spec.platform.word());
-        if !pods::requests(&pod, spec.platform) {
-            let text = format!(
-                "the Pod {} requests no {resource}; put it into the limits of one of its containers, and create Pod and ConfidentialLaunch anew",
-                spec.pod_name
-            );
-            return Err(Fault::lasting("POD_WITHOUT_DEVICE", text));
-        }
-        if let Some(device) = self.teller.status(|it| it.device.clone()) {
-            return Ok(device);
-        }
-        if let Some(fault) = self.without_platform().await {
-            return Err(fault);
-        }
-        let namespace = self.launch.namespace().unwrap_or_default();
-        let allotted = self
-            .context
-            .devices
-            .allotted(&namespace, &spec.pod_name, spec.platform)
-            .await?;
-        if allotted.is_empty() {
-            let text = format!(
-                "kubelet has not given the Pod {} a device of {resource} yet; it does when it admits the Pod to the node",
-                spec.pod_name
-            );
-            return Err(Fault::passing("WAITING_FOR_DEVICE", text));
-        }
-        let uid = self.launch.uid().unwrap_or_default();
-        let Some(device) = self.context.devices.take(&uid, &allotted) else {
-            let text = format!(
-                "the Pod {} has {} of {resource}, and another ConfidentialLaunch has each of them; delete that one, or give the Pod more",
-                spec.pod_name,
-                allotted.len()
-            );
-            return Err(Fault::passing("DEVICE_TAKEN", text));
-        };
-        let text = format!(
-            "to the Pod {} and its device {device} on the node {}",
-            spec.pod_name, self.context.node
-        );
-        self.teller
-            .update(|status| status.device = Some(device.clone()));
-        if self.teller.condition("Bound", Truth::True, "BOUND", &text) {
-            self.context.events.normal(&self.about, "Bound", &text);
-        }
-        self.teller.told().await;
-        Ok(device)
     }
 
     /// It will never be.

@@ -10,6 +10,7 @@
 //! |-------------|-----------------------------------------------------------------------|
 //! | `sweep`     | which objects are this node's                                          |
 //! | `life`      | one object, from its claim to its end                                  |
+//! | `bind`      | its device, given and taken                                            |
 //! | `pods`      | what is to be known of a pod                                           |
 //! | `devices`   | which device is which launch's                                         |
 //! | `platform`  | whether there can be one here                                          |
@@ -26,6 +27,7 @@
 //!
 //! **Invariant:** what a launch is, its object and the daemon say together: an agent that is killed at any point finds it there again, and makes no other.
 
+mod bind;
 mod carry;
 mod devices;
 pub(crate) mod events;
@@ -80,6 +82,8 @@ pub(crate) struct Context {
     /// The daemon's main socket.
     endpoint: Endpoint,
     devices: Devices,
+    /// How long launches live without an agent.
+    lease: Option<Duration>,
 }
 
 impl std::fmt::Debug for Context {
@@ -117,6 +121,7 @@ pub(crate) async fn run(
         device_dir: settings.device_dir.clone(),
         endpoint: settings.endpoint.clone(),
         devices: Devices::new(&settings),
+        lease: settings.launch_lease,
         node: settings.node_name.clone(),
         client,
     });

@@ -54,7 +54,7 @@ impl Life {
 
     async fn undone(&self, end: &End) -> Result<(), Fault> {
         match end {
-            End::Pod(why) => {
+            End::Pod(why) | End::Device(why) => {
                 self.abort(false).await?;
                 let is_bound = self.teller.status(|it| it.device.is_some());
                 let lack = match is_bound {
@@ -64,7 +64,10 @@ impl Life {
                 let (reason, text) = match lack {
                     Some(lack) => (lack.reason, format!("{why}; {}", lack.message)),
                     None => (
-                        "POD_GONE".to_owned(),
+                        match end {
+                            End::Device(_) => "DEVICE_GONE".to_owned(),
+                            End::Pod(_) | End::Deleted | End::Gone => "POD_GONE".to_owned(),
+                        },
                         format!(
                             "{why}, and the launch with it; create Pod and ConfidentialLaunch anew"
                         ),

@@ -1,6 +1,6 @@
 //! How registries are reached: by TLS unless somebody named one that is not, with the node's credentials where it has some.
 //!
-//! **Invariant:** every request has a bound of time for the connection and for each piece of its answer; no redirect leads from TLS to none.
+//! **Invariant:** every connection has a bound of time, and whoever asks bounds the answer; no redirect leads from TLS to none.
 
 use std::{fmt, path::PathBuf, time::Duration};
 
@@ -64,10 +64,8 @@ impl Registries {
             }
             None => None,
         };
-        let silence = Duration::from_secs(access.registry_timeout);
         let mut http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
-            .read_timeout(silence)
             .redirect(redirects())
             .user_agent(concat!("stagepages-node-agent/", env!("CARGO_PKG_VERSION")));
         if let Some(pem) = authority {
