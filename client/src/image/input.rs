@@ -56,9 +56,10 @@ impl Input {
 }
 
 fn at_most(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(LARGEST_IMAGE + 1)
-        .read_to_end(&mut bytes)?;
+    let file = File::open(path)?;
+    // All of it at once, and a byte to see that there is no more: a buffer that grows is held twice while it does.
+    let length = file.metadata()?.len().min(LARGEST_IMAGE) + 1;
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    file.take(LARGEST_IMAGE + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -94,3 +94,33 @@ async fn a_launch_is_kept_while_its_image_is_pulled_anew() {
     let device = Api::unix(&rig.dir.path().join("devices/sim-0/api.sock")).await;
     assert!(device.get(&launch.name).await.unwrap().abort.is_none());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_with_another_lease_goes_on_with_what_the_last_one_began() {
+    let mut rig = Rig::new().await;
+    let Some(reference) = rig.try_push(&large(6000)) else {
+        return;
+    };
+    // None, one, and another one.
+    for (nth, lease) in [None, Some("60"), Some("70")].into_iter().enumerate() {
+        if let Some(lease) = lease {
+            rig.set("LAUNCH_LEASE", lease);
+        }
+        rig.begin();
+        if nth == 0 {
+            rig.pod("vm", "sim-0");
+            rig.launch("it", &spec("sim", &reference));
+        }
+        rig.until("it", "created", |it| it["launchUid"].is_string())
+            .await;
+        rig.kill();
+    }
+    let launch = rig.only_launch().await;
+    rig.begin();
+    let status = rig.until_reason("it", "Finished", "FINISHED").await;
+    assert_eq!(status["launchUid"], launch.uid);
+    assert_eq!(
+        rig.only_launch().await.installed_pages,
+        status["totalPages"]
+    );
+}

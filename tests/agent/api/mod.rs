@@ -13,6 +13,7 @@
 //! daemon_deaths  a daemon that is
 //! platforms      a node without the platform
 //! bad_registries registries that misbehave
+//! memory         many images at once
 //! given_away     a device that is another pod's by now
 //! leases         launches whose agent waits, or is away
 //! credentials    registries with a login, and by TLS
@@ -33,6 +34,7 @@ mod host_deaths;
 mod images;
 mod kills;
 mod leases;
+mod memory;
 mod platforms;
 mod pod_resources;
 mod policies;

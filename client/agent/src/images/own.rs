@@ -113,7 +113,8 @@ async fn digests(
     let spec = &image.spec;
     let settings = spec.settings.clone().unwrap_or_default();
     let fetched = prepare::fetch(&context.puller, &spec.image, &settings).await?;
-    let opened = prepare::open(fetched, spec.platform, settings).await?;
+    let held = context.memory.hold(fetched.bytes()).await;
+    let opened = prepare::open(fetched, spec.platform, settings, held).await?;
     let bytes = i64::try_from(opened.bytes).unwrap_or(i64::MAX);
     let wanted: Vec<_> = match spec.vcpus.is_empty() {
         true => vec![None],

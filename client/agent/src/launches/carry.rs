@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use stagepages_client::{
-    Client, Endpoint, FinishArgs, LaunchRef, hex,
+    Client, Endpoint, FinishArgs, LaunchRef, StagepagesError, hex,
     install::{Audience, Job, Work},
     plan::Payload,
     reason,
@@ -22,19 +22,14 @@ use stagepages_client::{
 };
 use tokio::time::sleep;
 
-use super::{
-    life::Life,
-    prepare::{self, Opened, Prepared},
-};
+use super::{life::Life, prepare::Prepared};
 use crate::{
     fault::Fault,
-    resources::{ConfidentialLaunchStatus, Priority, Queue, State, Truth},
+    resources::{Priority, Queue, State, Truth},
 };
 
 /// The daemon does not know it any more.
 pub(super) const LAUNCH_LOST: &str = "LAUNCH_LOST";
-/// The condition of an image that is on this node.
-const IMAGE_READY: &str = "ImageReady";
 /// How often its place in the queue is asked for.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -61,7 +56,7 @@ pub(super) fn state(launch: &Launch) -> State {
     }
 }
 
-fn number(number: impl TryInto<i64>) -> i64 {
+pub(super) fn number(number: impl TryInto<i64>) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
 }
 
@@ -127,61 +122,6 @@ impl Life {
         });
     }
 
-    /// Pulls and plans; what it failed at is the condition that does not hold.
-    pub(super) async fn prepare(&self) -> Result<Prepared, (&'static str, Fault)> {
-        let spec = &self.launch.spec;
-        let settings = spec.settings();
-        let reference = &spec.image.reference;
-        let is_told =
-            |it: &ConfidentialLaunchStatus| it.conditions.iter().any(|it| it.kind == IMAGE_READY);
-        // What it failed for before stays said until it is mended.
-        if !self.teller.status(is_told) {
-            let text = format!("pulling {reference}");
-            self.teller
-                .condition(IMAGE_READY, Truth::False, "PULLING", text);
-        }
-        let unready = |fault| (IMAGE_READY, fault);
-        let fetched = prepare::fetch(&self.context.puller, &spec.image, &settings)
-            .await
-            .map_err(unready)?;
-        let opened = prepare::open(fetched, spec.platform, settings)
-            .await
-            .map_err(unready)?;
-        let text = format!(
-            "{reference} is on this node, {} bytes with all that belongs to it",
-            opened.bytes
-        );
-        if self
-            .teller
-            .condition(IMAGE_READY, Truth::True, "PULLED", &text)
-        {
-            self.context.events.normal(&self.about, "Pulled", &text);
-        }
-        self.planned(opened)
-            .await
-            .map_err(|fault| ("Planned", fault))
-    }
-
-    async fn planned(&self, opened: Opened) -> Result<Prepared, Fault> {
-        let spec = &self.launch.spec;
-        let expected = { spec.expected_launch_digest.as_deref() }
-            .map(|it| super::options::digest("spec.expectedLaunchDigest", it))
-            .transpose()?;
-        let prepared = prepare::plan(opened, expected).await?;
-        let mut text = format!("{} pages", prepared.plan.pages());
-        for warning in &prepared.warnings {
-            text.push_str("; ");
-            text.push_str(warning);
-        }
-        self.teller.update(|status| {
-            status.total_pages = Some(number(prepared.plan.pages()));
-            status.planned_digest = prepared.digest.map(|it| hex::digits(&it));
-        });
-        self.teller
-            .condition("Planned", Truth::True, "PLANNED", text);
-        Ok(prepared)
-    }
-
     /// From nothing, or from wherever an earlier attempt came, to a launch that is finished.
     pub(super) async fn stage(
         &self,
@@ -190,21 +130,7 @@ impl Life {
         found: Option<&Launch>,
     ) -> Result<(), Fault> {
         let plan = &prepared.plan;
-        // The same again, also where the agent was given another lease since.
-        let lease = match found.and_then(|it| it.spec.as_ref()) {
-            Some(spec) => spec.lease,
-            None => self.context.lease.and_then(|it| it.try_into().ok()),
-        };
-        let priority = self.launch.spec.priority.unwrap_or(Priority::Normal);
-        let spec = LaunchSpec {
-            priority: LaunchPriority::from(priority).into(),
-            labels: self.labels(),
-            lease,
-            ..plan.spec()
-        };
-        let created = client
-            .create_launch(Some(self.reference().id()), spec)
-            .await?;
+        let created = self.created(client, plan.spec(), found).await?;
         let reference = LaunchRef::from(&created);
         let launch = client.get_launch(&reference).await?;
         self.tell(&launch);
@@ -221,6 +147,41 @@ impl Life {
             self.finish(client, &reference, prepared).await?;
         }
         Ok(())
+    }
+
+    /// Creates it, or finds it created: by the same spec, also where the agent was given another lease since.
+    async fn created(
+        &self,
+        client: &Client,
+        planned: LaunchSpec,
+        found: Option<&Launch>,
+    ) -> Result<Launch, StagepagesError> {
+        let priority = self.launch.spec.priority.unwrap_or(Priority::Normal);
+        let spec = LaunchSpec {
+            priority: LaunchPriority::from(priority).into(),
+            labels: self.labels(),
+            lease: self.context.lease.and_then(|it| it.try_into().ok()),
+            ..planned
+        };
+        // What the daemon says of it is what it made of none, too.
+        let was = found.and_then(|it| it.spec.as_ref()?.lease);
+        let others = [was, None].into_iter().filter(|_| found.is_some());
+        let others = others.filter(|it| *it != spec.lease).collect::<Vec<_>>();
+        let id = self.reference();
+        let mut created = client.create_launch(Some(id.id()), spec.clone()).await;
+        for lease in others {
+            match &created {
+                Err(error) if error.reason() == Some(reason::LAUNCH_EXISTS) => {
+                    let spec = LaunchSpec {
+                        lease,
+                        ..spec.clone()
+                    };
+                    created = client.create_launch(Some(id.id()), spec).await;
+                }
+                Ok(_) | Err(_) => break,
+            }
+        }
+        created
     }
 
     async fn pages(

@@ -16,6 +16,8 @@
 //! | `platform`  | whether there can be one here                                          |
 //! | `options`   | the settings of an object as options of a plan                         |
 //! | `prepare`   | from an artifact to a plan                                             |
+//! | `memory`    | room for images                                                        |
+//! | `ready`     | pulled and planned                                                     |
 //! | `carry`     | created, staged, finished                                              |
 //! | `follow`    | started, watched                                                       |
 //! | `keep`      | its lease                                                              |
@@ -35,11 +37,13 @@ mod finalizer;
 mod follow;
 mod keep;
 mod life;
+mod memory;
 pub(crate) mod options;
 mod over;
 mod platform;
 mod pods;
 pub(crate) mod prepare;
+mod ready;
 mod sweep;
 mod tell;
 mod undo;
@@ -70,6 +74,7 @@ use crate::{
 };
 use devices::Devices;
 use events::Events;
+use memory::Memory;
 use sweep::Sweep;
 
 /// What every life needs.
@@ -82,6 +87,7 @@ pub(crate) struct Context {
     /// The daemon's main socket.
     endpoint: Endpoint,
     devices: Devices,
+    pub(crate) memory: Memory,
     /// How long launches live without an agent.
     lease: Option<Duration>,
 }
@@ -121,6 +127,7 @@ pub(crate) async fn run(
         device_dir: settings.device_dir.clone(),
         endpoint: settings.endpoint.clone(),
         devices: Devices::new(&settings),
+        memory: Memory::new(settings.access.image_memory),
         lease: settings.launch_lease,
         node: settings.node_name.clone(),
         client,

@@ -12,7 +12,10 @@ use stagepages_client::{
     plan::Plan,
 };
 
-use super::options::{Files, options};
+use super::{
+    memory::Held,
+    options::{Files, options},
+};
 use crate::{
     blocking::blocking,
     fault::Fault,
@@ -31,6 +34,8 @@ pub(crate) struct Opened {
     pub(crate) name: String,
     /// Of all files.
     pub(crate) bytes: u64,
+    /// The room that they take.
+    held: Held,
 }
 
 /// A plan that can be staged.
@@ -40,6 +45,8 @@ pub(crate) struct Prepared {
     pub(crate) digest: Option<[u8; 48]>,
     /// What is worth saying, if anything is.
     pub(crate) warnings: Vec<String>,
+    /// The room that its contents take.
+    held: Option<Held>,
 }
 
 /// Every file that is named, on this node.
@@ -48,6 +55,18 @@ pub(crate) struct Fetched {
     kernel: Option<Pulled>,
     initrd: Option<Pulled>,
     cpuid_page: Option<Pulled>,
+}
+
+impl Fetched {
+    fn all(&self) -> impl Iterator<Item = &Pulled> {
+        let parts = [&self.kernel, &self.initrd, &self.cpuid_page];
+        parts.into_iter().flatten().chain([&self.image])
+    }
+
+    /// Of all files.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.all().map(|it| it.bytes).sum()
+    }
 }
 
 /// Pulls every file that is named.
@@ -86,45 +105,66 @@ fn read(pulled: Option<&Pulled>) -> Result<Option<Input>, Fault> {
     read.transpose()
 }
 
-/// Reads them.
+/// Reads them into the room that is held for them.
 pub(crate) async fn open(
     fetched: Fetched,
     platform: Platform,
     settings: Settings,
+    held: Held,
 ) -> Result<Opened, Fault> {
     apart(move || {
-        let parts = [&fetched.kernel, &fetched.initrd, &fetched.cpuid_page];
-        let others = parts.into_iter().flatten().map(|it| it.bytes);
-        let bytes = others.sum::<u64>() + fetched.image.bytes;
-        let image = Image::open(&fetched.image.path, settings.format.map(Into::into))
-            .map_err(|error| unplannable(error, &fetched.image.name))?;
-        if image.format() == stagepages_client::image::Format::Manifest {
-            let text = "the image is a manifest of stagepages, which names files of the machine that reads it; make an image of it that has its contents, for example IGVM";
-            return Err(Fault::lasting("IMAGE_INVALID", text));
+        let opened = read_all(&fetched, platform, &settings, held);
+        // A file that another took the place of says nothing of the image.
+        match fetched.all().find(|it| !it.path.exists()) {
+            Some(gone) if opened.is_err() => Err(Fault::passing(
+                "IMAGE_UNREADABLE",
+                format!("{} was removed from the cache of this node to make room for another image; it is pulled again. If that happens often, raise --cache-bytes of the node agent", gone.name),
+            )),
+            Some(_) | None => opened,
         }
-        let page = fetched.cpuid_page.as_ref();
-        if page.is_some_and(|it| it.bytes > PAGE) {
-            let text = "spec.settings.cpuidPage: it has more than the 4096 bytes of a page";
-            return Err(Fault::lasting("IMAGE_INVALID", text));
-        }
-        let files = Files {
-            kernel: read(fetched.kernel.as_ref())?,
-            initrd: read(fetched.initrd.as_ref())?,
-            cpuid_page: read(page)?.map(|it| it.bytes),
-        };
-        Ok(Opened {
-            image,
-            options: options(platform, &settings, files)?,
-            name: fetched.image.name,
-            bytes,
-        })
     })
     .await
 }
 
+fn read_all(
+    fetched: &Fetched,
+    platform: Platform,
+    settings: &Settings,
+    held: Held,
+) -> Result<Opened, Fault> {
+    let image = Image::open(&fetched.image.path, settings.format.map(Into::into))
+        .map_err(|error| unplannable(error, &fetched.image.name))?;
+    if image.format() == stagepages_client::image::Format::Manifest {
+        let text = "the image is a manifest of stagepages, which names files of the machine that reads it; make an image of it that has its contents, for example IGVM";
+        return Err(Fault::lasting("IMAGE_INVALID", text));
+    }
+    let page = fetched.cpuid_page.as_ref();
+    if page.is_some_and(|it| it.bytes > PAGE) {
+        let text = "spec.settings.cpuidPage: it has more than the 4096 bytes of a page";
+        return Err(Fault::lasting("IMAGE_INVALID", text));
+    }
+    let files = Files {
+        kernel: read(fetched.kernel.as_ref())?,
+        initrd: read(fetched.initrd.as_ref())?,
+        cpuid_page: read(page)?.map(|it| it.bytes),
+    };
+    Ok(Opened {
+        image,
+        options: options(platform, settings, files)?,
+        name: fetched.image.name.clone(),
+        bytes: fetched.bytes(),
+        held,
+    })
+}
+
 /// Makes the plan, and judges it.
 pub(crate) async fn plan(opened: Opened, expected: Option<[u8; 48]>) -> Result<Prepared, Fault> {
-    apart(move || judged(&opened, &opened.options, expected)).await
+    apart(move || {
+        let mut prepared = judged(&opened, &opened.options, expected)?;
+        prepared.held = Some(opened.held);
+        Ok(prepared)
+    })
+    .await
 }
 
 /// The plan, if nothing is wrong with it.
@@ -179,6 +219,7 @@ pub(crate) fn judged(
         plan,
         digest,
         warnings,
+        held: None,
     })
 }
 

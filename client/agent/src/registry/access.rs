@@ -37,6 +37,9 @@ pub struct Access {
     /// The largest file that is pulled, in bytes
     #[arg(long, env = "IMAGE_BYTES", value_name = "BYTES", default_value_t = 1 << 30)]
     pub image_bytes: u64,
+    /// How many bytes of images are held in memory at once: each is while it is planned and staged, and others wait meanwhile
+    #[arg(long, env = "IMAGE_MEMORY", value_name = "BYTES", default_value_t = 2 << 30)]
+    pub image_memory: u64,
     /// How many bytes of pulled files are kept; the oldest go first
     #[arg(long, env = "CACHE_BYTES", value_name = "BYTES", default_value_t = 20 << 30)]
     pub cache_bytes: u64,
