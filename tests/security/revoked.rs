@@ -3,7 +3,7 @@
 use stagepages_proto::v1::{
     self, image_service_client::ImageServiceClient, write_image_request::Content,
 };
-use stagepages_tests::{Contents, Extent, page, refused};
+use stagepages_tests::{Contents, Extent, eventually, page, refused};
 use tokio::sync::mpsc;
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 
@@ -104,6 +104,16 @@ async fn open_streams_end_and_what_was_installed_is_told() {
         content: Some(Content::Data(image.slice(offset..offset + 4096))),
     };
     parts.send(part(0)).await.unwrap();
+    // A call that had not begun would be refused as a whole.
+    let asked = v1::QueryWriteRequest {
+        name: image_name(&image),
+        upload_id: "u".to_owned(),
+    };
+    let looks = ImageServiceClient::new(admin.channel.clone());
+    eventually("a write that is under way", async || {
+        looks.clone().query_write(asked.clone()).await.ok()
+    })
+    .await;
 
     town.write_policy(&without("stager"));
     town.hang_up();
