@@ -11,6 +11,7 @@ use tower::service_fn;
 
 use crate::{
     Credentials, Endpoint,
+    causes::cause,
     credentials::CredentialsError,
     tls::{self, DialError},
 };
@@ -74,11 +75,6 @@ impl ConnectError {
         let first: &(dyn Error + 'static) = &*self.source;
         std::iter::successors(Some(first), cause)
     }
-}
-
-/// What an error was caused by, for `successors`.
-pub(crate) fn cause<'a>(error: &&'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    (**error).source()
 }
 
 /// A channel to `endpoint`, connected; over TCP with `credentials`, whose files are read again for each connection.

@@ -44,6 +44,7 @@
 
 pub mod addr;
 mod buffers;
+mod causes;
 mod client;
 mod connect;
 pub mod console;
@@ -72,6 +73,7 @@ mod tls;
 pub mod vcpu;
 pub mod words;
 
+pub use causes::with_causes;
 pub use client::{CallName, Client, FinishArgs, InstalledPages, Watch};
 pub use connect::ConnectError;
 pub use credentials::Credentials;

@@ -4,21 +4,14 @@
 
 use std::error::Error;
 
+use stagepages_client::with_causes;
+
 /// What rustls says of a certificate that it does not take.
 const NOT_TRUSTED: &str = "invalid peer certificate";
 
 /// The error and its causes in one line.
 pub(crate) fn whole(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        // Many errors say what their source says.
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        next = cause.source();
-    }
+    let mut text = with_causes(error);
     if text.contains(NOT_TRUSTED) {
         text += "; whoever answers at that address is not vouched for by the CA that this agent was given: check ca.crt of its service account, or certificate-authority in KUBECONFIG";
     }

@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::{StatusExt, pb};
 
 use super::{Answer, DOMAIN, StagepagesError, Violation};
-use crate::{connect::cause, plain, tls};
+use crate::{causes::cause, plain, tls};
 
 impl From<Status> for StagepagesError {
     fn from(status: Status) -> Self {

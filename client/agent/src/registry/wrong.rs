@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use oci_client::Reference;
+use stagepages_client::with_causes;
 
 use super::credentials::Credentials;
 use crate::{fault::Fault, resources::bounded};
@@ -19,10 +20,8 @@ const TOLD: usize = 300;
 /// Of a connection that was not made, or broke.
 pub(super) fn broken(reference: &Reference, error: reqwest::Error) -> Fault {
     // Its URL can be one that a registry made up.
-    unreachable(
-        reference,
-        &bounded(&with_causes(&error.without_url()), TOLD),
-    )
+    let told = with_causes(&error.without_url()).replace(char::is_control, " ");
+    unreachable(reference, &bounded(&told, TOLD))
 }
 
 /// It is not there.
@@ -103,19 +102,4 @@ pub(super) fn slow(reference: &Reference, bytes: u64, within: Duration) -> Fault
             unreachable(reference, &text)
         }
     }
-}
-
-/// An error and its causes, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let told = error.to_string();
-        if !text.contains(&told) {
-            text.push_str(": ");
-            text.push_str(&told);
-        }
-        cause = error.source();
-    }
-    text.replace(char::is_control, " ")
 }

@@ -4,13 +4,13 @@
 //! `--output json` one document on standard output, unless the command already printed its own).
 
 use std::{
-    error::Error,
     io::{self, IsTerminal as _, Write},
     process::ExitCode,
 };
 
 use stagepages_client::{
     ConnectError, StagepagesError, credentials::CredentialsError, endpoint::EndpointError, plain,
+    with_causes,
 };
 
 use crate::{
@@ -155,20 +155,6 @@ impl From<io::Error> for Failure {
             "see where standard output goes",
         )
     }
-}
-
-/// An error and what caused it, on one line. Causes that say the same again are left out.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
