@@ -88,6 +88,13 @@ impl Bad {
         }
     }
 
+    /// How often somebody tried to pull its artifact: an attempt asks for the manifest at most once, and for a blob whose end came at most once.
+    pub(super) fn attempts(&self) -> usize {
+        let requests = self.seen.requests.lock().unwrap();
+        let of = |kind: &str| requests.iter().filter(|it| it.contains(kind)).count();
+        of("/manifests/").max(of("/blobs/"))
+    }
+
     /// Where it has the artifact of this manifest.
     pub(super) fn reference(&self, manifest: &[u8]) -> String {
         format!("{}/it@{}", self.host, digest(manifest))

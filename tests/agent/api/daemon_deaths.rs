@@ -120,11 +120,7 @@ async fn a_daemon_that_is_killed_under_a_running_guest_is_found_again() {
     let Some(mut rig) = Rig::running().await else {
         return;
     };
-    let reference = rig.push(&guest("up\n", false));
-    rig.pod("vm", "kvm-0");
-    let mut spec = spec("kvm", &reference);
-    spec["start"] = json!(true);
-    rig.launch("it", &spec);
+    rig.launch_guest("it", &guest("up\n", false));
     let before = rig.until_reason("it", "Running", "RUNNING").await;
     let uid = &before["launchUid"];
     kill(rig.daemon.pid(), Signal::SIGSTOP).unwrap();

@@ -112,11 +112,7 @@ async fn a_host_that_dies_with_a_running_guest_is_told() {
     let Some(mut rig) = Rig::running().await else {
         return;
     };
-    let reference = rig.push(&guest("up\n", false));
-    rig.pod("vm", "kvm-0");
-    let mut spec = spec("kvm", &reference);
-    spec["start"] = json!(true);
-    rig.launch("running", &spec);
+    rig.launch_guest("running", &guest("up\n", false));
     rig.until_reason("running", "Running", "RUNNING").await;
     let launch = rig.only_launch().await;
     assert_eq!(launch.state(), LaunchState::Running);

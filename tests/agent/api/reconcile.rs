@@ -13,11 +13,7 @@ async fn a_kvm_launch_runs_and_its_console_is_told() {
     let Some(rig) = Rig::running().await else {
         return;
     };
-    let reference = rig.push(&guest("hello\n", false));
-    rig.pod("vm", "kvm-0");
-    let mut spec = spec("kvm", &reference);
-    spec["start"] = json!(true);
-    rig.launch("first", &spec);
+    rig.launch_guest("first", &guest("hello\n", false));
     let status = rig
         .until("first", "running with a console", |it| {
             it["state"] == "RUNNING" && it["console"].is_string()
@@ -70,11 +66,7 @@ async fn a_guest_that_stops_is_told_with_its_cause() {
     let Some(rig) = Rig::running().await else {
         return;
     };
-    let reference = rig.push(&guest("bye", true));
-    rig.pod("vm", "kvm-0");
-    let mut spec = spec("kvm", &reference);
-    spec["start"] = json!(true);
-    rig.launch("short", &spec);
+    rig.launch_guest("short", &guest("bye", true));
     let status = rig.until_state("short", "STOPPED").await;
     let status = match condition(&status, "Running")["status"] == "False" {
         true => status,

@@ -168,6 +168,14 @@ impl Rig {
         self.api.create(LAUNCHES, SPACE, launch).unwrap();
     }
 
+    /// A launch of this guest for the Pod `vm`, which has a device of `kvm`; it is to be started.
+    pub(super) fn launch_guest(&self, name: &str, guest: &[u8]) {
+        let mut spec = spec("kvm", &self.push(guest));
+        spec["start"] = json!(true);
+        self.pod("vm", "kvm-0");
+        self.launch(name, &spec);
+    }
+
     /// What is said of a launch.
     pub(super) fn status(&self, name: &str) -> Value {
         let launch = self.api.get(LAUNCHES, SPACE, name);

@@ -49,7 +49,11 @@ impl Life {
             Some(client) => client,
             None => kept.insert(self.connect(device).await?),
         };
-        client.renew_lease(&self.reference()).await?;
+        // While there is no launch yet, whether the daemon answers is all there is to know.
+        match self.teller.status(|it| it.launch_uid.is_some()) {
+            true => drop(client.renew_lease(&self.reference()).await?),
+            false => drop(client.node_info().await?),
+        }
         Ok(())
     }
 

@@ -231,6 +231,8 @@ impl Life {
             Some(launch) if launch.state() == LaunchState::Aborted => self.tell(launch),
             Some(launch) if self.is_as_planned(launch) => self.finished(launch),
             Some(_) | None => {
+                // Known from now on, and kept while its image is pulled anew.
+                found.iter().for_each(|launch| self.tell(launch));
                 let prepared = self.prepare().await?;
                 self.stage(&client, &prepared, found.as_ref())
                     .await
