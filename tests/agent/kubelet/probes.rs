@@ -65,6 +65,17 @@ async fn probes_are_told_whether_kubelet_knows_the_devices() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_devices_is_served_and_has_none() {
+    let node = Node::new(&[]);
+    let address = address();
+    let agent = node.agent_with(&[("HEALTH_LISTEN", &format!("tcp:{address}"))]);
+    let channel = connect(&address).await;
+    becomes(&channel, "devices", ServingStatus::Serving).await;
+    agent.stop();
+    node.daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn idle_connections_do_not_keep_probes_out_for_ever() {
     /// Connections that are served at one time.
     const MOST: usize = 32;

@@ -34,26 +34,35 @@ impl Offer {
 
 /// All that is known of this node's devices.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Inventory(BTreeMap<Platform, Offer>);
+pub struct Inventory {
+    offers: BTreeMap<Platform, Offer>,
+    is_told: bool,
+}
 
 impl Inventory {
+    /// Whether the daemon has said what there is, though it be nothing.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.is_told
+    }
+
     /// Platforms that have, or had, devices.
     #[must_use]
     pub fn offered(&self) -> Vec<Platform> {
-        self.0.keys().copied().collect()
+        self.offers.keys().copied().collect()
     }
 
     /// What there is of a platform.
     #[must_use]
     pub fn of(&self, platform: Platform) -> Option<&Offer> {
-        self.0.get(&platform)
+        self.offers.get(&platform)
     }
 
     /// The same devices, none of them usable.
     #[must_use]
     pub fn ailing(&self, problem: &str) -> Self {
         let mut ailing = self.clone();
-        for offer in ailing.0.values_mut() {
+        for offer in ailing.offers.values_mut() {
             offer.problem = Some(problem.to_owned());
         }
         ailing
@@ -62,13 +71,18 @@ impl Inventory {
     /// What the daemon says now. Platforms without devices are not taken up, but one that had some stays.
     #[must_use]
     pub fn renewed(&self, said: impl IntoIterator<Item = (Platform, Offer)>) -> Self {
-        let mut renewed = Self(self.0.keys().map(|had| (*had, Offer::default())).collect());
+        let mut offers: BTreeMap<_, _> = { self.offers.keys() }
+            .map(|had| (*had, Offer::default()))
+            .collect();
         for (platform, offer) in said {
-            if offer.count > 0 || self.0.contains_key(&platform) {
-                renewed.0.insert(platform, offer);
+            if offer.count > 0 || self.offers.contains_key(&platform) {
+                offers.insert(platform, offer);
             }
         }
-        renewed
+        Self {
+            offers,
+            is_told: true,
+        }
     }
 
     /// The devices of a platform as kubelet is told of them.
@@ -89,7 +103,7 @@ impl Inventory {
 
     /// Logs what is different from before.
     pub fn log_changes(&self, before: &Self) {
-        for (platform, offer) in &self.0 {
+        for (platform, offer) in &self.offers {
             if before.of(*platform) == Some(offer) {
                 continue;
             }
@@ -126,6 +140,15 @@ mod tests {
         let said = [(Platform::Sim, offer(0)), (Platform::Kvm, offer(2))];
         let inventory = Inventory::default().renewed(said);
         assert_eq!(inventory.offered(), [Platform::Kvm]);
+    }
+
+    #[test]
+    fn a_daemon_without_devices_has_told_so() {
+        let none = Inventory::default().renewed([(Platform::Sim, offer(0))]);
+        assert!(none.offered().is_empty());
+        assert_ne!(none, Inventory::default());
+        assert!(none.is_told() && none.ailing("gone").is_told());
+        assert!(!Inventory::default().ailing("not there yet").is_told());
     }
 
     #[test]

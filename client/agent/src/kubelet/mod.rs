@@ -71,7 +71,10 @@ pub async fn run(
                 anyhow::bail!("a task of it ended by itself");
             }
             Ok(()) = inventory.changed() => {
-                let offered = inventory.borrow_and_update().offered();
+                let (offered, is_told) = {
+                    let inventory = inventory.borrow_and_update();
+                    (inventory.offered(), inventory.is_told())
+                };
                 for platform in offered {
                     if begun.insert(platform) {
                         registered.awaits(platform).await;
@@ -79,7 +82,9 @@ pub async fn run(
                         tasks.spawn(resource.run(registered.clone(), stop.clone()));
                     }
                 }
-                registered.known().await;
+                if is_told {
+                    registered.known().await;
+                }
             }
         }
     }
