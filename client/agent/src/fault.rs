@@ -5,6 +5,7 @@
 use std::fmt;
 
 use stagepages_client::{ConnectError, StagepagesError, install::InstallError, reason, v1};
+use tonic::Code;
 
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,11 +45,18 @@ impl fmt::Display for Fault {
 
 /// The daemon cannot be reached.
 pub(crate) const DAEMON_UNREACHABLE: &str = "DAEMON_UNREACHABLE";
+/// It says what nobody understands, or does not know what it is asked for.
+const DAEMON_UNSUITABLE: &str = "DAEMON_UNSUITABLE";
 /// What to do about it.
 const LOOK_AT_DAEMON: &str =
     "the daemon of this node is not running, or serves no such device: see its pod and its log";
 
 impl Fault {
+    /// Whether it tells of the daemon, or of the launch's host, that it does not answer, and nothing of the launch.
+    pub(crate) fn is_away(&self) -> bool {
+        self.reason == DAEMON_UNREACHABLE || self.reason == reason::HOST_UNREACHABLE
+    }
+
     /// The daemon does not answer in time.
     pub(crate) fn silent(after: std::time::Duration) -> Self {
         let text = format!(
@@ -69,6 +77,12 @@ impl From<ConnectError> for Fault {
 impl From<StagepagesError> for Fault {
     fn from(error: StagepagesError) -> Self {
         let Some(reason) = error.reason() else {
+            if error.breaks_contract() || error.code() == Code::Unimplemented {
+                let text = format!(
+                    "the daemon of this node answers what this node agent cannot use: {error}; see that both are of one version"
+                );
+                return Self::passing(DAEMON_UNSUITABLE, text);
+            }
             let text = format!("{error}; {LOOK_AT_DAEMON}");
             return Self::passing(DAEMON_UNREACHABLE, text);
         };

@@ -197,7 +197,8 @@ impl StagepagesError {
     }
 
     /// Whether this client found the daemon's answer to break the contract; then a repeat cannot mend it.
-    pub(crate) fn breaks_contract(&self) -> bool {
+    #[must_use]
+    pub fn breaks_contract(&self) -> bool {
         self.0.breaks_contract
     }
 

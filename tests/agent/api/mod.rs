@@ -8,6 +8,7 @@
 //! rig            all of it together, with an agent
 //! reconcile      what goes well
 //! trouble        what does not
+//! busy           a cluster in which much happens
 //! kills          an agent that is killed at any point
 //! host_deaths    a launch whose host is
 //! daemon_deaths  a daemon that is
@@ -27,6 +28,7 @@
 mod asker;
 mod bad_registries;
 mod bad_registry;
+mod busy;
 mod credentials;
 mod daemon_deaths;
 mod given_away;

@@ -1,6 +1,6 @@
 //! One node with all that an agent needs: API server, kubelet, registry, daemon.
 
-use std::path::PathBuf;
+use std::{collections::HashMap, path::PathBuf};
 
 use serde_json::{Value, json};
 use stagepages_proto::v1::{Launch, ListLaunchesRequest};
@@ -258,14 +258,35 @@ impl Rig {
     }
 }
 
+/// Ends are told whole, with what ended them, and once.
+fn ends_are_whole(api: &ApiServer) {
+    let mut ended: HashMap<String, Value> = HashMap::new();
+    for launch in api.all(LAUNCHES) {
+        let status = &launch["status"];
+        let uid = launch["metadata"]["uid"].as_str().unwrap();
+        if let Some(before) = ended.get(uid) {
+            assert_eq!(status["state"], *before, "over twice: {launch:#}");
+        }
+        let state = status["state"].as_str().unwrap_or_default();
+        if !["STOPPED", "ABORTED", "FAILED"].contains(&state) {
+            continue;
+        }
+        ended.insert(uid.to_owned(), state.into());
+        assert_ne!(condition(status, "Running")["status"], "True", "{launch:#}");
+        let is_failed = condition(status, "Failed")["status"] == "True";
+        assert!(is_failed || state == "STOPPED", "{launch:#}");
+    }
+}
+
 impl Drop for Rig {
     /// The agent asks for nothing that it may not have: it would be refused in a cluster, however often it tried.
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
         let denials = self.api.shared.manner.denials.lock().unwrap();
-        assert!(
-            std::thread::panicking() || denials.is_empty(),
-            "{denials:#?}"
-        );
+        assert!(denials.is_empty(), "{denials:#?}");
+        ends_are_whole(&self.api);
     }
 }
 

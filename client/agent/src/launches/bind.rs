@@ -11,6 +11,9 @@ use super::{
 };
 use crate::{fault::Fault, resources::Truth};
 
+/// The condition.
+const BOUND: &str = "Bound";
+
 impl Life {
     /// Binds it: to the pod, to this node, and to the device that kubelet gave the pod.
     pub(super) async fn bound(&self) -> Result<String, Fault> {
@@ -28,9 +31,10 @@ impl Life {
                 .pod_uid
                 .get_or_insert_with(|| pods::uid(&pod).to_owned());
         });
-        self.teller.told().await;
-        if !finalizer::put(&self.context, &self.launch, true).await? {
-            return Err(Fault::passing("DELETED", "the object is deleted"));
+        let is_told = self.teller.told().await;
+        if !is_told || !self.has_finalizer().await? {
+            let text = "the object is deleted, or another node's";
+            return Err(Fault::passing("DELETED", text));
         }
         let resource = format!("stagepages.dev/{}", spec.platform.word());
         if !pods::requests(&pod, spec.platform) {
@@ -41,6 +45,7 @@ impl Life {
             return Err(Fault::lasting("POD_WITHOUT_DEVICE", text));
         }
         if let Some(device) = self.teller.status(|it| it.device.clone()) {
+            self.is_bound(&device);
             return Ok(device);
         }
         if let Some(fault) = self.without_platform().await {
@@ -68,17 +73,36 @@ impl Life {
             );
             return Err(Fault::passing("DEVICE_TAKEN", text));
         };
-        let text = format!(
-            "to the Pod {} and its device {device} on the node {}",
-            spec.pod_name, self.context.node
-        );
         self.teller
             .update(|status| status.device = Some(device.clone()));
-        if self.teller.condition("Bound", Truth::True, "BOUND", &text) {
-            self.context.events.normal(&self.about, "Bound", &text);
-        }
+        self.is_bound(&device);
         self.teller.told().await;
         Ok(device)
+    }
+
+    /// Says that it is, where that was not said, or is mended.
+    fn is_bound(&self, device: &str) {
+        let is_said = self.teller.status(|status| {
+            { status.conditions.iter() }.any(|it| it.kind == BOUND && it.status == Truth::True)
+        });
+        if is_said {
+            return;
+        }
+        let text = format!(
+            "to the Pod {} and its device {device} on the node {}",
+            self.launch.spec.pod_name, self.context.node
+        );
+        self.teller.condition(BOUND, Truth::True, "BOUND", &text);
+        self.context.events.normal(&self.about, "Bound", &text);
+    }
+
+    /// Whether the object has the finalizer, which it is given; false if it is gone.
+    async fn has_finalizer(&self) -> Result<bool, Fault> {
+        let known = self.wish.borrow().launch.clone();
+        match known.is_some_and(|it| finalizer::is_on(&it)) {
+            true => Ok(true),
+            false => finalizer::put(&self.context, &self.launch, true).await,
+        }
     }
 
     /// Whether kubelet gave its device to another pod.

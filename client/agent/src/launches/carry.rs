@@ -25,7 +25,7 @@ use tokio::time::sleep;
 use super::{life::Life, prepare::Prepared};
 use crate::{
     fault::Fault,
-    resources::{Priority, Queue, State, Truth},
+    resources::{ConfidentialLaunchStatus, Priority, Queue, State, Truth},
 };
 
 /// The daemon does not know it any more.
@@ -53,6 +53,27 @@ pub(super) fn state(launch: &Launch) -> State {
         LaunchState::Stopped => State::Stopped,
         LaunchState::Aborted => State::Aborted,
         LaunchState::Unspecified => State::Pending,
+    }
+}
+
+/// Puts into a status how the launch stands.
+pub(super) fn note(status: &mut ConfidentialLaunchStatus, launch: &Launch) {
+    let queue = launch.queue.as_ref().map(|place| Queue {
+        position: number(place.position),
+        pages_ahead: number(place.pages_ahead),
+        eta_seconds: place.expected_time.as_ref().map(|it| it.seconds),
+    });
+    let is_measured = matches!(
+        launch.state(),
+        LaunchState::Finished | LaunchState::Running | LaunchState::Stopped
+    );
+    status.state = state(launch);
+    status.launch = Some(launch.name.clone());
+    status.launch_uid = Some(launch.uid.clone());
+    status.installed_pages = Some(number(launch.installed_pages));
+    status.queue = queue;
+    if is_measured && !launch.launch_digest.is_empty() {
+        status.launch_digest = Some(hex::digits(&launch.launch_digest));
     }
 }
 
@@ -97,27 +118,13 @@ impl Life {
         }
     }
 
-    /// Says how the launch stands.
+    /// Says how the launch stands. That it is over is said with what ended it, by `over`.
     pub(super) fn tell(&self, launch: &Launch) {
-        let queue = launch.queue.as_ref().map(|place| Queue {
-            position: number(place.position),
-            pages_ahead: number(place.pages_ahead),
-            eta_seconds: place.expected_time.as_ref().map(|it| it.seconds),
-        });
-        let is_measured = matches!(
-            launch.state(),
-            LaunchState::Finished | LaunchState::Running | LaunchState::Stopped
-        );
-        let digest = (is_measured && !launch.launch_digest.is_empty())
-            .then(|| hex::digits(&launch.launch_digest));
         self.teller.update(|status| {
-            status.state = state(launch);
-            status.launch = Some(launch.name.clone());
-            status.launch_uid = Some(launch.uid.clone());
-            status.installed_pages = Some(number(launch.installed_pages));
-            status.queue = queue;
-            if digest.is_some() {
-                status.launch_digest = digest;
+            let before = status.state;
+            note(status, launch);
+            if status.state.is_over() {
+                status.state = before;
             }
         });
     }

@@ -13,7 +13,10 @@ use stagepages_client::{
 use tokio::time::{Instant, timeout};
 
 use super::life::Life;
-use crate::{fault::Fault, resources::Truth};
+use crate::{
+    fault::{DAEMON_UNREACHABLE, Fault},
+    resources::Truth,
+};
 
 /// Bytes of the console's end that are kept.
 const TAIL: usize = 2048;
@@ -70,7 +73,7 @@ impl Life {
             }
         }
         Err(Fault::passing(
-            "DAEMON_UNREACHABLE",
+            DAEMON_UNREACHABLE,
             "the daemon ended its watch; it is begun anew",
         ))
     }

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use super::life::Life;
 use crate::{
-    fault::{DAEMON_UNREACHABLE, Fault},
+    fault::Fault,
     resources::{ConfidentialLaunchStatus, Truth},
 };
 
@@ -23,7 +23,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 impl Life {
     /// Keeps it, for as long as this is awaited.
     pub(super) async fn keep(&self) -> Infallible {
-        let mut client = None;
+        let (mut client, mut was_away) = (None, false);
         // Several times within a lease.
         let lease = self.context.lease.unwrap_or(RENEW.saturating_mul(4));
         let pace = RENEW.min(lease / 4);
@@ -34,12 +34,18 @@ impl Life {
             let Some(device) = device else { continue };
             let renewed = timeout(ANSWER, self.renew(&mut client, &device)).await;
             match renewed.unwrap_or_else(|_late| Err(Fault::silent(ANSWER))) {
-                Err(fault) if fault.reason == DAEMON_UNREACHABLE => {
-                    client = None;
+                Err(fault) if fault.is_away() => {
+                    (client, was_away) = (None, true);
                     self.unreached(&fault);
                 }
                 // What a refusal means, the launch's state says to whoever carries it out.
-                Ok(()) | Err(_) => self.reached(),
+                Ok(()) | Err(_) => {
+                    self.reached();
+                    // Only what was seen from here: whoever fails by itself waits longer and longer.
+                    if std::mem::take(&mut was_away) {
+                        self.awake.notify_one();
+                    }
+                }
             }
         }
     }
@@ -69,7 +75,7 @@ impl Life {
         }
     }
 
-    /// It does; which is worth a word, and no more waiting, if it did not before.
+    /// It does; which is worth a word if it did not before.
     pub(super) fn reached(&self) {
         let was_away = self.teller.status(|status| {
             { status.conditions.iter() }.any(|it| it.kind == REACHABLE && it.status == Truth::False)
@@ -84,7 +90,6 @@ impl Life {
         self.context
             .events
             .normal(&self.about, "DaemonReachable", text);
-        self.awake.notify_one();
     }
 }
 

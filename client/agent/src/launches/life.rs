@@ -9,6 +9,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::{Resource as _, ResourceExt as _};
 use stagepages_client::{
@@ -17,13 +18,18 @@ use stagepages_client::{
 };
 use tokio::{
     sync::{Notify, watch},
-    time::sleep,
+    time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
 
-use super::{Context, carry::LAUNCH_LOST, pods, tell::Teller};
+use super::{
+    Context,
+    carry::{LAUNCH_LOST, note},
+    pods,
+    tell::Teller,
+};
 use crate::{
     backoff::Backoff,
-    fault::{DAEMON_UNREACHABLE, Fault},
+    fault::Fault,
     resources::{ConfidentialLaunch, State, Truth},
 };
 
@@ -42,6 +48,17 @@ pub(super) struct Wish {
     pub(super) pod: Option<Arc<Pod>>,
 }
 
+impl Wish {
+    /// Whether it is the same, of the same versions.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        fn same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
+            one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
+        }
+        same(self.launch.as_ref(), other.launch.as_ref())
+            && same(self.pod.as_ref(), other.pod.as_ref())
+    }
+}
+
 /// Why it is not carried out any further.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -49,6 +66,8 @@ pub(super) enum End {
     Deleted,
     /// It is gone, finalizer or not.
     Gone,
+    /// Its pod went before it was bound to it: it is not this node's, and nothing was begun.
+    Unbound,
     /// Its pod is.
     Pod(String),
     /// Its device is another pod's.
@@ -67,10 +86,10 @@ pub(super) struct Life {
     pub(super) awake: Notify,
 }
 
-/// Carries it out.
-pub(super) async fn live(context: Arc<Context>, wish: watch::Receiver<Wish>) {
+/// Carries it out; how it was ended, or nothing where it told its own end.
+pub(super) async fn live(context: Arc<Context>, wish: watch::Receiver<Wish>) -> Option<End> {
     let Some(launch) = wish.borrow().launch.clone() else {
-        return;
+        return Some(End::Gone);
     };
     let life = Life {
         teller: Teller::new(&context, &launch),
@@ -87,10 +106,11 @@ pub(super) async fn live(context: Arc<Context>, wish: watch::Receiver<Wish>) {
         end = life.carry_out(), if !is_over => end,
         never = life.keep(), if !is_over => match never {},
     };
-    match end {
+    match &end {
         Some(end) => life.undo(end).await,
-        None => life.teller.told().await,
+        None => drop(life.teller.told().await),
     }
+    end
 }
 
 impl Life {
@@ -116,6 +136,9 @@ impl Life {
     /// Waits until it is to end.
     async fn ended(&self) -> End {
         let mut wish = self.wish.clone();
+        // At its own pace, however much happens in the cluster.
+        let mut look = interval_at(Instant::now() + LOOK, LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if let Some(end) = self.end_of(&wish.borrow_and_update()) {
                 return end;
@@ -125,7 +148,7 @@ impl Life {
                     // The agent ends; a launch does not for that.
                     return std::future::pending().await;
                 },
-                () = sleep(LOOK) => if let Some(end) = self.device_lost().await {
+                _ = look.tick() => if let Some(end) = self.device_lost().await {
                     return end;
                 },
             }
@@ -142,8 +165,14 @@ impl Life {
         let (bound, is_over) = self
             .teller
             .status(|it| (it.pod_uid.clone(), it.state.is_over()));
-        let bound = bound.filter(|_| !is_over)?;
+        if is_over {
+            return None;
+        }
         let name = &self.launch.spec.pod_name;
+        let Some(bound) = bound else {
+            let is_there = { wish.pod.as_ref() }.is_some_and(|it| !pods::is_ending(it));
+            return (!is_there).then_some(End::Unbound);
+        };
         match &wish.pod {
             None => Some(End::Pod(format!("the Pod {name} is gone"))),
             Some(pod) if pods::uid(pod) != bound => Some(End::Pod(format!(
@@ -162,11 +191,14 @@ impl Life {
         let mut backoff = Backoff::new(LEAST, MOST);
         let mut stage = "";
         loop {
+            let begun = Instant::now();
+            // Of a daemon that came back before this.
+            let _stale: Option<()> = self.awake.notified().now_or_never();
             let (at, fault) = match self.attempt().await {
                 Ok(launch) => return self.ends(&launch).await,
                 Err(failed) => failed,
             };
-            if at != stage {
+            if at != stage || begun.elapsed() > MOST {
                 backoff.reset();
                 stage = at;
             }
@@ -178,7 +210,7 @@ impl Life {
                 };
             }
             let wait = backoff.after_failure();
-            if fault.reason == DAEMON_UNREACHABLE {
+            if fault.is_away() {
                 self.unreached(&fault);
             } else if self
                 .teller
@@ -204,7 +236,6 @@ impl Life {
         {
             return Some(end);
         }
-        self.tell(launch);
         self.over(launch);
         None
     }
@@ -234,6 +265,11 @@ impl Life {
                 // Known from now on, and kept while its image is pulled anew.
                 found.iter().for_each(|launch| self.tell(launch));
                 let prepared = self.prepare().await?;
+                if found.is_none()
+                    && let Some(End::Device(text)) = self.device_taken().await
+                {
+                    return Err(("Bound", Fault::passing("DEVICE_GONE", text)));
+                }
                 self.stage(&client, &prepared, found.as_ref())
                     .await
                     .map_err(at("Staged"))?;
@@ -247,15 +283,16 @@ impl Life {
     async fn failed(&self, at: &'static str, fault: &Fault) {
         self.teller
             .condition(at, Truth::False, &fault.reason, &fault.message);
-        self.abort_quietly().await;
-        self.teller.update(|status| {
-            if !status.state.is_over() {
-                status.state = State::Failed;
-            }
-            status.queue = None;
-        });
-        self.teller
-            .condition("Failed", Truth::True, &fault.reason, &fault.message);
+        let aborted = self.abort_quietly().await;
+        self.teller.ends(
+            |status| match &aborted {
+                Some(launch) => note(status, launch),
+                None => status.state = State::Failed,
+            },
+            &[("Failed", Truth::True)],
+            &fault.reason,
+            &fault.message,
+        );
         self.context
             .events
             .warning(&self.about, &fault.reason, &fault.message);

@@ -203,7 +203,7 @@ async fn watch(context: &Arc<Context>, health: &Health, stop: CancellationToken)
                 continue;
             }
             () = sleep_until(next), if listed == [true; 3] => {
-                sweep.sweep();
+                sweep.sweep(!serving[1]);
                 images.sweep();
                 next = Instant::now() + ANEW;
                 continue;

@@ -10,7 +10,7 @@ use stagepages_client::{
 };
 use tokio::time::timeout;
 
-use super::life::Life;
+use super::{carry::note, life::Life};
 use crate::{fault::Fault, resources::Truth};
 
 /// The way out of each.
@@ -40,26 +40,18 @@ impl Life {
                 ),
                 None => "the guest stopped".to_owned(),
             };
+            let say = |status: &mut _| note(status, launch);
             self.teller
-                .condition("Running", Truth::False, "STOPPED", &text);
+                .ends(say, &[("Running", Truth::False)], "STOPPED", &text);
             self.context.events.normal(&self.about, "Stopped", &text);
             return;
         }
         let (reason, text) = cause(launch);
         let text = format!("the launch was aborted: {text}; {ANOTHER}");
-        self.runs_no_more(&reason, &text);
-        self.teller.condition("Failed", Truth::True, &reason, &text);
+        let say = |status: &mut _| note(status, launch);
+        self.teller
+            .ends(say, &[("Failed", Truth::True)], &reason, &text);
         self.context.events.warning(&self.about, &reason, &text);
-    }
-
-    /// Takes back that the guest runs, if that was said.
-    pub(super) fn runs_no_more(&self, reason: &str, text: &str) {
-        let ran = self.teller.status(|status| {
-            { status.conditions.iter() }.any(|it| it.kind == "Running" && it.status == Truth::True)
-        });
-        if ran {
-            self.teller.condition("Running", Truth::False, reason, text);
-        }
     }
 
     /// What ended it before the agent could go on: the launch, if it was something else than the platform, whose refusals the fault says better; or else

@@ -12,6 +12,11 @@ pub(super) fn is_over(pod: &Pod) -> bool {
     matches!(phase, Some("Succeeded" | "Failed"))
 }
 
+/// Whether it is being deleted: another of its name may come, here or elsewhere.
+pub(super) fn is_ending(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_some()
+}
+
 /// Why it has, in kubelet's words and in parentheses, where kubelet says so: it was not admitted, or was evicted.
 pub(super) fn why(pod: &Pod) -> String {
     let status = pod.status.as_ref();

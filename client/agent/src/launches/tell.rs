@@ -37,6 +37,8 @@ const LEAST: Duration = Duration::from_millis(200);
 const MOST: Duration = Duration::from_secs(30);
 /// Conflicts in a row after which it waits like after any failure.
 const CONFLICTS: u32 = 5;
+/// The condition of a guest that runs.
+const RUNNING: &str = "Running";
 /// Written in place of a number where nothing can be written any more.
 const GONE: u64 = u64::MAX;
 
@@ -108,17 +110,42 @@ impl Teller {
         is_new
     }
 
+    /// Says that it is over, why, and what holds then: in one write, so that nobody ever sees the one without the other.
+    pub(super) fn ends(
+        &self,
+        change: impl FnOnce(&mut ConfidentialLaunchStatus),
+        conditions: &[(&str, Truth)],
+        reason: &str,
+        message: &str,
+    ) {
+        let now = Timestamp::now();
+        self.update(|status| {
+            change(status);
+            status.reason = Some(reason.to_owned());
+            status.queue = None;
+            let ran = { status.conditions.iter() }
+                .any(|it| it.kind == RUNNING && it.status == Truth::True);
+            let runs_no_more = ran.then_some((RUNNING, Truth::False));
+            for (kind, truth) in { conditions.iter().copied() }.chain(runs_no_more) {
+                let mut condition = Condition::new(kind, truth, reason, message, now);
+                condition.observed_generation = self.generation;
+                set(&mut status.conditions, condition);
+            }
+        });
+    }
+
     /// What is said last.
     pub(super) fn status<T>(&self, of: impl FnOnce(&ConfidentialLaunchStatus) -> T) -> T {
         of(&self.wanted.borrow().1)
     }
 
-    /// Waits until all of it is written; or cannot be, because the object is gone.
-    pub(super) async fn told(&self) {
+    /// Waits until all of it is written; false where it cannot be, because the object is gone, or another node's.
+    pub(super) async fn told(&self) -> bool {
         let wanted = self.wanted.borrow().0;
         let mut written = self.written.clone();
         // The writer lives as long as this.
-        drop(written.wait_for(|written| *written >= wanted).await);
+        let written = written.wait_for(|written| *written >= wanted).await;
+        written.is_ok_and(|number| *number != GONE)
     }
 }
 

@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
-use stagepages_client::{Client, StagepagesError, reason};
+use stagepages_client::{Client, StagepagesError, reason, v1::Launch};
 use tokio::time::{sleep, timeout};
 
 use super::{
+    carry::note,
     finalizer,
     life::{End, Life},
 };
@@ -32,11 +33,11 @@ fn unless_gone<T>(done: Result<T, StagepagesError>) -> Result<Option<T>, Fault> 
 
 impl Life {
     /// Ends it, until that is done.
-    pub(super) async fn undo(&self, end: End) {
+    pub(super) async fn undo(&self, end: &End) {
         let mut backoff = Backoff::new(LEAST, MOST);
-        while let Err(fault) = self.undone(&end).await {
+        while let Err(fault) = self.undone(end).await {
             tracing::warn!(launch = %self.reference().id(), %fault, "cannot be aborted yet");
-            if end != End::Gone
+            if *end != End::Gone
                 && self
                     .teller
                     .condition("Aborting", Truth::False, &fault.reason, &fault.message)
@@ -55,7 +56,7 @@ impl Life {
     async fn undone(&self, end: &End) -> Result<(), Fault> {
         match end {
             End::Pod(why) | End::Device(why) => {
-                self.abort(false).await?;
+                let aborted = self.abort(false).await?;
                 let is_bound = self.teller.status(|it| it.device.is_some());
                 let lack = match is_bound {
                     true => None,
@@ -66,29 +67,33 @@ impl Life {
                     None => (
                         match end {
                             End::Device(_) => "DEVICE_GONE".to_owned(),
-                            End::Pod(_) | End::Deleted | End::Gone => "POD_GONE".to_owned(),
+                            End::Pod(_) | End::Deleted | End::Gone | End::Unbound => {
+                                "POD_GONE".to_owned()
+                            }
                         },
                         format!(
                             "{why}, and the launch with it; create Pod and ConfidentialLaunch anew"
                         ),
                     ),
                 };
-                self.teller.update(|status| {
-                    status.state = match status.launch_uid {
-                        Some(_) => State::Aborted,
-                        None => State::Failed,
-                    };
-                    status.queue = None;
-                });
-                self.runs_no_more(&reason, &text);
-                for (kind, truth) in [("Bound", Truth::False), ("Failed", Truth::True)] {
-                    self.teller.condition(kind, truth, &reason, &text);
-                }
+                self.teller.ends(
+                    |status| {
+                        aborted.iter().for_each(|launch| note(status, launch));
+                        status.state = match status.launch_uid {
+                            Some(_) => State::Aborted,
+                            None => State::Failed,
+                        };
+                    },
+                    &[("Bound", Truth::False), ("Failed", Truth::True)],
+                    &reason,
+                    &text,
+                );
                 self.context.events.warning(&self.about, &reason, &text);
                 self.teller.told().await;
                 Ok(())
             }
-            End::Gone => self.abort(true).await,
+            End::Unbound => Ok(()),
+            End::Gone => self.abort(true).await.map(drop),
             End::Deleted => {
                 self.abort(true).await?;
                 finalizer::put(&self.context, &self.launch, false).await?;
@@ -98,33 +103,29 @@ impl Life {
         }
     }
 
-    /// Aborts the launch, if there is one, and forgets it if `wholly`.
-    async fn abort(&self, wholly: bool) -> Result<(), Fault> {
+    /// Aborts the launch, if there is one, and forgets it if `wholly`; returns what it was.
+    async fn abort(&self, wholly: bool) -> Result<Option<Launch>, Fault> {
         // Nothing is created before the object names a device.
         let Some(device) = self.teller.status(|it| it.device.clone()) else {
-            return Ok(());
+            return Ok(None);
         };
         let client = self.connect(&device).await?;
         self.abort_by(&client, wholly).await
     }
 
-    async fn abort_by(&self, client: &Client, wholly: bool) -> Result<(), Fault> {
+    async fn abort_by(&self, client: &Client, wholly: bool) -> Result<Option<Launch>, Fault> {
         let reference = self.reference();
-        let Some(launch) = unless_gone(client.abort_launch(&reference).await)? else {
-            return Ok(());
-        };
-        if wholly {
+        let launch = unless_gone(client.abort_launch(&reference).await)?;
+        if wholly && launch.is_some() {
             unless_gone(client.delete_launch(&reference).await)?;
-        } else {
-            self.tell(&launch);
         }
-        Ok(())
+        Ok(launch)
     }
 
-    /// Frees what a failed launch holds, if that can be done now; its lease does it otherwise.
-    pub(super) async fn abort_quietly(&self) {
+    /// Frees what a failed launch holds, if that can be done now, and returns what it was; its lease does it otherwise.
+    pub(super) async fn abort_quietly(&self) -> Option<Launch> {
         match timeout(QUIETLY, self.abort(false)).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(launch)) => return launch,
             Ok(Err(fault)) => {
                 tracing::warn!(%fault, "a failed launch cannot be aborted; its lease will end it");
             }
@@ -132,5 +133,6 @@ impl Life {
                 tracing::warn!("a failed launch was not aborted in time; its lease will end it");
             }
         }
+        None
     }
 }

@@ -26,7 +26,7 @@ use super::{
     Shared,
     refused::{Refused, refused},
     role::Asked,
-    store::{KINDS, Kind},
+    store::{KINDS, Kind, LAUNCHES},
 };
 
 /// A quiet watch tells its version after this.
@@ -233,10 +233,13 @@ fn watch(
             changed.borrow_and_update();
             let (news, now) = {
                 let store = shared.store();
-                (
-                    store.since(version, kind, fields.as_deref()),
-                    store.version(),
-                )
+                match kind == LAUNCHES && shared.manner.late.load(Ordering::SeqCst) {
+                    true => (Some(Vec::new()), version),
+                    false => (
+                        store.since(version, kind, fields.as_deref()),
+                        store.version(),
+                    ),
+                }
             };
             let Some(news) = news else {
                 let gone = refused(410, "Expired", "too old resource version").status();

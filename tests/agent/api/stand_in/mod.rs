@@ -34,7 +34,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -61,6 +61,8 @@ pub(crate) struct Manner {
     pub(crate) conflicts: AtomicU64,
     /// So many requests are answered 500.
     pub(crate) errors: AtomicU64,
+    /// Whoever watches launches is told nothing of them for now.
+    pub(crate) late: AtomicBool,
     /// Writes that were answered 409.
     pub(crate) conflicted: AtomicU64,
     /// What was answered to requests that ought not to be asked: without a known token, or not allowed.
@@ -215,6 +217,17 @@ impl ApiServer {
     /// An object.
     pub(crate) fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Value> {
         self.shared.store().get(kind, namespace, name)
+    }
+
+    /// Every version of every object of a kind, the oldest first.
+    pub(crate) fn all(&self, kind: Kind) -> Vec<Value> {
+        self.shared.store().all(kind).cloned().collect()
+    }
+
+    /// Whether those who watch launches hear of them late, which is until this is taken back.
+    pub(crate) fn late(&self, is_late: bool) {
+        self.shared.manner.late.store(is_late, Ordering::SeqCst);
+        self.shared.tell();
     }
 
     /// What was told of an object, in Events.

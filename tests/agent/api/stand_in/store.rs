@@ -122,6 +122,12 @@ impl Store {
         all.filter(|it| selected(it, fields)).collect()
     }
 
+    /// Every version of every object of a kind, the oldest first.
+    pub(super) fn all(&self, kind: Kind) -> impl Iterator<Item = &Value> {
+        let all = self.history.iter().filter(move |it| it.kind == kind);
+        all.map(|it| &it.object)
+    }
+
     /// What happened since; `None` if that is not remembered.
     pub(super) fn since(
         &self,
