@@ -62,6 +62,13 @@ async fn the_store_is_told_as_it_is() {
         assert_eq!(count("image_lookups_total", &["result=\"hit\""]), 2);
         assert_eq!(count("image_store_images", &["kind=\"images\""]), 1);
         assert_eq!(count("image_store_bytes", &["kind=\"images\""]), 16 * PAGE);
+        // Which of them is read is told apart: a sum over kinds counts nothing twice.
+        assert_eq!(count("image_store_bytes", &[]), 16 * PAGE);
+        assert!(count("image_store_pinned_images", &[]) <= 1);
+        assert_eq!(
+            count("image_store_pinned_bytes", &[]),
+            16 * PAGE * count("image_store_pinned_images", &[])
+        );
         assert_eq!(count("image_store_quota_bytes", &[]), 100_000);
         assert_eq!(count("installed_pages_total", &[]), 16);
     })

@@ -51,6 +51,8 @@ pub(super) struct Now {
     queue_expected: Family<One, Float>,
     connections: Gauge,
     max_connections: Gauge,
+    pinned_bytes: Gauge,
+    pinned_images: Gauge,
     half_open: Gauge,
     budget: Family<One, Gauge>,
     budget_used: Family<One, Gauge>,
@@ -82,12 +84,12 @@ impl Now {
         registry.register("launches", "Launches that are kept", now.launches.clone());
         registry.register(
             "image_store_bytes",
-            "Bytes of the image store that count against its quota, and of these the pinned ones",
+            "Bytes of the image store that count against its quota",
             now.image_bytes.clone(),
         );
         registry.register(
             "image_store_images",
-            "Images and unfinished writes",
+            "Images, unfinished writes, and corrupt images that were set aside",
             now.images.clone(),
         );
         registry.register(
@@ -102,6 +104,16 @@ impl Now {
         );
         registry.register(
             "queue_launches",
+        registry.register(
+            "image_store_pinned_bytes",
+            "Bytes of the images that launches read, which are not evicted",
+            now.pinned_bytes.clone(),
+        );
+        registry.register(
+            "image_store_pinned_images",
+            "Images that launches read",
+            now.pinned_images.clone(),
+        );
             "Launches that wait for firmware, the one whose turn it is included",
             now.queue_launches.clone(),
         );
@@ -200,7 +212,6 @@ impl Now {
             ("images", usage.image_bytes, usage.images),
             ("uploads", usage.upload_bytes, usage.uploads),
             ("quarantined", usage.quarantined_bytes, usage.quarantined),
-            ("pinned", usage.pinned_bytes, usage.pinned),
         ] {
             let labels = [("kind", kind)];
             self.image_bytes.get_or_create(&labels).set(signed(bytes));
@@ -219,6 +230,8 @@ impl Now {
             let launches = signed(view.launches as u64);
             self.queue_launches.get_or_create(&labels).set(launches);
             self.queue_pages
+        self.pinned_bytes.set(signed(usage.pinned_bytes));
+        self.pinned_images.set(signed(usage.pinned as u64));
                 .get_or_create(&labels)
                 .set(signed(view.pages));
             let page_time = view.page_time.as_secs_f64();
