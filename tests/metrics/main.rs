@@ -4,6 +4,7 @@
 //! counts    pages, waits, short counts, refusals, ends of launches and hosts, daemons that follow each other
 //! images    the image store
 //! listener  where they are served, and what its visitors cannot do
+//! quotas    what tenants take of what they may
 //! written   METRICS.md, the alert rules and the dashboard against a live scrape
 //! ```
 //!
@@ -19,6 +20,7 @@ mod counts;
 mod images;
 mod listener;
 mod lives;
+mod quotas;
 mod written;
 
 use stagepages_proto::v1::Platform;

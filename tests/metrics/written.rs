@@ -15,7 +15,19 @@ const DASHBOARD: &str = include_str!("../../deploy/grafana/stagepages.json");
 
 /// A daemon of which everything was asked that makes a metric, once.
 async fn eventful(test: impl AsyncFn(&Scrape)) {
-    let options = DaemonOptions::new().metrics();
+    let dir = tempfile::tempdir().unwrap();
+    let policy = dir.path().join("policy.toml");
+    let me = format!("uid:{}", nix::unistd::geteuid());
+    // Who asks over TCP, too: whether it still serves is looked at in the end.
+    let callers = [me.as_str(), "spiffe://test/*", "dns:node"].map(|name| {
+        format!("[[caller]]\nidentity = \"{name}\"\ntenant = \"local\"\nroles = [\"admin\"]\n")
+    });
+    // What is only there where it is bounded.
+    let text = callers.concat() + "[total]\nmemory_bytes = 1073741824\n";
+    std::fs::write(&policy, text).unwrap();
+    let options = DaemonOptions::new()
+        .metrics()
+        .flag(&format!("--policy={}", policy.display()));
     on_platform(&options, Platform::Sim, async |bench: &Bench| {
         let spec = SimScript::new()
             .fault(page(0), 1, Effect::FirmwareStatus(0x1a))

@@ -175,6 +175,27 @@ impl Index {
         }
     }
 
+    /// Sums of what there is of each owner, in one pass over all of it.
+    pub(crate) fn usages(&self) -> BTreeMap<String, OwnerUsage> {
+        let mut usages: BTreeMap<String, OwnerUsage> = BTreeMap::new();
+        for blob in self.blobs.values() {
+            for (owner, hold) in &blob.holds {
+                let usage = usages.entry(owner.name().to_owned()).or_default();
+                usage.image_bytes = usage.image_bytes.saturating_add(blob.size);
+                usage.images += 1;
+                if hold.pins() > 0 {
+                    usage.pinned_bytes = usage.pinned_bytes.saturating_add(blob.size);
+                }
+            }
+        }
+        for (key, upload) in &self.uploads {
+            let usage = usages.entry(key.owner.name().to_owned()).or_default();
+            usage.upload_bytes = usage.upload_bytes.saturating_add(upload.size);
+            usage.uploads += 1;
+        }
+        usages
+    }
+
     /// Sums of all that is there.
     pub(crate) fn usage(&self, quota_bytes: u64) -> Usage {
         let pinned = || self.blobs.values().filter(|blob| blob.pins() > 0);

@@ -6,6 +6,7 @@
 //! **Invariant:** what is in the index is in the directory, unless somebody changes the directory behind the store's back.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io,
     path::Path,
@@ -227,6 +228,12 @@ impl Store {
     pub fn owner_usage(&self, owner: &str) -> Result<OwnerUsage, StoreError> {
         let owner = Owner::new(owner)?;
         Ok(self.0.index().usage_of(&owner))
+    }
+
+    /// What each owner uses that has anything, by name.
+    #[must_use]
+    pub fn owner_usages(&self) -> BTreeMap<String, OwnerUsage> {
+        self.0.index().usages()
     }
 
     /// What was found that somebody may want to look at.

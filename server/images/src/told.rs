@@ -104,7 +104,7 @@ impl Usage {
 }
 
 /// What is there of one owner. An image of several owners counts in full for each of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OwnerUsage {
     /// Bytes of images.
     pub image_bytes: u64,

@@ -55,6 +55,12 @@ impl Gatekeeper {
         }
     }
 
+    /// What it counts calls with.
+    #[must_use]
+    pub fn meters(&self) -> &Arc<Meters> {
+        &self.meters
+    }
+
     /// Lets a call of the method at `path` in, which may name a tenant.
     ///
     /// # Errors

@@ -47,6 +47,15 @@ struct Bucket {
     at: Instant,
 }
 
+/// What is seen of calls at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Busy {
+    /// Calls under way.
+    pub streams: u64,
+    /// Of the calls that a second allows, those that are taken; none where nothing is bounded.
+    pub calls: f64,
+}
+
 /// A call under way. It counts until dropped.
 #[derive(Debug)]
 pub struct UnderWay(Arc<Meter>, Arc<Meter>);
@@ -91,6 +100,25 @@ impl Meters {
         Ok(call)
     }
 
+    /// Each tenant that has called, and how busy it is with what `most` calls of a second it may make.
+    pub fn busy(&self, most: impl Fn(&Tenant) -> Option<u64>) -> Vec<(Tenant, Busy)> {
+        let tenants: Vec<_> = self
+            .tenants()
+            .iter()
+            .map(|(tenant, meter)| (tenant.clone(), Arc::clone(meter)))
+            .collect();
+        let busy = |(tenant, meter): (Tenant, Arc<Meter>)| {
+            let most = most(&tenant);
+            (tenant, meter.look(most))
+        };
+        tenants.into_iter().map(busy).collect()
+    }
+
+    /// The same of all tenants together.
+    pub fn all_busy(&self, most: Option<u64>) -> Busy {
+        self.all.look(most)
+    }
+
     fn tenants(&self) -> MutexGuard<'_, HashMap<Tenant, Arc<Meter>>> {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,16 +129,8 @@ impl Meter {
     fn take(&self, most: u64) -> Result<(), Duration> {
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        // Beyond 2^53 nobody counts.
-        #[expect(clippy::cast_precision_loss, reason = "a rate, not a count")]
-        let rate = most as f64;
-        let full = Bucket {
-            tokens: rate,
-            at: now,
-        };
-        let before = bucket.unwrap_or(full);
-        let leaked = now.duration_since(before.at).as_secs_f64() * rate;
-        let tokens = (before.tokens + leaked).min(rate);
+        let rate = rate(most);
+        let tokens = bucket.map_or(rate, |before| before.tokens_at(now, rate));
         let left = if tokens < 1.0 { tokens } else { tokens - 1.0 };
         *bucket = Some(Bucket {
             tokens: left,
@@ -122,6 +142,35 @@ impl Meter {
         let after = Duration::try_from_secs_f64((1.0 - tokens) / rate);
         Err(after.unwrap_or(Duration::MAX))
     }
+
+    fn look(&self, most: Option<u64>) -> Busy {
+        let bucket = *self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = most.zip(bucket).map(|(most, bucket)| {
+            let rate = rate(most);
+            rate - bucket.tokens_at(Instant::now(), rate)
+        });
+        Busy {
+            streams: self.under_way.load(Ordering::Acquire),
+            calls: taken.unwrap_or_default(),
+        }
+    }
+}
+
+impl Bucket {
+    /// What is in it by now, where so many come in a second.
+    fn tokens_at(self, now: Instant, rate: f64) -> f64 {
+        let leaked = now.duration_since(self.at).as_secs_f64() * rate;
+        (self.tokens + leaked).min(rate)
+    }
+}
+
+/// Calls of a second.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a rate, not a count: beyond 2^53 nobody counts"
+)]
+fn rate(most: u64) -> f64 {
+    most as f64
 }
 
 #[cfg(test)]
@@ -174,7 +223,13 @@ mod tests {
         let blue = bounds("blue", own, Total::default());
         let calls = |wanted: usize| (0..wanted).filter(|_| meters.enter(&blue).is_ok()).count();
         assert_eq!(calls(10), 4);
+        let taken = || {
+            let busy = meters.busy(|_| own.calls_per_second);
+            busy.iter().map(|(_, busy)| busy.calls).sum::<f64>()
+        };
+        assert!((taken() - 4.0).abs() < 1e-9, "{}", taken());
         tokio::time::advance(Duration::from_millis(500)).await;
+        assert!((taken() - 2.0).abs() < 1e-9, "{}", taken());
         assert_eq!(calls(10), 2);
         tokio::time::advance(Duration::from_secs(3600)).await;
         assert_eq!(calls(10), 4);

@@ -26,7 +26,7 @@ pub use device::{BadDeviceId, DeviceId, MAX_DEVICE_ID_BYTES, MAX_DEVICES};
 pub use file::{PolicyError, PolicyFile};
 pub use gatekeeper::{Gatekeeper, NAMED, Standing};
 pub use identity::BadIdentity;
-pub use meters::{Meters, UnderWay};
+pub use meters::{Busy, Meters, UnderWay};
 pub use policy::{BadPolicy, Grant, MAX_POLICY_BYTES, Policy};
 pub use quota::{Bounds, Quota, Resource, Total};
 pub use rights::{Needs, needs};

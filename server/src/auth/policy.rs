@@ -254,6 +254,12 @@ impl Policy {
         self.anyone.reflection
     }
 
+    /// What all tenants may take together.
+    #[must_use]
+    pub fn total(&self) -> Total {
+        self.total
+    }
+
     /// What a tenant may take, and all of them together.
     #[must_use]
     pub fn bounds(&self, tenant: &Tenant) -> Bounds {

@@ -26,7 +26,7 @@ use crate::{
 
 mod room;
 
-pub use room::OnTheWay;
+pub use room::{OnTheWay, Taken};
 
 /// The answer of a creation, once there is one.
 pub type Made = Option<Result<Arc<Launch>, ApiError>>;

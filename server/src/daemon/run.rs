@@ -172,11 +172,15 @@ async fn serve(
     };
     settle(config.sandbox)?;
     let queues = nursery.queues.clone();
+    let keeper = policy.gatekeeper();
     let sources = Sources {
         launches: Arc::clone(&registry),
         queues: queues.clone(),
         images: images.clone(),
         tls: tls.clone(),
+        policy: policy.subscribe(),
+        meters: Arc::clone(keeper.meters()),
+        max_memory_bytes: config.max_memory_bytes,
     };
     let launches = LaunchApi::new(
         Arc::clone(&registry),
@@ -228,7 +232,7 @@ async fn serve(
     server.count_in(metrics.clone());
     let mut serving = tokio::spawn(server.serve(
         routes,
-        policy.gatekeeper(),
+        keeper,
         config.limits(),
         audit.clone(),
         Arc::new(Follow::new(tracer)),

@@ -19,6 +19,7 @@ mod installs;
 mod launches;
 mod names;
 mod now;
+mod quotas;
 mod site;
 mod text;
 

@@ -13,16 +13,18 @@ use prometheus_client::{
 };
 use stagepages_host::{launch::State, platform::PlatformKind};
 use stagepages_images::Store;
+use tokio::sync::watch;
 
-use super::names;
+use super::{names, quotas::Quotas};
 use crate::{
+    auth::{Meters, Policy},
     daemon::{FirmwareQueues, Registry as LaunchRegistry},
     net::{Load, Tls},
 };
 
-type One = [(&'static str, &'static str); 1];
-type Pair = [(&'static str, &'static str); 2];
-type Float = Gauge<f64, AtomicU64>;
+pub(super) type One = [(&'static str, &'static str); 1];
+pub(super) type Pair = [(&'static str, &'static str); 2];
+pub(super) type Float = Gauge<f64, AtomicU64>;
 
 /// From where it is read.
 #[derive(Debug, Clone)]
@@ -35,6 +37,12 @@ pub struct Sources {
     pub images: Store,
     /// What TCP is served with.
     pub tls: Option<Arc<Tls>>,
+    /// What tenants may take.
+    pub policy: watch::Receiver<Arc<Policy>>,
+    /// Which calls they make.
+    pub meters: Arc<Meters>,
+    /// What the regions of one launch may have, in bytes.
+    pub max_memory_bytes: u64,
 }
 
 /// See the module.
@@ -43,6 +51,8 @@ pub(super) struct Now {
     launches: Family<Pair, Gauge>,
     image_bytes: Family<One, Gauge>,
     images: Family<One, Gauge>,
+    pinned_bytes: Gauge,
+    pinned_images: Gauge,
     image_quota: Gauge,
     not_after: Family<One, Float>,
     queue_launches: Family<One, Gauge>,
@@ -51,17 +61,19 @@ pub(super) struct Now {
     queue_expected: Family<One, Float>,
     connections: Gauge,
     max_connections: Gauge,
-    pinned_bytes: Gauge,
-    pinned_images: Gauge,
     half_open: Gauge,
     budget: Family<One, Gauge>,
     budget_used: Family<One, Gauge>,
     trouble: Family<One, Counter>,
+    quotas: Quotas,
 }
 
 impl Now {
     pub(super) fn register(registry: &mut Registry, epoch: u64) -> Self {
-        let now = Self::default();
+        let now = Self {
+            quotas: Quotas::register(registry),
+            ..Self::default()
+        };
         let build: Family<One, Gauge> = Family::default();
         build
             .get_or_create(&[("version", env!("CARGO_PKG_VERSION"))])
@@ -93,6 +105,16 @@ impl Now {
             now.images.clone(),
         );
         registry.register(
+            "image_store_pinned_bytes",
+            "Bytes of the images that launches read, which are not evicted",
+            now.pinned_bytes.clone(),
+        );
+        registry.register(
+            "image_store_pinned_images",
+            "Images that launches read",
+            now.pinned_images.clone(),
+        );
+        registry.register(
             "image_store_quota_bytes",
             "What the image store may take",
             now.image_quota.clone(),
@@ -104,16 +126,6 @@ impl Now {
         );
         registry.register(
             "queue_launches",
-        registry.register(
-            "image_store_pinned_bytes",
-            "Bytes of the images that launches read, which are not evicted",
-            now.pinned_bytes.clone(),
-        );
-        registry.register(
-            "image_store_pinned_images",
-            "Images that launches read",
-            now.pinned_images.clone(),
-        );
             "Launches that wait for firmware, the one whose turn it is included",
             now.queue_launches.clone(),
         );
@@ -169,6 +181,7 @@ impl Now {
         self.read_launches(&sources.launches);
         self.read_images(&sources.images);
         self.read_queues(&sources.queues);
+        self.quotas.read(sources);
         if let Some(tls) = &sources.tls {
             let not_after = tls.not_after();
             for (certificate, at) in [
@@ -217,6 +230,8 @@ impl Now {
             self.image_bytes.get_or_create(&labels).set(signed(bytes));
             self.images.get_or_create(&labels).set(signed(count as u64));
         }
+        self.pinned_bytes.set(signed(usage.pinned_bytes));
+        self.pinned_images.set(signed(usage.pinned as u64));
         self.image_quota.set(signed(usage.quota_bytes));
     }
 
@@ -230,8 +245,6 @@ impl Now {
             let launches = signed(view.launches as u64);
             self.queue_launches.get_or_create(&labels).set(launches);
             self.queue_pages
-        self.pinned_bytes.set(signed(usage.pinned_bytes));
-        self.pinned_images.set(signed(usage.pinned as u64));
                 .get_or_create(&labels)
                 .set(signed(view.pages));
             let page_time = view.page_time.as_secs_f64();
@@ -259,7 +272,7 @@ impl Now {
     }
 }
 
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

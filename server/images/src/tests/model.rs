@@ -295,6 +295,8 @@ fn agree(
     for (who, owner) in OWNERS.iter().enumerate() {
         let own = |hold: &&Hold| hold.0 == who;
         let usage = store.owner_usage(owner).unwrap();
+        let listed = store.owner_usages().get(*owner).copied();
+        prop_assert_eq!(listed.unwrap_or_default(), usage);
         let pinned = holds.iter().filter(own).filter(|h| model.pins(**h) > 0);
         prop_assert_eq!(usage.pinned_bytes, bytes(&mut pinned.map(|hold| hold.1)));
         let stored = holds.iter().filter(own).map(|hold| hold.1);

@@ -5,9 +5,12 @@
 //!
 //! **Invariant:** a tenant's launches never hold more than it was allowed when their last page was let in; what an earlier daemon had handed to hosts comes on top.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use stagepages_kvm::PAGE_SIZE;
@@ -33,7 +36,44 @@ impl Drop for OnTheWay {
     }
 }
 
+/// What a tenant's launches take of its quota.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Launches that there are.
+    pub launches: u64,
+    /// Of these, those that are not over and gone.
+    pub live_launches: u64,
+    /// Memory regions of those.
+    pub memory_bytes: u64,
+    /// Pages in those, and on their way into them.
+    pub staged_bytes: u64,
+}
+
 impl Registry {
+    /// How many launches there may be, of all tenants.
+    #[must_use]
+    pub fn max_launches(&self) -> u64 {
+        self.limits.max_launches.into()
+    }
+
+    /// What each tenant's launches take, of those that have any.
+    pub fn taken(&self) -> HashMap<Tenant, Taken> {
+        let mut taken: HashMap<Tenant, Taken> = HashMap::new();
+        for ((tenant, _), entry) in self.lock().iter() {
+            // Names are copied once for each tenant, and not for each launch.
+            if !taken.contains_key(tenant) {
+                taken.insert(tenant.clone(), Taken::default());
+            }
+            if let Some(of) = taken.get_mut(tenant) {
+                of.launches += 1;
+                of.live_launches += u64::from(entry.is_live());
+                of.memory_bytes = of.memory_bytes.saturating_add(entry.memory_bytes());
+                of.staged_bytes = of.staged_bytes.saturating_add(entry.staged_bytes());
+            }
+        }
+        taken
+    }
+
     /// Lets `bytes` into a launch, if there is room for them.
     ///
     /// # Errors
