@@ -1,6 +1,6 @@
 // The status page in Chromium: the numbers on it are those of `stagectl --output json`, it renews itself, and pictures of it are taken to be looked at.
 //
-//   node browser.mjs still|moving|hung MODULES STATUS_SOCKET API_SOCKET STAGECTL PICTURES
+//   node browser.mjs still|moving|hung|overseen MODULES STATUS_SOCKET API_SOCKET STAGECTL PICTURES
 //
 // Chromium speaks TCP, so a port of the loopback device leads to the daemon's socket, as `ssh -L` does for an operator.
 import assert from "node:assert/strict";
@@ -15,8 +15,10 @@ const [part, modules, statusSocket, apiSocket, stagectl, pictures] = process.arg
 const { chromium } = createRequire(path.join(modules, "here.js"))("playwright-core");
 fs.mkdirSync(pictures, { recursive: true });
 
+// Whose things are looked at, if not one's own.
+const whose = part === "overseen" ? ["--tenant", "device:sim-0"] : [];
 const api = (...words) =>
-  JSON.parse(execFileSync(stagectl, ["--endpoint", `unix:${apiSocket}`, "--output", "json", ...words], { encoding: "utf8", maxBuffer: 1 << 28 }));
+  JSON.parse(execFileSync(stagectl, ["--endpoint", `unix:${apiSocket}`, "--output", "json", ...whose, ...words], { encoding: "utf8", maxBuffer: 1 << 28 }));
 
 function forwarder() {
   const open = new Set();
@@ -191,8 +193,34 @@ async function hung(url) {
   await close();
 }
 
+// Somebody who oversees finds a device's launch from the first page on, and stays with that tenant wherever it goes.
+async function overseen(url) {
+  const { page, trouble, close } = await browser({});
+  await page.goto(url);
+  assert.equal(await page.locator("#launches tbody tr").count(), 0);
+  await page.locator("#tenants a", { hasText: "device:sim-0" }).click();
+  await page.waitForURL("**/?tenant=device%3Asim-0");
+  assert.match(await page.locator("#named").textContent(), /tenant device:sim-0/);
+  assert.ok(await equalsApi(page) >= 20);
+  await picture(page, "overseen");
+  await page.locator("#launches tbody a").first().click();
+  await page.waitForURL("**/launches/workload?tenant=device%3Asim-0");
+  assert.ok(await equalsApi(page) >= 6);
+  // It renews itself as what it is.
+  const renewed = await page.waitForResponse((answer) => answer.url().endsWith("/data/launches/workload?tenant=device%3Asim-0"), { timeout: 60000 });
+  assert.equal(renewed.status(), 200);
+  await page.locator(".back a").click();
+  await page.waitForURL("**/?tenant=device%3Asim-0");
+  await page.locator("#named a").click();
+  await page.waitForURL(url);
+  assert.deepEqual(trouble, []);
+  const wrong = await page.goto(url + "?tenant=Blue");
+  assert.equal(wrong.status(), 400);
+  await close();
+}
+
 const { port, cut } = await forwarder();
 const url = `http://localhost:${port}/`;
-await { still, moving, hung }[part](url, cut);
+await { still, moving, hung, overseen }[part](url, cut);
 cut();
 process.exit(0);

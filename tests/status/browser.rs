@@ -177,3 +177,21 @@ async fn a_browser_shows_what_the_api_says_and_follows_it() {
     }
     daemon.stop();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium, node and playwright-core: .ci/run status"]
+async fn a_browser_leads_an_overseer_to_the_launch_of_a_device() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = DaemonOptions::new()
+        .without_tcp()
+        .config("devices = [\"sim=1\"]")
+        .config(&format!("device_dir = {:?}", dir.path().join("devices")));
+    let daemon = Daemon::start(&options);
+    let device = Api::unix(&dir.path().join("devices/sim-0/api.sock")).await;
+    let spec = SimScript::new().spec([region(page(0), 256 * PAGE)]);
+    let launch = device.create("workload", spec).await.unwrap();
+    let extent = Extent::normal(page(0), Contents::new(1).pages(40));
+    device.stage(&launch.name, extent).await.unwrap();
+    browse(&daemon, "overseen").await;
+    daemon.stop();
+}

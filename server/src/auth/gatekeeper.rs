@@ -24,6 +24,9 @@ use crate::{
 /// Where a call names the tenant whose things it is about.
 pub const NAMED: &str = "x-stagepages-tenant";
 
+/// Who may name a tenant that is not its own.
+const OVERSEERS: Roles = Roles::of(&[Role::Overseer]);
+
 /// Judges calls by the policy as it is now. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Gatekeeper {
@@ -59,6 +62,13 @@ impl Gatekeeper {
     #[must_use]
     pub fn meters(&self) -> &Arc<Meters> {
         &self.meters
+    }
+
+    /// Whether calls of this peer may name any tenant; its own tenant, if so.
+    #[must_use]
+    pub fn overseer(&self, peer: &PeerInfo) -> Option<Tenant> {
+        let (_, grant) = self.policy.borrow().of(peer)?;
+        grant.roles.meet(OVERSEERS).then_some(grant.tenant)
     }
 
     /// Lets a call of the method at `path` in, which may name a tenant.
@@ -183,7 +193,7 @@ fn judge(
 
 /// What a caller may do with the things of another tenant that it named.
 fn oversees(name: &str, own: &Grant, tenant: &Tenant, path: &str) -> Result<Grant, ApiError> {
-    if own.roles.meet(Roles::of(&[Role::Overseer])) {
+    if own.roles.meet(OVERSEERS) {
         return Ok(Grant {
             tenant: tenant.clone(),
             roles: Roles::of(&[Role::Viewer]),

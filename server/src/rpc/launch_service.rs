@@ -2,7 +2,7 @@
 //!
 //! Every handler is short: check, find the launch, ask its host, convert. What takes more has a file of its own.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use stagepages_audit::Event;
 use stagepages_host::{launch::State, protocol};
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     auth::{Bounds, Caller, Policy, Tenant},
     config::Config,
-    daemon::{Blueprint, Identity, Launch, Node, Nursery, Registry, Reservation},
+    daemon::{Blueprint, Identity, Launch, Node, Nursery, Registry, Reservation, Taken},
     trace,
 };
 
@@ -74,6 +74,12 @@ impl LaunchApi {
     #[must_use]
     pub fn calls(&self) -> &TaskTracker {
         &self.calls
+    }
+
+    /// What each tenant's launches take, of those that have any. It is nobody's own: who asks has to be one that may know.
+    #[must_use]
+    pub fn taken(&self) -> HashMap<Tenant, Taken> {
+        self.registry.taken()
     }
 
     /// What a tenant may take now.

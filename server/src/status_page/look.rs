@@ -17,11 +17,12 @@ use tonic::{Code, Request, Status};
 use super::{
     StatusPage,
     page_map::{Drawn, NoMap},
-    request::{Place, Show},
+    request::{Asked, Place, Show},
+    tenants::Tenants,
 };
 use crate::{
     audit::Refused,
-    auth::{Caller, Role, Roles, Standing},
+    auth::{Caller, Role, Roles, Standing, Tenant},
     net::PeerInfo,
     rpc::status::ApiError,
 };
@@ -47,6 +48,8 @@ pub(super) struct Facts {
 #[derive(Debug)]
 pub(super) struct Look {
     pub(super) caller: Caller,
+    /// Whose things they are, where that was asked for.
+    pub(super) named: Option<Tenant>,
     pub(super) at: SystemTime,
     pub(super) epoch: u64,
     pub(super) uptime: Duration,
@@ -77,6 +80,8 @@ pub(super) struct Overview {
     pub(super) refused: Vec<Refused>,
     /// Those of callers whom the policy does not know; for those who administer.
     pub(super) strangers: Option<Vec<Refused>>,
+    /// For those who may look at any.
+    pub(super) tenants: Option<Tenants>,
 }
 
 #[derive(Debug)]
@@ -84,6 +89,13 @@ pub(super) struct Detail {
     pub(super) launch: v1::Launch,
     pub(super) map: Result<Arc<Drawn>, NoMap>,
     pub(super) refused: Vec<Refused>,
+}
+
+/// Who looks, and at whose things, if not at its own.
+#[derive(Debug)]
+struct Who<'a> {
+    peer: &'a PeerInfo,
+    named: Option<&'a Tenant>,
 }
 
 /// Why there is nothing to show.
@@ -113,18 +125,23 @@ impl Facts {
 
 impl StatusPage {
     /// Looks at a place, as this peer.
-    pub(super) async fn look(&self, peer: &PeerInfo, place: &Place) -> Result<Look, Unseen> {
+    pub(super) async fn look(&self, peer: &PeerInfo, asked: &Asked) -> Result<Look, Unseen> {
         let facts = &self.facts;
-        let (caller, subject) = match place {
+        let who = &Who {
+            peer,
+            named: asked.tenant.as_ref(),
+        };
+        let (caller, subject) = match &asked.place {
             Place::Overview {
                 show,
                 launches,
                 images,
-            } => self.overview(peer, *show, launches, images).await?,
-            Place::Launch(id) => self.detail(peer, id).await?,
+            } => self.overview(who, *show, launches, images).await?,
+            Place::Launch(id) => self.detail(who, id).await?,
         };
         Ok(Look {
             caller,
+            named: asked.tenant.clone(),
             at: SystemTime::now(),
             epoch: facts.epoch,
             uptime: facts.since.elapsed(),
@@ -135,12 +152,12 @@ impl StatusPage {
 
     async fn overview(
         &self,
-        peer: &PeerInfo,
+        who: &Who<'_>,
         show: Show,
         from_launches: &str,
         from_images: &str,
     ) -> Result<(Caller, Subject), Unseen> {
-        let (caller, call) = self.enter(peer, "LaunchService/ListLaunches")?;
+        let (caller, call) = self.enter(who, "LaunchService/ListLaunches")?;
         let list = |states: Vec<i32>, size, token: &str| {
             let request = ListLaunchesRequest {
                 page_size: size,
@@ -155,8 +172,8 @@ impl StatusPage {
         let waiting = list(before, WAITING, "").await;
         let waiting = waiting.map(|answer| in_queue(answer.into_inner().launches));
         drop(call);
-        let node = self.node(peer).await;
-        let images = self.images(peer, from_images).await?;
+        let node = self.node(who).await;
+        let images = self.images(who, from_images).await?;
         let recent = self.audit.recent();
         let administers = caller.roles.meet(Roles::of(&[Role::Admin]));
         let overview = Overview {
@@ -169,12 +186,13 @@ impl StatusPage {
             images,
             refused: recent.of(caller.tenant.as_str()),
             strangers: administers.then(|| recent.of_strangers()),
+            tenants: self.tenants(who.peer, &caller.tenant),
         };
         Ok((caller, Subject::Overview(Box::new(overview))))
     }
 
-    async fn node(&self, peer: &PeerInfo) -> Part<v1::GetNodeInfoResponse> {
-        let entered = self.enter(peer, "NodeService/GetNodeInfo");
+    async fn node(&self, who: &Who<'_>) -> Part<v1::GetNodeInfoResponse> {
+        let entered = self.enter(who, "NodeService/GetNodeInfo");
         let (caller, _call) = entered.map_err(|unseen| unseen.to_string())?;
         let ask = self
             .node
@@ -188,10 +206,10 @@ impl StatusPage {
 
     async fn images(
         &self,
-        peer: &PeerInfo,
+        who: &Who<'_>,
         from: &str,
     ) -> Result<Part<v1::ListImagesResponse>, Unseen> {
-        let (caller, _call) = match self.enter(peer, "ImageService/ListImages") {
+        let (caller, _call) = match self.enter(who, "ImageService/ListImages") {
             Ok(entered) => entered,
             Err(unseen) => return Ok(Err(unseen.to_string())),
         };
@@ -208,8 +226,8 @@ impl StatusPage {
         }
     }
 
-    async fn detail(&self, peer: &PeerInfo, id: &str) -> Result<(Caller, Subject), Unseen> {
-        let (caller, call) = self.enter(peer, "LaunchService/GetLaunch")?;
+    async fn detail(&self, who: &Who<'_>, id: &str) -> Result<(Caller, Subject), Unseen> {
+        let (caller, call) = self.enter(who, "LaunchService/GetLaunch")?;
         let request = GetLaunchRequest {
             name: format!("launches/{id}"),
             uid: String::new(),
@@ -226,7 +244,7 @@ impl StatusPage {
         })?;
         drop(call);
         let launch = answer.into_inner().launch.unwrap_or_default();
-        let map = match self.enter(peer, "LaunchService/ListInstalledPages") {
+        let map = match self.enter(who, "LaunchService/ListInstalledPages") {
             Ok((caller, _call)) => self.maps.of(&self.launches, &caller, &launch).await,
             Err(unseen) => Err(NoMap::Unreadable(unseen.to_string())),
         };
@@ -241,11 +259,11 @@ impl StatusPage {
     }
 
     /// Lets this peer make a call; it counts as one for as long as the standing is kept.
-    fn enter(&self, peer: &PeerInfo, method: &str) -> Result<(Caller, Standing), Unseen> {
+    fn enter(&self, who: &Who<'_>, method: &str) -> Result<(Caller, Standing), Unseen> {
         let path = format!("/stagepages.v1.{method}");
         let standing = self
             .keeper
-            .admit(peer, &path, None)
+            .admit(who.peer, &path, who.named.cloned())
             .map_err(Unseen::Refused)?;
         match standing.caller() {
             Some(caller) => Ok((caller.clone(), standing)),

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  net::pages (bounds, who it is) ─▶ request (Host, path) ─▶ look (the API's own handlers) ─▶ render (HTML)
-//!                                                                └ page_map (ledgers, summed into cells)
+//!                                                                ├ page_map (ledgers, summed into cells)
+//!                                                                └ tenants (who has launches, for overseers)
 //! ```
 //!
 //! Every number comes from the handler of the call that tells it over the API, asked as the same caller: so what is shown, to whom, and what is refused cannot
@@ -16,6 +17,7 @@ mod rate;
 mod render;
 mod request;
 mod respond;
+mod tenants;
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -26,7 +28,7 @@ use self::{
     look::{Facts, Unseen},
     page_map::PageMaps,
     rate::Rates,
-    request::{Form, Place, Refusal},
+    request::{Asked, Form, Refusal},
 };
 use crate::{
     audit::{self, Audit},
@@ -85,7 +87,7 @@ impl StatusPage {
         }
     }
 
-    async fn show(&self, peer: &PeerInfo, place: &Place, form: Form) -> Result<Answer, Refusal> {
+    async fn show(&self, peer: &PeerInfo, asked: &Asked, form: Form) -> Result<Answer, Refusal> {
         if !self.rates.take(peer) {
             let text = "too many requests of this caller; wait a second";
             return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, text));
@@ -100,7 +102,7 @@ impl StatusPage {
             return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text));
         };
         let look = self
-            .look(peer, place)
+            .look(peer, asked)
             .await
             .map_err(|unseen| match unseen {
                 Unseen::Refused(error) => {
@@ -119,7 +121,7 @@ impl Site for StatusPage {
     async fn visit(&self, request: Request<()>, visitor: &PeerInfo) -> Answer {
         let over_tls = matches!(visitor, PeerInfo::Tls { .. });
         let shown = match request::check(&request, over_tls) {
-            Ok(place) => self.show(visitor, &place, Form::of(&request)).await,
+            Ok(asked) => self.show(visitor, &asked, Form::of(&request)).await,
             Err(refusal) => Err(refusal),
         };
         shown.unwrap_or_else(|refusal| respond::refused(&refusal))

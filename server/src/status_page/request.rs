@@ -10,6 +10,8 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, Request, StatusCode, Version, header, uri::Authority};
 
+use crate::auth::Tenant;
+
 /// The longest query, in bytes.
 const MAX_QUERY: usize = 1024;
 
@@ -23,6 +25,14 @@ pub(super) enum Show {
     /// All.
     #[default]
     All,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) place: Place,
+    /// Whose things, if not those of whoever asks.
+    pub(super) tenant: Option<Tenant>,
 }
 
 /// What is shown.
@@ -88,10 +98,10 @@ impl Form {
 }
 
 /// What a request asks for.
-pub(super) fn check(request: &Request<()>, over_tls: bool) -> Result<Place, Refusal> {
+pub(super) fn check(request: &Request<()>, over_tls: bool) -> Result<Asked, Refusal> {
     host(request, over_tls)?;
     same_origin(request.headers())?;
-    place(request.uri().path(), request.uri().query().unwrap_or(""))
+    asked(request.uri().path(), request.uri().query().unwrap_or(""))
 }
 
 fn host(request: &Request<()>, over_tls: bool) -> Result<(), Refusal> {
@@ -139,15 +149,11 @@ fn same_origin(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-fn place(path: &str, query: &str) -> Result<Place, Refusal> {
+fn asked(path: &str, query: &str) -> Result<Asked, Refusal> {
     let path = path.strip_prefix("/data").unwrap_or(path);
-    if let Some(id) = path.strip_prefix("/launches/")
-        && !id.is_empty()
-        && !id.contains('/')
-    {
-        return Ok(Place::Launch(id.to_owned()));
-    }
-    if !matches!(path, "" | "/") {
+    let id = path.strip_prefix("/launches/");
+    let id = id.filter(|id| !id.is_empty() && !id.contains('/'));
+    if id.is_none() && !matches!(path, "" | "/") {
         let text = "there are / and /launches/ID";
         return Err(Refusal::new(StatusCode::NOT_FOUND, text));
     }
@@ -156,34 +162,49 @@ fn place(path: &str, query: &str) -> Result<Place, Refusal> {
         return Err(wrong("the query is too long"));
     }
     let (mut show, mut launches, mut images) = (Show::All, String::new(), String::new());
+    let mut tenant = None;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let value = value.replace("%3A", ":").replace("%3a", ":");
         match (key, value.as_str()) {
-            ("show", "all") => show = Show::All,
-            ("show", "live") => show = Show::Live,
-            ("show", "over") => show = Show::Over,
-            ("launches", _) => launches = value,
-            ("images", _) => images = value,
+            ("tenant", _) if tenant.is_some() => {
+                return Err(wrong("tenant= is there twice; name one tenant"));
+            }
+            ("tenant", name) => {
+                let named = name.parse::<Tenant>();
+                tenant = Some(named.map_err(|error| wrong(&format!("tenant={name}: {error}")))?);
+            }
+            ("show", "all") if id.is_none() => show = Show::All,
+            ("show", "live") if id.is_none() => show = Show::Live,
+            ("show", "over") if id.is_none() => show = Show::Over,
+            ("launches", _) if id.is_none() => launches = value,
+            ("images", _) if id.is_none() => images = value,
+            _ if id.is_some() => {
+                return Err(wrong("the query of a launch has tenant=NAME and no more"));
+            }
             _ => {
                 return Err(wrong(
-                    "the query has show=all|live|over, launches= and images= of this page's links",
+                    "the query has show=all|live|over, tenant=NAME, and launches= and images= of this page's links",
                 ));
             }
         }
     }
-    Ok(Place::Overview {
-        show,
-        launches,
-        images,
-    })
+    let place = match id {
+        Some(id) => Place::Launch(id.to_owned()),
+        None => Place::Overview {
+            show,
+            launches,
+            images,
+        },
+    };
+    Ok(Asked { place, tenant })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ask(path: &str, headers: &[(&str, &str)]) -> Result<Place, StatusCode> {
+    fn ask(path: &str, headers: &[(&str, &str)]) -> Result<Asked, StatusCode> {
         let mut request = Request::get(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -240,12 +261,11 @@ mod tests {
     #[test]
     fn places_are_those_that_are_linked() {
         let at = |path| ask(path, &[("host", "localhost")]);
-        assert_eq!(at("/launches/a-1"), Ok(Place::Launch("a-1".to_owned())));
-        assert_eq!(
-            at("/data/launches/a-1"),
-            Ok(Place::Launch("a-1".to_owned()))
-        );
-        let Ok(Place::Overview { show, images, .. }) = at("/data?show=live&images=sha256%3Aab")
+        let place = |path| at(path).map(|asked| asked.place);
+        let launch = Ok(Place::Launch("a-1".to_owned()));
+        assert_eq!(place("/launches/a-1"), launch);
+        assert_eq!(place("/data/launches/a-1"), launch);
+        let Ok(Place::Overview { show, images, .. }) = place("/data?show=live&images=sha256%3Aab")
         else {
             panic!("no overview");
         };
@@ -253,6 +273,25 @@ mod tests {
         for missing in ["/launches/", "/launches/a/b", "/favicon.ico", "/database"] {
             assert_eq!(at(missing), Err(StatusCode::NOT_FOUND), "{missing}");
         }
-        assert_eq!(at("/?x=1"), Err(StatusCode::BAD_REQUEST));
+        for wrong in ["/?x=1", "/launches/a-1?show=all"] {
+            assert_eq!(at(wrong), Err(StatusCode::BAD_REQUEST), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_tenant_is_one_that_there_can_be_and_is_named_once() {
+        let tenant = |path: &str| {
+            let asked = ask(path, &[("host", "localhost")])?;
+            Ok(asked.tenant.map(|tenant| tenant.to_string()))
+        };
+        assert_eq!(tenant("/"), Ok(None));
+        for path in ["/", "/data", "/launches/a-1", "/data/launches/a-1"] {
+            let device = Ok(Some("device:sim-0".to_owned()));
+            assert_eq!(tenant(&format!("{path}?tenant=device%3Asim-0")), device);
+            for wrong in ["A", "", "device:x", "a&tenant=a", "%20"] {
+                let path = format!("{path}?tenant={wrong}");
+                assert_eq!(tenant(&path), Err(StatusCode::BAD_REQUEST), "{path}");
+            }
+        }
     }
 }

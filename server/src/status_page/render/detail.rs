@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use stagepages_proto::v1;
 
-use super::{launches, map, refused, words};
+use super::{launches, links, map, refused, tenants, words};
 use crate::{
     rpc::convert::hex,
     status_page::look::{Detail, Look},
@@ -17,7 +17,8 @@ pub(super) fn id(launch: &v1::Launch) -> &str {
 pub(super) fn render(look: &Look, detail: &Detail) -> Markup {
     let launch = &detail.launch;
     html! {
-        p.back { a href="/" { "← All launches" } }
+        (tenants::named(look))
+        p.back { a href=(links::home(look)) { "← All launches" } }
         section.card.one #launch aria-labelledby="launch-h" {
             div.head { h1 #launch-h { (id(launch)) } (launches::state(launch)) }
             (launches::progress(launch))

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{link, missing, words};
+use super::{links, missing, words};
 use crate::status_page::look::{IMAGES, Look, Overview};
 
 pub(super) fn section(look: &Look, overview: &Overview) -> Markup {
@@ -41,9 +41,9 @@ pub(super) fn section(look: &Look, overview: &Overview) -> Markup {
                 @let (first, next) = (overview.from_images.is_empty(), &answer.next_page_token);
                 @if !first || !next.is_empty() {
                     p.pages {
-                        @if !first { a href=(link(overview, &overview.from_launches, "")) { "First images" } }
+                        @if !first { a href=(links::lists(look, overview, &overview.from_launches, "")) { "First images" } }
                         @if !next.is_empty() {
-                            a rel="next" href=(link(overview, &overview.from_launches, next)) { "Next " (IMAGES) }
+                            a rel="next" href=(links::lists(look, overview, &overview.from_launches, next)) { "Next " (IMAGES) }
                         }
                     }
                 }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use stagepages_kvm::PAGE_SIZE;
 use stagepages_proto::v1;
 
-use super::{detail::id, link, missing, showing, words};
+use super::{detail::id, links, missing, words};
 use crate::status_page::{
     look::{LAUNCHES, Look, Overview},
     request::Show,
@@ -18,7 +18,7 @@ pub(super) fn section(look: &Look, overview: &Overview) -> Markup {
     let first = overview.from_launches.is_empty();
     let tab = |show: Show, words: &str| {
         let current = overview.show == show;
-        html! { a href=(showing(show, "", &overview.from_images)) aria-current=[current.then_some("page")] { (words) } }
+        html! { a href=(links::showing(look, show, "", &overview.from_images)) aria-current=[current.then_some("page")] { (words) } }
     };
     html! {
         section.card #launches aria-labelledby="launches-h" {
@@ -49,10 +49,10 @@ pub(super) fn section(look: &Look, overview: &Overview) -> Markup {
             }
             @if !next.is_empty() || !first {
                 p.pages {
-                    @if !first { a href=(link(overview, "", &overview.from_images)) { "First launches" } }
+                    @if !first { a href=(links::lists(look, overview, "", &overview.from_images)) { "First launches" } }
                     @if !next.is_empty() {
                         span.note { "The " (LAUNCHES) " oldest from here on are shown; there are more." }
-                        a rel="next" href=(link(overview, next, &overview.from_images)) { "Next " (LAUNCHES) }
+                        a rel="next" href=(links::lists(look, overview, next, &overview.from_images)) { "Next " (LAUNCHES) }
                     }
                 }
             }
@@ -64,7 +64,7 @@ fn row(look: &Look, launch: &v1::Launch) -> Markup {
     let spec = launch.spec.as_ref();
     html! {
         tr {
-            th scope="row" { a href={ "/launches/" (id(launch)) } { (id(launch)) } }
+            th scope="row" { a href=(links::launch(look, id(launch))) { (id(launch)) } }
             td { (state(launch)) }
             td { (words::platform(spec.map_or(0, |spec| spec.platform))) }
             td { (progress(launch)) }
@@ -125,7 +125,7 @@ pub(super) fn lease(look: &Look, launch: &v1::Launch) -> Markup {
 }
 
 /// Who waits for firmware, and how long.
-pub(super) fn queue(overview: &Overview) -> Markup {
+pub(super) fn queue(look: &Look, overview: &Overview) -> Markup {
     let platforms = overview.node.as_ref().map(|node| node.platforms.as_slice());
     let queues = platforms
         .unwrap_or_default()
@@ -141,8 +141,8 @@ pub(super) fn queue(overview: &Overview) -> Markup {
             @for (info, queue) in &queues { (platform_queue(info.platform, queue)) }
             @match &overview.waiting {
                 Err(why) => (missing(why)),
-                Ok(waiting) if waiting.is_empty() => { p.empty { "None of your launches waits." } }
-                Ok(waiting) => (places(waiting)),
+                Ok(waiting) if waiting.is_empty() => { p.empty { "No launch " (words::whose(look)) " waits." } }
+                Ok(waiting) => (places(look, waiting)),
             }
         }
     }
@@ -167,12 +167,12 @@ fn platform_queue(platform: i32, queue: &v1::PlatformQueue) -> Markup {
     }
 }
 
-fn places(waiting: &[v1::Launch]) -> Markup {
+fn places(look: &Look, waiting: &[v1::Launch]) -> Markup {
     let shown = usize::try_from(LAUNCHES).unwrap_or(waiting.len());
     html! {
         div.scroll {
             table {
-                caption.sr { "Launches of yours that wait, in their order" }
+                caption.sr { "Launches " (words::whose(look)) " that wait, in their order" }
                 thead {
                     tr {
                         th scope="col" { "Launch" } th scope="col" { "Platform" } th.n scope="col" { "Before it" }
@@ -184,7 +184,7 @@ fn places(waiting: &[v1::Launch]) -> Markup {
                         @if let Some(place) = &launch.queue {
                             @let api = |field: &str| format!("launch:{}:queue.{field}", id(launch));
                             tr {
-                                th scope="row" { a href={ "/launches/" (id(launch)) } { (id(launch)) } }
+                                th scope="row" { a href=(links::launch(look, id(launch))) { (id(launch)) } }
                                 td { (words::platform(launch.spec.as_ref().map_or(0, |spec| spec.platform))) }
                                 td.n { (words::number(&api("position"), place.position)) }
                                 td.n { (words::number(&api("pages_ahead"), place.pages_ahead)) }

@@ -7,10 +7,12 @@
 mod detail;
 mod images;
 mod launches;
+mod links;
 mod map;
 mod node;
 mod platforms;
 mod refused;
+mod tenants;
 mod words;
 
 use std::fmt;
@@ -19,7 +21,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
 
 use super::{
     look::{Look, Overview, Subject},
-    request::{Refusal, Show},
+    request::Refusal,
 };
 
 /// Looks of the page.
@@ -70,14 +72,14 @@ pub(super) fn document(look: &Look, nonce: &Nonce) -> Markup {
             look.host
         ),
     };
-    let data = data_path(look);
+    let data = links::data(look);
     let body = html! {
         header.top {
-            p.brand { a href="/" { "stagepages" } span.host { (look.host) } }
+            p.brand { a href=(links::home(look)) { "stagepages" } span.host { (look.host) } }
             p.live {
                 span #live-state role="status" { }
                 " "
-                a.button href=(self_path(look)) { "Refresh" }
+                a.button href=(links::this(look)) { "Refresh" }
             }
         }
         main #live data-from=(data) { (fragment(look)) }
@@ -143,54 +145,15 @@ fn shell(title: &str, body: &Markup, nonce: &Nonce, live: bool) -> Markup {
 fn overview_of(look: &Look, overview: &Overview) -> Markup {
     html! {
         h1.sr { "Status of stagepages on " (look.host) }
+        (tenants::named(look))
         (node::summary(look, overview))
         (launches::section(look, overview))
-        (launches::queue(overview))
+        (tenants::section(look, overview))
+        (launches::queue(look, overview))
         (platforms::section(overview))
         (images::section(look, overview))
         (refused::section(look, overview))
         (node::limits(overview))
-    }
-}
-
-/// Where this page is.
-fn self_path(look: &Look) -> String {
-    match &look.subject {
-        Subject::Overview(overview) => {
-            link(overview, &overview.from_launches, &overview.from_images)
-        }
-        Subject::Launch(detail) => format!("/launches/{}", detail::id(&detail.launch)),
-    }
-}
-
-/// Where its changing part is.
-fn data_path(look: &Look) -> String {
-    match &look.subject {
-        Subject::Overview(_) => self_path(look).replacen('/', "/data", 1),
-        Subject::Launch(_) => format!("/data{}", self_path(look)),
-    }
-}
-
-/// The overview with its lists beginning there.
-fn link(overview: &Overview, launches: &str, images: &str) -> String {
-    showing(overview.show, launches, images)
-}
-
-/// The same, of other launches.
-fn showing(show: Show, launches: &str, images: &str) -> String {
-    let mut query = Vec::new();
-    if show != Show::All {
-        query.push(format!("show={}", show.as_str()));
-    }
-    for (key, value) in [("launches", launches), ("images", images)] {
-        if !value.is_empty() {
-            query.push(format!("{key}={}", value.replace(':', "%3A")));
-        }
-    }
-    if query.is_empty() {
-        "/".to_owned()
-    } else {
-        format!("/?{}", query.join("&"))
     }
 }
 

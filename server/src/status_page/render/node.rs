@@ -36,7 +36,7 @@ pub(super) fn summary(look: &Look, overview: &Overview) -> Markup {
                 dt { "Launches under way" }
                 dd { (words::number("node:usage.live_launches", usage.live_launches)) }
                 dd.note {
-                    (words::number("node:usage.launches", usage.launches)) " of yours are kept, ended ones included; "
+                    (words::number("node:usage.launches", usage.launches)) " " (words::whose(look)) " are kept, ended ones included; "
                     (words::number("node:limits.max_launches", limits.max_launches)) " of all are allowed"
                 }
             }
@@ -49,7 +49,7 @@ pub(super) fn summary(look: &Look, overview: &Overview) -> Markup {
                 dt { "Images" }
                 dd { (words::bytes("node:usage.image_bytes", usage.image_bytes)) }
                 dd.note {
-                    (words::number("node:usage.images", usage.images)) " of yours; "
+                    (words::number("node:usage.images", usage.images)) " " (words::whose(look)) "; "
                     (words::bytes("node:limits.image_quota_bytes", limits.image_quota_bytes)) " hold those of all"
                 }
             }

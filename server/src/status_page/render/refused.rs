@@ -12,7 +12,7 @@ pub(super) fn section(look: &Look, overview: &Overview) -> Markup {
     html! {
         section.card #refused aria-labelledby="refused-h" {
             h2 #refused-h { "Refused of late" }
-            (table(look, &overview.refused, "Refused calls of your tenant, the newest first"))
+            (table(look, &overview.refused, &format!("Refused calls {}, the newest first", words::whose(look))))
             @if let Some(strangers) = &overview.strangers {
                 h3 { "Callers that the policy does not know" }
                 (table(look, strangers, "Refused calls of callers that the policy does not know"))

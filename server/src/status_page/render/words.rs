@@ -8,6 +8,17 @@ use maud::{Markup, html};
 use prost_types::Timestamp;
 use stagepages_proto::v1;
 
+use crate::status_page::look::Look;
+
+/// Of whose launches and images it is said.
+pub(super) fn whose(look: &Look) -> &'static str {
+    if look.named.is_some() {
+        "of this tenant"
+    } else {
+        "of yours"
+    }
+}
+
 /// With a comma before each three digits.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
