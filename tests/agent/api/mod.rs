@@ -19,6 +19,7 @@
 //! leases         launches whose agent waits, or is away
 //! credentials    registries with a login, and by TLS
 //! images         LaunchImage
+//! on_node        an image that is named by digest alone
 //! asker          a client that is not the agent
 //! rules          what the CRDs refuse
 //! policies       what the admission policies refuse
@@ -37,6 +38,7 @@ mod images;
 mod kills;
 mod leases;
 mod memory;
+mod on_node;
 mod platforms;
 mod pod_resources;
 mod policies;

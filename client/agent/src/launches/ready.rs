@@ -24,12 +24,15 @@ impl Life {
     pub(super) async fn prepare(&self) -> Result<Prepared, (&'static str, Fault)> {
         let spec = &self.launch.spec;
         let settings = spec.settings();
-        let reference = &spec.image.reference;
+        let name = spec.image.name();
         let is_told =
             |it: &ConfidentialLaunchStatus| it.conditions.iter().any(|it| it.kind == IMAGE_READY);
         // What it failed for before stays said until it is mended.
         if !self.teller.status(is_told) {
-            let text = format!("pulling {reference}");
+            let text = match spec.image.reference {
+                Some(_) => format!("pulling {name}"),
+                None => format!("looking for {name} on this node"),
+            };
             self.teller
                 .condition(IMAGE_READY, Truth::False, "PULLING", text);
         }
@@ -42,7 +45,7 @@ impl Life {
             .await
             .map_err(unready)?;
         let text = format!(
-            "{reference} is on this node, {} bytes with all that belongs to it",
+            "{name} is on this node, {} bytes with all that belongs to it",
             opened.bytes
         );
         if self

@@ -23,8 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{blocking::blocking, fault::Fault};
 
-/// Manifests that are kept; each is 4 MiB at most, and most are a few hundred bytes.
-const MANIFESTS: usize = 256;
+mod manifests;
 
 /// The files.
 #[derive(Debug)]
@@ -151,37 +150,6 @@ impl Cache {
                 ),
             )),
         }
-    }
-
-    /// A manifest that was kept.
-    pub(super) async fn manifest(&self, digest: &str) -> Option<Vec<u8>> {
-        let bytes = tokio::fs::read(self.path("manifests", digest)).await.ok()?;
-        let found = format!("sha256:{}", hex::digits(&Sha256::digest(&bytes)));
-        (found == digest).then_some(bytes)
-    }
-
-    /// Keeps a manifest. The oldest goes where there are many.
-    pub(super) async fn keep_manifest(&self, digest: &str, bytes: &[u8]) -> Result<(), Fault> {
-        let path = self.path("manifests", digest);
-        let (to, folder, bytes) = (
-            path.clone(),
-            self.directory.join("manifests"),
-            bytes.to_vec(),
-        );
-        blocking(move || {
-            let mut all = files(&folder)?;
-            all.sort_by_key(|it| it.modified);
-            let more = (all.len() + 1).saturating_sub(MANIFESTS);
-            for old in all.iter().take(more) {
-                gone(fs::remove_file(&old.path))?;
-            }
-            let new = tempfile::NamedTempFile::new_in(&folder)?;
-            fs::write(new.path(), bytes)?;
-            new.persist(to)?;
-            Ok(())
-        })
-        .await
-        .map_err(|error| unwritable(&path, &error))
     }
 }
 

@@ -10,8 +10,12 @@ use reqwest::header::{ACCEPT, HeaderValue};
 use sha2::{Digest as _, Sha256};
 use stagepages_client::hex;
 
-use super::{Puller, wrong};
-use crate::{fault::Fault, resources::Artifact};
+use super::{
+    Puller,
+    named::{Named, is_sha256},
+    wrong,
+};
+use crate::fault::Fault;
 
 /// The largest manifest; the distribution specification asks for as much of registries.
 const MOST: usize = 4 << 20;
@@ -31,15 +35,12 @@ pub(super) struct Layer {
 
 impl Puller {
     /// The layer that holds the file.
-    pub(super) async fn layer(
-        &self,
-        reference: &Reference,
-        artifact: &Artifact,
-    ) -> Result<Layer, Fault> {
-        let digest = reference.digest().unwrap_or_default();
-        let manifest = match self.cache.manifest(digest).await {
-            Some(bytes) => bytes,
-            None => {
+    pub(super) async fn layer(&self, named: &Named, file: Option<&str>) -> Result<Layer, Fault> {
+        let digest = named.digest();
+        let manifest = match (self.cache.manifest(digest).await, named) {
+            (Some(bytes), _) => bytes,
+            (None, Named::OnNode(_)) => return Err(wrong::not_on_node(digest, None)),
+            (None, Named::InRegistry(reference)) => {
                 let bytes = self.manifest(reference, digest).await?;
                 let found = format!("sha256:{}", hex::digits(&Sha256::digest(&bytes)));
                 if found != digest {
@@ -51,11 +52,11 @@ impl Puller {
         };
         let manifest: OciImageManifest = serde_json::from_slice(&manifest).map_err(|error| {
             let text = format!(
-                "{reference} is no image manifest: {error}; give the digest of the manifest itself, not of an index of several"
+                "{named} is no image manifest: {error}; give the digest of the manifest itself, not of an index of several"
             );
             Fault::lasting("IMAGE_UNSUPPORTED", text)
         })?;
-        choose(reference, &manifest.layers, artifact.file.as_deref())
+        choose(named, &manifest.layers, file)
     }
 
     async fn manifest(&self, reference: &Reference, digest: &str) -> Result<Vec<u8>, Fault> {
@@ -69,11 +70,7 @@ impl Puller {
 }
 
 /// The layer with this title, or the only one.
-fn choose(
-    reference: &Reference,
-    layers: &[OciDescriptor],
-    file: Option<&str>,
-) -> Result<Layer, Fault> {
+fn choose(named: &Named, layers: &[OciDescriptor], file: Option<&str>) -> Result<Layer, Fault> {
     let title = |layer: &OciDescriptor| {
         let annotations = layer.annotations.as_ref()?;
         annotations.get(TITLE).cloned()
@@ -86,7 +83,7 @@ fn choose(
     let Some(layer) = found else {
         let titles: Vec<_> = layers.iter().filter_map(title).take(LISTED).collect();
         let text = format!(
-            "{reference} has {} layers, titled {}, and {}; name one of the titles in file",
+            "{named} has {} layers, titled {}, and {}; name one of the titles in file",
             layers.len(),
             match titles.is_empty() {
                 true => "not at all".to_owned(),
@@ -99,21 +96,15 @@ fn choose(
         );
         return Err(Fault::lasting("IMAGE_FILE_NOT_FOUND", text));
     };
-    let is_known = layer.digest.strip_prefix("sha256:").is_some_and(|it| {
-        it.len() == 64
-            && it
-                .bytes()
-                .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
-    });
-    let (true, Ok(bytes)) = (is_known, u64::try_from(layer.size)) else {
+    let (true, Ok(bytes)) = (is_sha256(&layer.digest), u64::try_from(layer.size)) else {
         let text = format!(
-            "a layer of {reference} has the digest {:?} and the size {}; only sha256 is known here",
+            "a layer of {named} has the digest {:?} and the size {}; only sha256 is known here",
             layer.digest, layer.size
         );
         return Err(Fault::lasting("IMAGE_UNSUPPORTED", text));
     };
     Ok(Layer {
-        name: title(layer).unwrap_or_else(|| reference.to_string()),
+        name: title(layer).unwrap_or_else(|| named.to_string()),
         digest: layer.digest.clone(),
         bytes,
     })
@@ -133,8 +124,8 @@ mod tests {
     }
 
     fn chosen(layers: &[OciDescriptor], file: Option<&str>) -> Result<String, String> {
-        let reference = format!("r/a@sha256:{}", "0".repeat(64)).parse().unwrap();
-        let layer = choose(&reference, layers, file);
+        let named = Named::OnNode(format!("sha256:{}", "0".repeat(64)));
+        let layer = choose(&named, layers, file);
         layer.map(|it| it.digest).map_err(|it| it.reason)
     }
 

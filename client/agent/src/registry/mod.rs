@@ -7,6 +7,7 @@
 //!
 //! | module     | one idea                                                       |
 //! |------------|----------------------------------------------------------------|
+//! | `named`    | an artifact by reference, or by the digest of what is here     |
 //! | `manifest` | which blob a file of an artifact is                            |
 //! | `blob`     | one blob into the cache                                        |
 //! | `cache`    | files by digest, and no more of them than there is room for    |
@@ -25,6 +26,7 @@ mod cache;
 mod challenge;
 mod credentials;
 mod manifest;
+mod named;
 mod wrong;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +39,7 @@ use crate::{fault::Fault, resources::Artifact};
 use access::Registries;
 use cache::Cache;
 use manifest::Layer;
+use named::Named;
 
 /// A file that is in the cache, and was verified just now.
 #[derive(Clone, Debug)]
@@ -65,14 +68,8 @@ impl Puller {
 
     /// The file of an artifact.
     pub(crate) async fn pull(&self, artifact: &Artifact) -> Result<Pulled, Fault> {
-        let reference: Reference = artifact.reference.parse().map_err(|error| {
-            let text = format!(
-                "image.ref {:?} cannot be read: {error}; write REGISTRY/REPOSITORY@sha256:DIGEST",
-                artifact.reference
-            );
-            Fault::lasting("IMAGE_REFERENCE_INVALID", text)
-        })?;
-        let layer = self.layer(&reference, artifact).await?;
+        let named = Named::of(artifact)?;
+        let layer = self.layer(&named, artifact.file.as_deref()).await?;
         let most = self.registries.most_bytes();
         if layer.bytes > most {
             let text = format!(
@@ -89,10 +86,13 @@ impl Puller {
                 bytes: layer.bytes,
             });
         }
+        let Named::InRegistry(reference) = &named else {
+            return Err(wrong::not_on_node(named.digest(), Some(&layer.name)));
+        };
         let partial = self.cache.room(&layer.digest, layer.bytes).await?;
-        let path = self.whole(&reference, &layer, &partial).await?;
+        let path = self.whole(reference, &layer, &partial).await?;
         tracing::info!(
-            reference = artifact.reference,
+            %reference,
             digest = layer.digest,
             bytes = layer.bytes,
             "pulled"

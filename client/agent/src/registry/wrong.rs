@@ -32,6 +32,22 @@ pub(super) fn not_found(reference: &Reference) -> Fault {
     Fault::passing("IMAGE_NOT_IN_REGISTRY", text)
 }
 
+/// What is to be on this node is not; or of it the file that is needed is not.
+pub(super) fn not_on_node(digest: &str, file: Option<&str>) -> Fault {
+    let what = match file {
+        None => {
+            format!("{digest} is not on this node: the node agent's cache has no such manifest")
+        }
+        Some(file) => format!(
+            "{file} of {digest} is not on this node any more: it made room for another image, or was damaged"
+        ),
+    };
+    let text = format!(
+        "{what}. Have a LaunchImage pull it to this node, or create another ConfidentialLaunch that names it by ref instead of digest. It is looked for again"
+    );
+    Fault::passing("IMAGE_NOT_ON_NODE", text)
+}
+
 /// The registry does not let this node read it.
 pub(super) fn unauthorized(reference: &Reference, credentials: &Credentials) -> Fault {
     let host = reference.resolve_registry();

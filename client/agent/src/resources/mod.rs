@@ -2,7 +2,7 @@
 //!
 //! | module      | one idea                                                             |
 //! |-------------|----------------------------------------------------------------------|
-//! | `artifact`  | what a registry is asked for, by digest                              |
+//! | `artifact`  | a file that a launch is made of, named by digest                    |
 //! | `settings`  | what an image is planned with                                        |
 //! | `launch`    | what is wished of a `ConfidentialLaunch`                             |
 //! | `status`    | what is said of one                                                  |

@@ -17,6 +17,14 @@ pub(super) fn reference() -> Value {
     )])
 }
 
+/// One name of an artifact, not none and not two that could contradict each other.
+pub(super) fn artifact() -> Value {
+    json!([one(
+        "has(self.digest) ? !has(self.ref) && self.digest.matches('^sha256:[0-9a-f]{64}$') : has(self.ref)",
+        "must be named by exactly one of ref, REGISTRY/REPOSITORY@sha256:DIGEST, which is pulled, and digest, sha256:DIGEST with 64 hex digits in lower case, of what is on the node already"
+    )])
+}
+
 /// The title of a layer.
 pub(super) fn file() -> Value {
     json!([one(
@@ -86,8 +94,27 @@ pub(super) fn image() -> Value {
             "settings.vcpus: name the numbers of vCPUs in vcpus, for which digests are computed",
         ),
     ];
+    rules.extend(pulled());
     rules.extend(settings("self.platform", "self.settings"));
     Value::Array(rules)
+}
+
+/// A `LaunchImage` is pulled, so each of its artifacts says from where.
+fn pulled() -> Vec<Value> {
+    ["image", "settings.kernel", "settings.initrd", "settings.cpuidPage"]
+        .map(|field| {
+            let given = match field.split_once('.') {
+                Some((part, _)) => format!("!has(self.{part}) || !has(self.{field}) || "),
+                None => String::new(),
+            };
+            one(
+                &format!("{given}!has(self.{field}.digest)"),
+                &format!(
+                    "{field}.digest: a LaunchImage is pulled, and a digest says not from where; name it by {field}.ref, REGISTRY/REPOSITORY@sha256:DIGEST"
+                ),
+            )
+        })
+        .into()
 }
 
 /// Settings that only some platforms take.

@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** a spec that is refused breaks that rule and no other.
 
+use std::slice;
+
 use serde_json::{Value, json};
 
 use super::super::stand_in::{IMAGES, Kind, LAUNCHES, merge};
@@ -19,21 +21,22 @@ pub(super) struct Case {
 
 /// A field, with all that it is in.
 fn nested(path: &str, value: &Value) -> Value {
-    let mut spec =
+    let mut all =
         { path.split('.').rev() }.fold(value.clone(), |inner, name| json!({ name: inner }));
-    let spec = spec["spec"].take();
     let platform = [
         ("sevSnp", "sev-snp"),
         ("cpuidPage", "sev-snp"),
         ("tdx", "tdx"),
     ];
     let platform = platform.iter().find(|(part, _)| path.contains(part));
-    let mut whole = json!({ "platform": platform.map_or("sim", |(_, it)| it) });
+    // What is null in it stays, and takes out what the sound spec has.
+    let mut spec = all["spec"].take();
+    spec["platform"] = json!(platform.map_or("sim", |(_, it)| it));
     if path.ends_with(".file") {
         // A file is of an artifact, which has to have a reference.
-        whole = with(&whole, &nested_only(&path.replace(".file", ".ref")));
+        merge(&mut spec, &nested_only(&path.replace(".file", ".ref")));
     }
-    with(&whole, &spec)
+    spec
 }
 
 fn nested_only(path: &str) -> Value {
@@ -154,9 +157,50 @@ fn fields_of_both(kind: Kind) -> Vec<Case> {
     all
 }
 
+/// By which of its names an artifact is taken: of a launch by either, of an image that is pulled by its reference.
+fn artifacts() -> Vec<Case> {
+    let digest = json!(format!("sha256:{}", "0a".repeat(32)));
+    let on_node = json!({ "ref": null, "digest": digest });
+    let no_digest = [
+        "0a".repeat(32),
+        format!("sha256:{}", "0A".repeat(32)),
+        format!("sha256:{}", "0a".repeat(31)),
+        format!("sha512:{}", "0a".repeat(32)),
+        format!("sha256:../{}", "0a".repeat(30)),
+    ]
+    .map(|it| json!({ "ref": null, "digest": it }));
+    let neither = json!({ "ref": null, "file": "guest" });
+    let both = json!({ "ref": reference(), "digest": digest });
+    let mut all = Vec::new();
+    for part in [
+        "image",
+        "settings.kernel",
+        "settings.initrd",
+        "settings.cpuidPage",
+    ] {
+        let at = format!("spec.{part}");
+        let mut bad = vec![neither.clone(), both.clone()];
+        bad.extend(no_digest.clone());
+        all.push(field(LAUNCHES, &at, &on_node, &bad));
+        let reference = json!({ "ref": reference() });
+        all.push(field(IMAGES, &at, &reference, slice::from_ref(&neither)));
+        let mut pulled = field(IMAGES, &at, &reference, slice::from_ref(&on_node));
+        pulled.at = "spec".to_owned();
+        pulled.told = match part {
+            "image" => "image.digest:",
+            "settings.kernel" => "settings.kernel.digest:",
+            "settings.initrd" => "settings.initrd.digest:",
+            _ => "settings.cpuidPage.digest:",
+        };
+        all.push(pulled);
+    }
+    all
+}
+
 pub(super) fn cases() -> Vec<Case> {
     let mut all = fields_of_both(LAUNCHES);
     all.extend(fields_of_both(IMAGES));
+    all.extend(artifacts());
     let id = "0f".repeat(48);
     let no_id = [&id[1..], &id.to_uppercase()].map(Value::from);
     let at = "spec.expectedLaunchDigest";
