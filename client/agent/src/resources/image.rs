@@ -54,7 +54,7 @@ pub(crate) struct LaunchImageSpec {
     /// How it is planned, so that its digests can be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) settings: Option<Settings>,
-    /// For which numbers of vCPUs digests are told; as many as the image says if none is given.
+    /// For which numbers of vCPUs digests are told; as many as the image says if none is given. No field on kvm, which measures nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(range(min = 1, max = 64)), extend("x-kubernetes-list-type" = "set"))]
     pub(crate) vcpus: Vec<i32>,

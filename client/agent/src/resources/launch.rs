@@ -67,7 +67,7 @@ pub(crate) struct ConfidentialLaunchSpec {
     /// How the image is planned: vCPUs, memory, kernel, policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) settings: Option<Settings>,
-    /// Whose pages go first where the machine's firmware installs one page at a time (sev-snp, sim); normal if not given.
+    /// Whose pages go first where the machine's firmware installs one page at a time (sev-snp, sim; no field elsewhere); normal if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) priority: Option<Priority>,
     /// The launch digest that the launch must end in: 48 bytes in hex. Nothing is staged where the plan ends in another one.

@@ -77,6 +77,10 @@ pub(super) fn launch() -> Value {
             "self.platform != 'kvm' || !has(self.expectedLaunchDigest)",
             "expectedLaunchDigest: platform kvm measures nothing and has no launch digest; leave it out",
         ),
+        one(
+            "!has(self.priority) || self.platform in ['sev-snp', 'sim']",
+            "priority: launches wait for the machine's firmware on the platforms sev-snp and sim alone; leave it out, or change platform",
+        ),
     ];
     rules.extend(settings("self.platform", "self.settings"));
     Value::Array(rules)
@@ -92,6 +96,10 @@ pub(super) fn image() -> Value {
         one(
             "!has(self.settings) || !has(self.settings.vcpus)",
             "settings.vcpus: name the numbers of vCPUs in vcpus, for which digests are computed",
+        ),
+        one(
+            "!has(self.vcpus) || self.platform != 'kvm'",
+            "vcpus: platform kvm measures nothing and has no launch digests to be computed; leave it out, or change platform",
         ),
     ];
     rules.extend(pulled());

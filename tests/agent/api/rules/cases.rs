@@ -227,6 +227,14 @@ pub(super) fn cases() -> Vec<Case> {
         json!({ "expectedLaunchDigest": id }),
         &[json!({ "expectedLaunchDigest": id, "platform": "kvm" })],
     );
+    let first = |platform: &str| json!({ "platform": platform, "priority": "high" });
+    whole(
+        LAUNCHES,
+        "priority:",
+        first("sev-snp"),
+        &["kvm", "tdx"].map(first),
+    );
+    whole(LAUNCHES, "priority:", first("sim"), &[]);
     whole(
         LAUNCHES,
         "spec cannot be changed",
@@ -237,6 +245,12 @@ pub(super) fn cases() -> Vec<Case> {
             json!({ "settings": { "vcpus": 2 } }),
             json!({ "image": { "file": "guest" } }),
         ],
+    );
+    whole(
+        IMAGES,
+        "vcpus:",
+        json!({ "platform": "tdx", "vcpus": [1] }),
+        &[json!({ "platform": "kvm", "vcpus": [1] })],
     );
     whole(
         IMAGES,
