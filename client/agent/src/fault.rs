@@ -7,6 +7,8 @@ use std::fmt;
 use stagepages_client::{ConnectError, StagepagesError, install::InstallError, reason, v1};
 use tonic::Code;
 
+use crate::resources::bounded;
+
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -16,6 +18,8 @@ pub(crate) struct Fault {
     pub(crate) message: String,
     /// Whether no repeat can mend it.
     pub(crate) is_lasting: bool,
+    /// The id by which the daemon's log has the call that failed, where it was one of the daemon.
+    pub(crate) request: Option<String>,
 }
 
 impl Fault {
@@ -25,6 +29,7 @@ impl Fault {
             reason: reason.to_owned(),
             message: message.into(),
             is_lasting: false,
+            request: None,
         }
     }
 
@@ -35,6 +40,37 @@ impl Fault {
             ..Self::passing(reason, message)
         }
     }
+
+    /// What people are told: the message, and the id of the call.
+    pub(crate) fn told(&self) -> String {
+        identified(&self.message, self.request.as_deref())
+    }
+
+    /// Whether people were told the same of this or of an earlier call.
+    pub(crate) fn is_told_by(&self, text: &str) -> bool {
+        anonymous(text) == anonymous(&self.told())
+    }
+}
+
+/// Before an id.
+const REQUEST: &str = " (request ";
+/// Bytes of a message before it, so that the id is not what is cut off.
+const MESSAGE: usize = 880;
+/// Bytes of an id; the daemon's are shorter.
+const ID: usize = 64;
+
+/// With the id of the daemon's call, if there is one.
+pub(crate) fn identified(text: &str, request: Option<&str>) -> String {
+    match request {
+        None => text.to_owned(),
+        Some(id) => format!("{}{REQUEST}{})", bounded(text, MESSAGE), bounded(id, ID)),
+    }
+}
+
+/// Without it.
+fn anonymous(text: &str) -> &str {
+    let split = { text.strip_suffix(')') }.and_then(|text| text.rsplit_once(REQUEST));
+    split.map_or(text, |(text, _)| text)
 }
 
 impl fmt::Display for Fault {
@@ -76,15 +112,22 @@ impl From<ConnectError> for Fault {
 
 impl From<StagepagesError> for Fault {
     fn from(error: StagepagesError) -> Self {
+        let request = error.request().map(str::to_owned);
         let Some(reason) = error.reason() else {
             if error.breaks_contract() || error.code() == Code::Unimplemented {
                 let text = format!(
                     "the daemon of this node answers what this node agent cannot use: {error}; see that both are of one version"
                 );
-                return Self::passing(DAEMON_UNSUITABLE, text);
+                return Self {
+                    request,
+                    ..Self::passing(DAEMON_UNSUITABLE, text)
+                };
             }
             let text = format!("{error}; {LOOK_AT_DAEMON}");
-            return Self::passing(DAEMON_UNREACHABLE, text);
+            return Self {
+                request,
+                ..Self::passing(DAEMON_UNREACHABLE, text)
+            };
         };
         let is_over = error.launch_state() == Some(v1::LaunchState::Aborted);
         let message = match is_over {
@@ -95,6 +138,7 @@ impl From<StagepagesError> for Fault {
             reason: reason.to_owned(),
             message,
             is_lasting: is_over || !passes(reason),
+            request,
         }
     }
 }
@@ -139,6 +183,25 @@ impl From<InstallError> for Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_repeat_that_fails_alike_is_told_apart_by_its_id_alone() {
+        let of = |message: &str, request: Option<&str>| Fault {
+            request: request.map(str::to_owned),
+            ..Fault::passing("QUEUE_FULL", message)
+        };
+        let first = of("full (request a) of it", Some("req-1"));
+        assert_eq!(first.told(), "full (request a) of it (request req-1)");
+        let again = of("full (request a) of it", Some("req-2"));
+        assert!(again.is_told_by(&first.told()) && again.told() != first.told());
+        assert!(!of("fuller", Some("req-1")).is_told_by(&first.told()));
+        assert!(of("away", None).is_told_by("away"));
+        let long = "ä".repeat(2000);
+        let (one, other) = (of(&long, Some("req-1")), of(&long, Some("req-2")));
+        let told = one.told();
+        assert!(told.len() <= 1000 && told.ends_with("… (request req-1)"));
+        assert!(other.is_told_by(&told));
+    }
 
     #[test]
     fn what_only_another_spec_can_mend_lasts() {

@@ -20,6 +20,7 @@
 //! credentials    registries with a login, and by TLS
 //! images         LaunchImage
 //! on_node        an image that is named by digest alone
+//! requests       calls that the daemon refuses, by their ids
 //! asker          a client that is not the agent
 //! rules          what the CRDs refuse
 //! policies       what the admission policies refuse
@@ -44,6 +45,7 @@ mod pod_resources;
 mod policies;
 mod reconcile;
 mod registry;
+mod requests;
 mod rig;
 mod rules;
 mod stand_in;

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Status;
 
 use super::device::DeviceId;
+use crate::fault::identified;
 
 /// For all of it. Kubelet admits pods one by one, and a daemon that takes longer is not well.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -42,7 +43,7 @@ impl From<ConnectError> for Trouble {
 impl From<StagepagesError> for Trouble {
     fn from(error: StagepagesError) -> Self {
         Self {
-            why: plain(&error.to_string()),
+            why: identified(&plain(&error.to_string()), error.request()),
             is_lasting: matches!(
                 error.reason(),
                 Some(reason::PERMISSION | reason::UNAUTHENTICATED)

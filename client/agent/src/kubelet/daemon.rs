@@ -86,10 +86,11 @@ impl Asking {
                 .await
                 .map_err(|error| plain(&format!("{error}; {}", error.remedy())))?,
         };
-        let info = connected
-            .node_info()
-            .await
-            .map_err(|error| plain(&format!("the daemon at {}: {error}", settings.endpoint)))?;
+        let info = connected.node_info().await.map_err(|error| {
+            // Only here: with it the problem would be another one each second.
+            tracing::debug!(request = error.request(), "GetNodeInfo failed");
+            plain(&format!("the daemon at {}: {error}", settings.endpoint))
+        })?;
         self.client = Some(connected);
         let made = match directories(&settings.device_dir).await {
             Ok(made) => Some(made),

@@ -65,14 +65,7 @@ impl Life {
 
     /// The daemon does not answer.
     pub(super) fn unreached(&self, fault: &Fault) {
-        if self
-            .teller
-            .condition(REACHABLE, Truth::False, &fault.reason, &fault.message)
-        {
-            self.context
-                .events
-                .warning(&self.about, &fault.reason, &fault.message);
-        }
+        self.faulty(REACHABLE, fault);
     }
 
     /// It does; which is worth a word if it did not before.

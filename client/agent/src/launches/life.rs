@@ -21,16 +21,11 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
 
-use super::{
-    Context,
-    carry::{LAUNCH_LOST, note},
-    pods,
-    tell::Teller,
-};
+use super::{Context, carry::LAUNCH_LOST, pods, tell::Teller};
 use crate::{
     backoff::Backoff,
     fault::Fault,
-    resources::{ConfidentialLaunch, State, Truth},
+    resources::{ConfidentialLaunch, Truth},
 };
 
 /// Waits between attempts.
@@ -202,7 +197,7 @@ impl Life {
                 backoff.reset();
                 stage = at;
             }
-            tracing::warn!(launch = %self.reference().id(), at, %fault, lasting = fault.is_lasting, "cannot go on");
+            tracing::warn!(launch = %self.reference().id(), at, %fault, request = fault.request, lasting = fault.is_lasting, "cannot go on");
             if fault.is_lasting {
                 return match self.ended_by(fault).await {
                     Ok(launch) => self.ends(&launch).await,
@@ -212,13 +207,8 @@ impl Life {
             let wait = backoff.after_failure();
             if fault.is_away() {
                 self.unreached(&fault);
-            } else if self
-                .teller
-                .condition(at, Truth::False, &fault.reason, &fault.message)
-            {
-                self.context
-                    .events
-                    .warning(&self.about, &fault.reason, &fault.message);
+            } else {
+                self.faulty(at, &fault);
             }
             tokio::select! {
                 () = sleep(wait) => {}
@@ -279,22 +269,12 @@ impl Life {
         self.follow(&client).await.map_err(at("Staged"))
     }
 
-    /// It will never be.
-    async fn failed(&self, at: &'static str, fault: &Fault) {
-        self.teller
-            .condition(at, Truth::False, &fault.reason, &fault.message);
-        let aborted = self.abort_quietly().await;
-        self.teller.ends(
-            |status| match &aborted {
-                Some(launch) => note(status, launch),
-                None => status.state = State::Failed,
-            },
-            &[("Failed", Truth::True)],
-            &fault.reason,
-            &fault.message,
-        );
-        self.context
-            .events
-            .warning(&self.about, &fault.reason, &fault.message);
+    /// Says what does not hold for a fault, and the first time as an Event too.
+    pub(super) fn faulty(&self, kind: &str, fault: &Fault) {
+        if self.teller.fault(kind, Truth::False, fault) {
+            self.context
+                .events
+                .warning(&self.about, &fault.reason, &fault.told());
+        }
     }
 }

@@ -11,7 +11,10 @@ use stagepages_client::{
 use tokio::time::timeout;
 
 use super::{carry::note, life::Life};
-use crate::{fault::Fault, resources::Truth};
+use crate::{
+    fault::Fault,
+    resources::{State, Truth},
+};
 
 /// The way out of each.
 const ANOTHER: &str = "delete this ConfidentialLaunch and create another";
@@ -52,6 +55,24 @@ impl Life {
         self.teller
             .ends(say, &[("Failed", Truth::True)], &reason, &text);
         self.context.events.warning(&self.about, &reason, &text);
+    }
+
+    /// It will never be.
+    pub(super) async fn failed(&self, at: &'static str, fault: &Fault) {
+        self.teller.fault(at, Truth::False, fault);
+        let aborted = self.abort_quietly().await;
+        self.teller.ends(
+            |status| match &aborted {
+                Some(launch) => note(status, launch),
+                None => status.state = State::Failed,
+            },
+            &[("Failed", Truth::True)],
+            &fault.reason,
+            &fault.told(),
+        );
+        self.context
+            .events
+            .warning(&self.about, &fault.reason, &fault.told());
     }
 
     /// What ended it before the agent could go on: the launch, if it was something else than the platform, whose refusals the fault says better; or else

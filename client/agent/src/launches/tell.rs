@@ -26,6 +26,7 @@ use super::Context;
 use crate::{
     backoff::Backoff,
     cause::whole,
+    fault::Fault,
     resources::{Condition, ConfidentialLaunch, ConfidentialLaunchStatus, Truth, set},
 };
 
@@ -132,6 +133,19 @@ impl Teller {
                 set(&mut status.conditions, condition);
             }
         });
+    }
+
+    /// Says what it failed at; true if that was not said before. The id is that of the first call that failed so: the ids of its repeats are in the log, for an
+    /// object that changed with each of them would be news each time.
+    pub(super) fn fault(&self, kind: &str, truth: Truth, fault: &Fault) -> bool {
+        let told = self.status(|status| {
+            { status.conditions.iter() }
+                .find(|it| it.kind == kind && it.status == truth && it.reason == fault.reason)
+                .filter(|it| fault.is_told_by(&it.message))
+                .map(|it| it.message.clone())
+        });
+        let message = told.unwrap_or_else(|| fault.told());
+        self.condition(kind, truth, &fault.reason, message)
     }
 
     /// What is said last.

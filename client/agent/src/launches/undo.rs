@@ -36,15 +36,9 @@ impl Life {
     pub(super) async fn undo(&self, end: &End) {
         let mut backoff = Backoff::new(LEAST, MOST);
         while let Err(fault) = self.undone(end).await {
-            tracing::warn!(launch = %self.reference().id(), %fault, "cannot be aborted yet");
-            if *end != End::Gone
-                && self
-                    .teller
-                    .condition("Aborting", Truth::False, &fault.reason, &fault.message)
-            {
-                self.context
-                    .events
-                    .warning(&self.about, &fault.reason, &fault.message);
+            tracing::warn!(launch = %self.reference().id(), %fault, request = fault.request, "cannot be aborted yet");
+            if *end != End::Gone {
+                self.faulty("Aborting", &fault);
             }
             sleep(backoff.after_failure()).await;
         }
@@ -127,7 +121,7 @@ impl Life {
         match timeout(QUIETLY, self.abort(false)).await {
             Ok(Ok(launch)) => return launch,
             Ok(Err(fault)) => {
-                tracing::warn!(%fault, "a failed launch cannot be aborted; its lease will end it");
+                tracing::warn!(%fault, request = fault.request, "a failed launch cannot be aborted; its lease will end it");
             }
             Err(_late) => {
                 tracing::warn!("a failed launch was not aborted in time; its lease will end it");

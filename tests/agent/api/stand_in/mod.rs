@@ -239,6 +239,15 @@ impl ApiServer {
             .collect()
     }
 
+    /// What was told of an object, in words.
+    pub(crate) fn notes(&self, name: &str) -> Vec<String> {
+        let events = self.shared.store().list(EVENTS, None).into_iter();
+        let about = events.filter(|it| it["regarding"]["name"] == name);
+        about
+            .map(|it| it["note"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
     /// Deletes an object, as a person would.
     pub(crate) fn delete(&self, kind: Kind, namespace: &str, name: &str) {
         self.shared.store().delete(kind, namespace, name);
