@@ -55,6 +55,18 @@ mod tests {
         }
     }
 
+    /// An API server prints the first of several.
+    #[test]
+    fn every_column_is_of_one_value() {
+        for definition in [ConfidentialLaunch::crd(), LaunchImage::crd()] {
+            let versions = definition.spec.versions;
+            let columns = versions[0].additional_printer_columns.as_deref();
+            for column in columns.unwrap() {
+                assert!(!column.json_path.contains('['), "{}", column.json_path);
+            }
+        }
+    }
+
     fn bounded(schema: &serde_json::Value, path: &str) {
         let is_time = schema["format"] == "date-time";
         match schema["type"].as_str() {

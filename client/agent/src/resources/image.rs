@@ -25,12 +25,6 @@ use super::{Artifact, Platform, Settings, Truth, rule};
     printcolumn(name = "Platform", type_ = "string", json_path = ".spec.platform"),
     printcolumn(name = "Ref", type_ = "string", json_path = ".spec.image.ref"),
     printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = ".status.nodes[*].ready",
-        description = "One word for each node"
-    ),
-    printcolumn(
         name = "Age",
         type_ = "date",
         json_path = ".metadata.creationTimestamp"
