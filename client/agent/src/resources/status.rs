@@ -99,7 +99,7 @@ pub(crate) struct ConfidentialLaunchStatus {
     #[serde(default)]
     #[schemars(length(max = 2048))]
     pub(crate) console: Option<String>,
-    /// What holds: Bound, ImageReady, Planned, Staged, Finished, Running, Failed; and DaemonReachable, once the daemon was away.
+    /// What holds: Bound, ImageReady, Planned, Staged, Finished, Running, Failed; DaemonReachable, once the daemon was away; and Aborting, where that cannot be done yet.
     #[serde(default)]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub(crate) conditions: Vec<Condition>,
