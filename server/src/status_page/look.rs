@@ -19,12 +19,12 @@ use super::{
     page_map::{Drawn, NoMap},
     request::{Asked, Place, Show},
     tenants::Tenants,
+    unseen::{Unseen, unseen},
 };
 use crate::{
     audit::Refused,
     auth::{Caller, Role, Roles, Standing, Tenant},
     net::PeerInfo,
-    rpc::status::ApiError,
 };
 
 /// Launches of one page.
@@ -96,19 +96,6 @@ pub(super) struct Detail {
 struct Who<'a> {
     peer: &'a PeerInfo,
     named: Option<&'a Tenant>,
-}
-
-/// Why there is nothing to show.
-#[derive(Debug)]
-pub(super) enum Unseen {
-    /// The caller may not look.
-    Refused(ApiError),
-    /// There is no such launch.
-    Missing(String),
-    /// A token that is none.
-    Malformed(String),
-    /// Something did not answer.
-    Failed(String),
 }
 
 impl Facts {
@@ -291,15 +278,6 @@ async fn in_time<T>(
     }
 }
 
-fn unseen(status: &Status) -> Unseen {
-    let text = status.message().to_owned();
-    if status.code() == Code::InvalidArgument {
-        Unseen::Malformed(text)
-    } else {
-        Unseen::Failed(text)
-    }
-}
-
 fn states(show: Show) -> Vec<i32> {
     let states: &[LaunchState] = match show {
         Show::All => &[],
@@ -323,13 +301,4 @@ fn in_queue(mut launches: Vec<v1::Launch>) -> Vec<v1::Launch> {
         (platform, position)
     });
     launches
-}
-
-impl std::fmt::Display for Unseen {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Refused(error) => write!(f, "{error}"),
-            Self::Missing(text) | Self::Malformed(text) | Self::Failed(text) => f.write_str(text),
-        }
-    }
 }

@@ -18,6 +18,7 @@ mod render;
 mod request;
 mod respond;
 mod tenants;
+mod unseen;
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -25,10 +26,11 @@ use http::{Request, Response, StatusCode};
 use tokio::sync::Semaphore;
 
 use self::{
-    look::{Facts, Unseen},
+    look::Facts,
     page_map::PageMaps,
     rate::Rates,
     request::{Asked, Form, Refusal},
+    unseen::Unseen,
 };
 use crate::{
     audit::{self, Audit},
