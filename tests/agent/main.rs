@@ -3,6 +3,8 @@
 //! ```text
 //! kubelet   v1beta1 and pod resources v1 over sockets: devices, their health, allocation, restarts
 //! api       the HTTP API of Kubernetes: ConfidentialLaunch and LaunchImage
+//! probe     the agent's health, asked for
+//! process   the agent
 //! ```
 //!
 //! **Invariant:** the agent is its binary, the daemon too; what stands in for Kubernetes speaks its protocols over real sockets.
@@ -15,4 +17,5 @@
 
 mod api;
 mod kubelet;
+mod probe;
 mod process;

@@ -1,48 +1,10 @@
 //! What the agent tells probes.
 
-use std::net::TcpListener;
-
-use stagepages_tests::eventually;
-use tonic::{
-    Code,
-    transport::{Channel, Endpoint},
-};
-use tonic_health::pb::{
-    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
-};
+use tonic::Code;
+use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::node::{Node, SIM};
-
-/// An address that nobody had a moment ago.
-fn address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
-}
-
-async fn connect(address: &str) -> Channel {
-    eventually("an answer to probes", async || {
-        let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
-        endpoint.connect().await.ok()
-    })
-    .await
-}
-
-async fn check(channel: &Channel, service: &str) -> Result<ServingStatus, Code> {
-    let request = HealthCheckRequest {
-        service: service.to_owned(),
-    };
-    let answer = HealthClient::new(channel.clone()).check(request).await;
-    answer
-        .map(|it| it.get_ref().status())
-        .map_err(|it| it.code())
-}
-
-async fn becomes(channel: &Channel, service: &str, status: ServingStatus) {
-    eventually(&format!("{service} {status:?}"), async || {
-        (check(channel, service).await == Ok(status)).then_some(())
-    })
-    .await;
-}
+use crate::probe::{address, becomes, check, connect};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn probes_are_told_whether_kubelet_knows_the_devices() {
