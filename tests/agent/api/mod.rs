@@ -6,6 +6,7 @@
 //! registry       Debian's docker-registry
 //! bad_registry   servers in its place that misbehave
 //! rig            all of it together, with an agent
+//! occupied       a launch that all others wait for
 //! reconcile      what goes well
 //! trouble        what does not
 //! busy           a cluster in which much happens
@@ -15,6 +16,7 @@
 //! platforms      a node without the platform
 //! bad_registries registries that misbehave
 //! memory         many images at once
+//! outages        an API server that is away
 //! given_away     a device that is another pod's by now
 //! leases         launches whose agent waits, or is away
 //! credentials    registries with a login, and by TLS
@@ -39,7 +41,9 @@ mod images;
 mod kills;
 mod leases;
 mod memory;
+mod occupied;
 mod on_node;
+mod outages;
 mod platforms;
 mod pod_resources;
 mod policies;

@@ -135,7 +135,7 @@ async fn what_the_api_server_does_does_not_matter_in_the_end() {
             .load(std::sync::atomic::Ordering::SeqCst)
             >= 3
     );
-    // It is away for a while, and slow afterwards; the launch is kept, and the next one is made.
+    // Every connection to it breaks, and it is slow afterwards; the launch is kept, and the next one is made.
     rig.api.stop();
     rig.kubelet.give(SPACE, "next", "sim-1");
     rig.api.again().await;

@@ -51,17 +51,18 @@ mod undo;
 use std::{future::ready, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api,
     runtime::{
         WatchStreamExt as _, reflector,
-        watcher::{self, Event},
+        utils::Backoff as _,
+        watcher::{self, DefaultBackoff, Event},
     },
 };
 use stagepages_client::Endpoint;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -100,6 +101,8 @@ impl std::fmt::Debug for Context {
     }
 }
 
+/// The longest wait before a watch that failed is begun anew.
+const MOST: Duration = Duration::from_secs(30);
 /// News are gathered for this long before they are acted on.
 const GATHER: Duration = Duration::from_millis(50);
 /// All is looked at anew after this, news or not.
@@ -155,17 +158,40 @@ where
         + 'static,
 {
     let (store, writer) = reflector::store();
-    let news = watcher::watcher(api, config)
-        .default_backoff()
-        .reflect(writer)
-        .filter_map(|news| {
-            ready(match news {
-                // It is about to ask, which is no answer.
-                Ok(Event::Init) => None,
-                Ok(event) => Some(Ok(matches!(event, Event::InitDone))),
-                Err(error) => Some(Err(whole(&error))),
-            })
-        });
+    let begin = |api: &Api<K>, config: &watcher::Config| {
+        watcher::watcher(api.clone(), config.clone()).boxed()
+    };
+    // One that failed is begun by a list, which is answered at once. A watch that goes on says nothing of an API server that is back until something changes.
+    let first = (
+        Some(begin(&api, &config)),
+        DefaultBackoff::default(),
+        api,
+        config,
+    );
+    let news = stream::unfold(first, move |(watch, mut backoff, api, config)| async move {
+        let mut watch = match watch {
+            Some(watch) => watch,
+            None => {
+                sleep(backoff.next().unwrap_or(MOST)).await;
+                begin(&api, &config)
+            }
+        };
+        let news = watch.next().await?;
+        // That it begins is no answer.
+        if news.as_ref().is_ok_and(|it| !matches!(it, Event::Init)) {
+            backoff.reset();
+        }
+        let watch = news.is_ok().then_some(watch);
+        Some((news, (watch, backoff, api, config)))
+    });
+    let news = news.reflect(writer).filter_map(|news| {
+        ready(match news {
+            // It is about to ask, which is no answer.
+            Ok(Event::Init) => None,
+            Ok(event) => Some(Ok(matches!(event, Event::InitDone))),
+            Err(error) => Some(Err(whole(&error))),
+        })
+    });
     (store, news)
 }
 
