@@ -16,6 +16,7 @@
 //! platforms      a node without the platform
 //! bad_registries registries that misbehave
 //! memory         many images at once
+//! queue          launches that wait for firmware
 //! outages        an API server that is away
 //! given_away     a device that is another pod's by now
 //! leases         launches whose agent waits, or is away
@@ -47,6 +48,7 @@ mod outages;
 mod platforms;
 mod pod_resources;
 mod policies;
+mod queue;
 mod reconcile;
 mod registry;
 mod requests;
