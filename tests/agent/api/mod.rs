@@ -6,6 +6,7 @@
 //! registry       Debian's docker-registry
 //! bad_registry   servers in its place that misbehave
 //! rig            all of it together, with an agent
+//! guests         images
 //! occupied       a launch that all others wait for
 //! reconcile      what goes well
 //! trouble        what does not
@@ -37,6 +38,7 @@ mod busy;
 mod credentials;
 mod daemon_deaths;
 mod given_away;
+mod guests;
 mod host_deaths;
 mod images;
 mod kills;
