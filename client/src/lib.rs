@@ -74,7 +74,7 @@ pub mod vcpu;
 pub mod words;
 
 pub use causes::with_causes;
-pub use client::{CallName, Client, FinishArgs, InstalledPages, Watch};
+pub use client::{CallName, Client, FinishArgs, InstalledPages, LaunchList, Watch};
 pub use connect::ConnectError;
 pub use credentials::Credentials;
 pub use endpoint::Endpoint;

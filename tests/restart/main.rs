@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! chance     campaign, on several places: kill -9 of daemon, host, client, all but hosts, and all, under load, also as PID 1 of a pid namespace
-//! rules      answers  creation  ends  directories  ended_ledgers  leases  hung  signals
+//! rules      answers  creation  ends  directories  ended_ledgers  leases  hung  signals  unsettled
 //! strangers  impostors: whatever else listens where a host should  fence: daemons of another epoch, hosts of another version
 //! history    old_host: a host program from before the latest version of the private protocol
 //! ```
@@ -37,3 +37,4 @@ mod places;
 mod rig;
 mod signals;
 mod strangers;
+mod unsettled;

@@ -13,6 +13,15 @@ const LAUNCHES_A_PAGE: i32 = 100;
 /// pages.
 const MAX_CALLS: usize = 16_384;
 
+/// The launches of the caller's tenant.
+#[derive(Clone, Debug, Default)]
+pub struct LaunchList {
+    /// Those that can be told of, oldest first.
+    pub launches: Vec<v1::Launch>,
+    /// How many more there may be, in whatever state: they are being created, or their hosts have not answered the daemon since it began.
+    pub unsettled: u32,
+}
+
 /// The ledger of a launch.
 #[derive(Clone, Debug, Default)]
 pub struct InstalledPages {
@@ -30,9 +39,9 @@ impl Client {
     pub async fn list_launches(
         &self,
         states: &[v1::LaunchState],
-    ) -> Result<Vec<v1::Launch>, StagepagesError> {
+    ) -> Result<LaunchList, StagepagesError> {
         let states: Vec<i32> = states.iter().copied().map(i32::from).collect();
-        let (mut all, mut tokens) = (Vec::new(), Tokens::default());
+        let (mut all, mut tokens) = (LaunchList::default(), Tokens::default());
         while let Some(page_token) = tokens.next()? {
             let request = v1::ListLaunchesRequest {
                 page_size: LAUNCHES_A_PAGE,
@@ -45,7 +54,9 @@ impl Client {
                 .list_launches(self.request(request))
                 .await?
                 .into_inner();
-            all.extend(answer.launches);
+            all.launches.extend(answer.launches);
+            // One that was unsettled at one page may be settled at the next, and be on neither.
+            all.unsettled = all.unsettled.max(answer.unsettled_launches);
             tokens.follow(answer.next_page_token);
         }
         Ok(all)

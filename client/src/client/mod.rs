@@ -27,7 +27,7 @@ mod results;
 mod watch;
 
 pub use finish::FinishArgs;
-pub use lists::InstalledPages;
+pub use lists::{InstalledPages, LaunchList};
 pub use results::CallName;
 pub use watch::Watch;
 

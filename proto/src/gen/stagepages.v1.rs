@@ -1860,6 +1860,10 @@ pub struct ListLaunchesResponse {
     /// Set if there may be more.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
+    /// How many launches there may be that cannot be listed yet, whatever their states: those that are being created, those of an earlier daemon whose host has not
+    /// answered this one, and hosts that have not said yet whose launch they hold, which count for every tenant. Where all answers of a list say 0, it is whole.
+    #[prost(uint32, tag = "3")]
+    pub unsettled_launches: u32,
 }
 /// Request of StagePages.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2673,7 +2677,7 @@ pub mod launch_service_client {
     /// | QUOTA_EXCEEDED: the caller's tenant, or all of them, would take more than the policy lets them; QuotaFailure says of what, and how much | RESOURCE_EXHAUSTED | unchanged |
     /// | DRAINING                                                                                    | UNAVAILABLE         | unchanged |
     /// | AUDIT_UNAVAILABLE: the audit log cannot be written, and no launch is created without a record of it | UNAVAILABLE | unchanged |
-    /// | HOST_UNREACHABLE: the launch host did not answer in time; the call may still be applied     | UNAVAILABLE         | unknown   |
+    /// | HOST_UNREACHABLE: the launch host did not answer in time, and the call may still be applied; or the launch is being created, or its host has not answered this daemon yet, or it is not known yet whether there is one, and nothing was applied: then RetryInfo says when to ask again | UNAVAILABLE | unknown |
     /// | DEADLINE_EXPIRED: the caller's deadline passed, and what was handed to the host is completed; or the request's message stalled, and nothing of it was applied | DEADLINE_EXCEEDED | unknown |
     /// | INTERNAL_ERROR: a defect of the daemon                                                      | INTERNAL            | unchanged |
     ///
@@ -2802,7 +2806,9 @@ pub mod launch_service_client {
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: `name` is not of the form launches/{id}.
-        /// * `NOT_FOUND` / LAUNCH_NOT_FOUND: no such launch, or `uid` names an earlier one.
+        /// * `NOT_FOUND` / LAUNCH_NOT_FOUND: no such launch, or `uid` names an earlier one. It is certain, also right after a restart of the daemon.
+        /// * `UNAVAILABLE` / HOST_UNREACHABLE: the launch is being created, or its host has not answered this daemon yet; retry after RetryInfo. Every
+        ///   call that names a launch is answered so meanwhile.
         pub async fn get_launch(
             &mut self,
             request: impl tonic::IntoRequest<super::GetLaunchRequest>,
@@ -2829,7 +2835,7 @@ pub mod launch_service_client {
         }
         /// Lists launches in order of creation, a page at a time.
         ///
-        /// Launches created or deleted between two pages may or may not appear; none appears twice.
+        /// Launches created or deleted between two pages may or may not appear; none appears twice. Those that cannot be told of yet are counted: `unsettled_launches`.
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a page token that this API did not make, or an unknown state.
@@ -3394,6 +3400,7 @@ pub mod launch_service_client {
         ///
         /// Errors:
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
+        /// * `UNAVAILABLE` / HOST_UNREACHABLE: it is being created, or its host has not answered this daemon yet. It is not aborted; retry after RetryInfo.
         pub async fn abort_launch(
             &mut self,
             request: impl tonic::IntoRequest<super::AbortLaunchRequest>,
@@ -3498,7 +3505,9 @@ pub mod launch_service_server {
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: `name` is not of the form launches/{id}.
-        /// * `NOT_FOUND` / LAUNCH_NOT_FOUND: no such launch, or `uid` names an earlier one.
+        /// * `NOT_FOUND` / LAUNCH_NOT_FOUND: no such launch, or `uid` names an earlier one. It is certain, also right after a restart of the daemon.
+        /// * `UNAVAILABLE` / HOST_UNREACHABLE: the launch is being created, or its host has not answered this daemon yet; retry after RetryInfo. Every
+        ///   call that names a launch is answered so meanwhile.
         async fn get_launch(
             &self,
             request: tonic::Request<super::GetLaunchRequest>,
@@ -3508,7 +3517,7 @@ pub mod launch_service_server {
         >;
         /// Lists launches in order of creation, a page at a time.
         ///
-        /// Launches created or deleted between two pages may or may not appear; none appears twice.
+        /// Launches created or deleted between two pages may or may not appear; none appears twice. Those that cannot be told of yet are counted: `unsettled_launches`.
         ///
         /// Errors:
         /// * `INVALID_ARGUMENT` / MALFORMED_REQUEST: a page token that this API did not make, or an unknown state.
@@ -3844,6 +3853,7 @@ pub mod launch_service_server {
         ///
         /// Errors:
         /// * `NOT_FOUND` / LAUNCH_NOT_FOUND.
+        /// * `UNAVAILABLE` / HOST_UNREACHABLE: it is being created, or its host has not answered this daemon yet. It is not aborted; retry after RetryInfo.
         async fn abort_launch(
             &self,
             request: tonic::Request<super::AbortLaunchRequest>,
@@ -3917,7 +3927,7 @@ pub mod launch_service_server {
     /// | QUOTA_EXCEEDED: the caller's tenant, or all of them, would take more than the policy lets them; QuotaFailure says of what, and how much | RESOURCE_EXHAUSTED | unchanged |
     /// | DRAINING                                                                                    | UNAVAILABLE         | unchanged |
     /// | AUDIT_UNAVAILABLE: the audit log cannot be written, and no launch is created without a record of it | UNAVAILABLE | unchanged |
-    /// | HOST_UNREACHABLE: the launch host did not answer in time; the call may still be applied     | UNAVAILABLE         | unknown   |
+    /// | HOST_UNREACHABLE: the launch host did not answer in time, and the call may still be applied; or the launch is being created, or its host has not answered this daemon yet, or it is not known yet whether there is one, and nothing was applied: then RetryInfo says when to ask again | UNAVAILABLE | unknown |
     /// | DEADLINE_EXPIRED: the caller's deadline passed, and what was handed to the host is completed; or the request's message stalled, and nothing of it was applied | DEADLINE_EXCEEDED | unknown |
     /// | INTERNAL_ERROR: a defect of the daemon                                                      | INTERNAL            | unchanged |
     ///

@@ -57,13 +57,17 @@ pub(super) async fn inherit(
         let awaited = record.as_ref().and_then(|record| {
             let asked = record.asked.clone().unwrap_or_default();
             let tenant = record.tenant().ok()?;
-            let awaited = registry.await_host(&tenant, &record.id, record.sequence, asked)?;
+            let awaited =
+                registry.await_host(&tenant, &record.id, &record.uid, record.sequence, asked)?;
             Some((tenant, awaited))
         });
         let (nursery, registry) = (nursery.clone(), Arc::clone(registry));
+        // From now on, and not from when the task gets its turn.
+        let unknown = awaited.is_none().then(|| registry.await_unknown());
         adoptions.spawn(async move {
             let Some((record, (tenant, awaited))) = record.zip(awaited) else {
                 Box::pin(adopt_unanswered(&nursery, &registry, host)).await;
+                drop(unknown);
                 return;
             };
             let launch = match Box::pin(nursery.adopt(host, Some(record.clone()))).await {

@@ -50,7 +50,9 @@ pub use lease::{DEFAULT_LEASE, Lease, MAX_LEASE, MIN_LEASE};
 pub use node::Node;
 pub use record::Record;
 pub use records::{Page, Records, Withstands, Writing};
-pub use registry::{Made, OnTheWay, Registry, RegistryLimits, Reservation, Taken};
+pub use registry::{
+    Listing, Made, OnTheWay, Registry, RegistryLimits, Reservation, Taken, Unanswered,
+};
 pub use run::run;
 pub use staging::{
     Held, MAX_DATA_BYTES, MAX_SLICE_BYTES, Slot, Staging, StoredImage, check_locking,

@@ -9,9 +9,8 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use stagepages_proto::v1;
@@ -24,15 +23,14 @@ use crate::{
     rpc::{reason::Reason, status::ApiError},
 };
 
+mod find;
 mod room;
 
+pub use find::{Listing, Unanswered};
 pub use room::{OnTheWay, Taken};
 
 /// The answer of a creation, once there is one.
 pub type Made = Option<Result<Arc<Launch>, ApiError>>;
-
-/// When to ask again for a launch whose host has not answered yet.
-const AWAITED_RETRY: Duration = Duration::from_millis(200);
 
 /// Bounds of the registry.
 #[derive(Debug, Clone, Copy)]
@@ -51,10 +49,14 @@ pub struct Registry {
     limits: RegistryLimits,
     sequence: AtomicU64,
     draining: CancellationToken,
+    /// Hosts of which it is not known yet whose launch they hold.
+    unanswered: Arc<AtomicU32>,
 }
 
 #[derive(Debug)]
 struct Entry {
+    /// Of the launch, from the moment its creation begins.
+    uid: String,
     /// As asked for, to be compared with later requests.
     asked: v1::LaunchSpec,
     made: watch::Receiver<Made>,
@@ -85,6 +87,7 @@ impl Registry {
             limits,
             sequence: AtomicU64::new(1),
             draining: CancellationToken::new(),
+            unanswered: Arc::default(),
         }
     }
 
@@ -111,6 +114,7 @@ impl Registry {
         &self,
         bounds: &Bounds,
         id: &str,
+        uid: &str,
         asked: &v1::LaunchSpec,
     ) -> Result<Reservation, ApiError> {
         let mut entries = self.lock();
@@ -142,6 +146,7 @@ impl Registry {
         entries.insert(
             key,
             Entry {
+                uid: uid.to_owned(),
                 asked: asked.clone(),
                 made,
                 awaited: false,
@@ -160,6 +165,7 @@ impl Registry {
         &self,
         tenant: &Tenant,
         id: &str,
+        uid: &str,
         sequence: u64,
         asked: v1::LaunchSpec,
     ) -> Option<watch::Sender<Made>> {
@@ -172,6 +178,7 @@ impl Registry {
         entries.insert(
             key,
             Entry {
+                uid: uid.to_owned(),
                 asked,
                 made,
                 awaited: true,
@@ -190,11 +197,12 @@ impl Registry {
         }
         self.sequence
             .fetch_max(launch.sequence + 1, Ordering::Relaxed);
-        let asked = launch.asked.clone();
+        let (uid, asked) = (launch.uid.clone(), launch.asked.clone());
         let (_, made) = watch::channel(Some(Ok(launch)));
         entries.insert(
             key,
             Entry {
+                uid,
                 asked,
                 made,
                 awaited: false,
@@ -215,51 +223,6 @@ impl Registry {
             self.lock().remove(&(tenant.clone(), id.to_owned()));
         }
         made.send_replace(Some(result));
-    }
-
-    /// The tenant's launch of this id, and of this uid if one is given.
-    ///
-    /// # Errors
-    /// LAUNCH_NOT_FOUND.
-    pub fn get(&self, tenant: &Tenant, id: &str, uid: &str) -> Result<Arc<Launch>, ApiError> {
-        let (found, awaited) = {
-            let entries = self.lock();
-            let entry = entries.get(&(tenant.clone(), id.to_owned()));
-            (
-                entry.and_then(Entry::launch),
-                entry.is_some_and(|entry| entry.awaited),
-            )
-        };
-        if found.is_none() && awaited {
-            let message = format!(
-                "the launch host of {id} finishes what an earlier daemon had handed it, and has not answered this one yet; try again"
-            );
-            return Err(ApiError::new(Reason::HostUnreachable, message)
-                .launch(id)
-                .retry_after(AWAITED_RETRY));
-        }
-        let Some(launch) = found else {
-            return Err(ApiError::new(
-                Reason::LaunchNotFound,
-                format!("there is no launch {id}; ListLaunches shows those there are"),
-            )
-            .launch(id));
-        };
-        if !uid.is_empty() && uid != launch.uid {
-            let message = format!(
-                "launch {id} has uid {}, not {uid}: that one is gone, and this is a later launch of the same name",
-                launch.uid
-            );
-            return Err(ApiError::new(Reason::LaunchNotFound, message).launch(id));
-        }
-        Ok(launch)
-    }
-
-    /// The launches of all tenants, oldest first.
-    pub fn list(&self) -> Vec<Arc<Launch>> {
-        let mut launches: Vec<_> = self.lock().values().filter_map(Entry::launch).collect();
-        launches.sort_by_key(|launch| launch.sequence);
-        launches
     }
 
     /// Whether there are as many launches as there may be, of all tenants.

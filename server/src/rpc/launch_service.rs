@@ -116,28 +116,29 @@ impl LaunchApi {
         } else {
             request.launch_id
         };
-        let mut made = match self
-            .registry
-            .reserve(&self.bounds(&caller.tenant), &id, &asked)?
-        {
-            Reservation::Known(made) => made,
-            Reservation::New { sequence, made } => {
-                trace::launch(&id, &uid);
-                let answer = made.subscribe();
-                let api = self.clone();
-                // A task of its own: a caller that leaves does not leave half a launch behind.
-                let making = async move {
-                    let result = api.make(&caller, &id, uid, sequence, asked, checked).await;
-                    if let Err(error) = &result {
-                        tracing::info!(launch = id, %error, "a launch was not created");
-                    }
-                    api.registry.settle(&caller.tenant, &id, &made, result);
-                };
-                self.calls
-                    .spawn(trace::carried(crate::audit::carried(making)));
-                answer
-            }
-        };
+        let mut made =
+            match self
+                .registry
+                .reserve(&self.bounds(&caller.tenant), &id, &uid, &asked)?
+            {
+                Reservation::Known(made) => made,
+                Reservation::New { sequence, made } => {
+                    trace::launch(&id, &uid);
+                    let answer = made.subscribe();
+                    let api = self.clone();
+                    // A task of its own: a caller that leaves does not leave half a launch behind.
+                    let making = async move {
+                        let result = api.make(&caller, &id, uid, sequence, asked, checked).await;
+                        if let Err(error) = &result {
+                            tracing::info!(launch = id, %error, "a launch was not created");
+                        }
+                        api.registry.settle(&caller.tenant, &id, &made, result);
+                    };
+                    self.calls
+                        .spawn(trace::carried(crate::audit::carried(making)));
+                    answer
+                }
+            };
         let made = made
             .wait_for(Option::is_some)
             .await

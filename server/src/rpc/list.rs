@@ -4,7 +4,7 @@ use stagepages_proto::v1;
 
 use super::{LaunchApi, convert, reason::Reason, status::ApiError};
 use crate::auth::Caller;
-use crate::daemon::Launch;
+use crate::daemon::{Launch, Listing};
 
 /// Launches of one answer, unless asked for otherwise.
 const USUAL: usize = 100;
@@ -68,8 +68,11 @@ impl LaunchApi {
             Ok(size) => size.min(MOST),
             Err(_) => return Err(malformed("page_size", "is negative")),
         };
-        let launches = self.registry.list().into_iter();
-        let own = launches.filter(|launch| launch.tenant == caller.tenant);
+        let Listing {
+            launches,
+            unsettled,
+        } = self.registry.list_of(&caller.tenant);
+        let own = launches.into_iter();
         let wanted = own.filter(|launch| launch.sequence > after && states.take(launch));
         let mut found: Vec<_> = wanted.take(size + 1).collect();
         let more = found.len() > size;
@@ -80,6 +83,7 @@ impl LaunchApi {
             next_page_token: last
                 .map(|last| states.token(last.sequence))
                 .unwrap_or_default(),
+            unsettled_launches: unsettled,
         })
     }
 }

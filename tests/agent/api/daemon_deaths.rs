@@ -2,9 +2,13 @@
 
 use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
+use stagepages_proto::v1::ListLaunchesRequest;
 use stagepages_tests::eventually;
 
-use super::rig::{Rig, condition, guest, large, said, spec};
+use super::{
+    rig::{Rig, SPACE, condition, guest, large, said, spec},
+    stand_in::LAUNCHES,
+};
 
 /// Waits until the daemon's launch has so many pages; or more, where it was faster.
 async fn until_pages(rig: &Rig, pages: u64) {
@@ -138,4 +142,33 @@ async fn a_daemon_that_is_killed_under_a_running_guest_is_found_again() {
     assert_eq!(&status["launchUid"], uid);
     rig.until_gone("it").await;
     assert!(rig.launches().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_deleted_while_its_launch_is_created_stays_until_that_is_gone() {
+    let Some(rig) = Rig::running().await else {
+        return;
+    };
+    let reference = rig.push(&large(1));
+    rig.pod("vm", "sim-0");
+    // No host is started while the supervisor stands still.
+    kill(rig.daemon.pid(), Signal::SIGSTOP).unwrap();
+    rig.launch("it", &spec("sim", &reference));
+    let launches = rig.device("sim-0").await.launches;
+    eventually("the creation", async || {
+        let request = ListLaunchesRequest::default();
+        let listed = launches.clone().list_launches(request).await;
+        (listed.unwrap().into_inner().unsettled_launches == 1).then_some(())
+    })
+    .await;
+    rig.api.delete(LAUNCHES, SPACE, "it");
+    rig.until_reason("it", "Aborting", "HOST_UNREACHABLE").await;
+    kill(rig.daemon.pid(), Signal::SIGCONT).unwrap();
+    eventually("the object to go", async || {
+        rig.api.get(LAUNCHES, SPACE, "it").is_none().then_some(())
+    })
+    .await;
+    assert!(rig.launches().await.is_empty());
+    let hosts = async || (rig.daemon.hosts() == 0).then_some(());
+    eventually("no host to be left", hosts).await;
 }

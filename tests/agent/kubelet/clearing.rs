@@ -3,8 +3,8 @@
 use std::{fs, path::PathBuf};
 
 use nix::sys::signal::{Signal, kill};
-use stagepages_proto::v1::{ListLaunchesRequest, MemoryRegion, Platform};
-use stagepages_tests::{Api, Faults, Proxy, eventually, spec};
+use stagepages_proto::v1::{ListLaunchesRequest, Platform};
+use stagepages_tests::{Api, Faults, Proxy, eventually, page, region, spec};
 use tonic::Code;
 
 use super::node::{Node, SIM};
@@ -16,13 +16,7 @@ fn socket(node: &Node) -> PathBuf {
 
 /// Leaves a launch on the device, as a pod does that was killed.
 async fn leave(node: &Node) {
-    let spec = spec(
-        Platform::Sim,
-        [MemoryRegion {
-            gpa: 0,
-            size: 1 << 20,
-        }],
-    );
+    let spec = spec(Platform::Sim, [region(page(0), 1 << 20)]);
     let api = Api::unix(&socket(node)).await;
     api.create("secret", spec).await.unwrap();
 }
@@ -128,6 +122,39 @@ async fn a_daemon_that_dies_while_a_device_is_emptied_empties_it_when_it_is_back
         }
         node.kubelet.forget("team", &pod);
     }
+    agent.stop();
+    node.daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_on_which_a_launch_is_still_being_created_is_given_to_nobody() {
+    let mut node = Node::new(&["sim=1"]);
+    node.kubelet.start();
+    let agent = node.agent();
+    node.has(SIM, 1, true).await;
+    // No host is started while the supervisor stands still; whoever asked for one leaves.
+    kill(node.daemon.pid(), Signal::SIGSTOP).unwrap();
+    let api = Api::unix(&socket(&node)).await;
+    let launches = api.launches.clone();
+    let asked = spec(Platform::Sim, [region(page(0), 1 << 20)]);
+    let call = tokio::spawn(async move { api.create("secret", asked).await });
+    eventually("the creation", async || {
+        let request = ListLaunchesRequest::default();
+        let listed = launches.clone().list_launches(request).await;
+        (listed.unwrap().into_inner().unsettled_launches == 1).then_some(())
+    })
+    .await;
+    call.abort();
+    drop(call.await);
+    let (given, ()) = tokio::join!(node.kubelet.admit("team", "b", SIM, 1), async {
+        eventually("a word about it", async || {
+            agent.log().contains("is not emptied yet").then_some(())
+        })
+        .await;
+        kill(node.daemon.pid(), Signal::SIGCONT).unwrap();
+    });
+    given.unwrap();
+    assert_eq!(left(&node).await, 0, "it is empty when it is given");
     agent.stop();
     node.daemon.stop();
 }

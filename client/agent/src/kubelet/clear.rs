@@ -9,7 +9,7 @@
 use std::{path::Path, time::Duration};
 
 use stagepages_client::{
-    Client, ConnectError, Endpoint, LaunchRef, StagepagesError, plain, reason,
+    Client, ConnectError, Endpoint, LaunchList, LaunchRef, StagepagesError, plain, reason,
 };
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Status;
@@ -88,7 +88,10 @@ pub async fn clear(device_dir: &Path, device: DeviceId) -> Result<(), Status> {
 async fn cleared(device_dir: &Path, device: DeviceId) -> Result<usize, Trouble> {
     let socket = device_dir.join(device.to_string()).join("api.sock");
     let client = Client::connect(&Endpoint::Unix(socket)).await?;
-    let launches = client.list_launches(&[]).await?;
+    let LaunchList {
+        launches,
+        unsettled,
+    } = client.list_launches(&[]).await?;
     for launch in &launches {
         let launch = LaunchRef::from(launch);
         absent_or(client.abort_launch(&launch).await)?;
@@ -99,6 +102,14 @@ async fn cleared(device_dir: &Path, device: DeviceId) -> Result<usize, Trouble> 
             }
             sleep(PAUSE).await;
         }
+    }
+    if unsettled > 0 {
+        return Err(Trouble {
+            why: format!(
+                "{unsettled} launches may be there that the daemon cannot tell of yet: they are being created, or their hosts have not answered it since it began"
+            ),
+            is_lasting: false,
+        });
     }
     // Behind the launches, which use them.
     let images = client.list_images().await?;

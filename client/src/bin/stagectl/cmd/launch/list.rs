@@ -19,7 +19,13 @@ impl List {
     /// Runs it.
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let states: Vec<LaunchState> = self.states.into_iter().map(LaunchState::from).collect();
-        let launches = context.client().await?.list_launches(&states).await?;
-        Ok(context.output.document(&Listed::new(&launches))?)
+        let list = context.client().await?.list_launches(&states).await?;
+        if list.unsettled > 0 {
+            context.output.notice(&format!(
+                "{} more launches are being created, or their hosts have not answered the daemon since it began; list again to see them",
+                list.unsettled
+            ));
+        }
+        Ok(context.output.document(&Listed::new(&list.launches))?)
     }
 }
