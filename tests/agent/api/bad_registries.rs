@@ -265,3 +265,19 @@ async fn what_another_registry_left_half_done_spoils_nothing() {
     rig.until_reason("honest", "Finished", "FINISHED").await;
     assert_ne!(rig.status(&lied)["state"], "FINISHED");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_sends_the_same_again_and_again_is_given_up() {
+    let mut rig = Rig::new().await;
+    // More of it than what counts as headway comes every time, and never more.
+    let blob = large(200);
+    let manifest = truly(&blob);
+    let never = Manner::NeverWhole(manifest.clone(), blob, 600 << 10);
+    let (server, name) = launched(&mut rig, 0, never, &manifest).await;
+    rig.begin();
+    rig.until_reason(&name, "ImageReady", "REGISTRY_UNREACHABLE")
+        .await;
+    let requests = server.seen.requests.lock().unwrap().clone();
+    let of_blobs = requests.iter().filter(|it| it.contains("/blobs/"));
+    assert!(of_blobs.count() >= 3, "{requests:?}");
+}

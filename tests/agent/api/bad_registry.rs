@@ -45,6 +45,8 @@ pub(super) enum Manner {
     ResetMid(Vec<u8>, Vec<u8>, usize),
     /// The same, but knows of no parts: it breaks at the first time, and sends all of it at the second.
     NoParts(Vec<u8>, Vec<u8>, usize),
+    /// The same, but it breaks every time.
+    NeverWhole(Vec<u8>, Vec<u8>, usize),
     /// The same, but what is asked for from some byte on it sends from another.
     OtherPart(Vec<u8>, Vec<u8>, usize),
     /// Gives this manifest and this blob to whoever has a token, which it gives to whoever shows this in base64.
@@ -203,6 +205,7 @@ async fn misbehave(mut stream: TcpStream, manner: Manner, seen: Arc<Seen>, host:
         | Manner::Drip(manifest, _)
         | Manner::ResetMid(manifest, ..)
         | Manner::NoParts(manifest, ..)
+        | Manner::NeverWhole(manifest, ..)
         | Manner::OtherPart(manifest, ..)
             if is_manifest =>
         {
@@ -229,6 +232,9 @@ async fn misbehave(mut stream: TcpStream, manner: Manner, seen: Arc<Seen>, host:
         }
         Manner::NoParts(_, blob, count) => {
             let count = if times == 1 { count } else { blob.len() };
+            part(stream, &blob, 0, count, &seen).await;
+        }
+        Manner::NeverWhole(_, blob, count) => {
             part(stream, &blob, 0, count, &seen).await;
         }
         Manner::OtherPart(_, blob, count) => {

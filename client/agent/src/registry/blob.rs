@@ -3,7 +3,7 @@
 //! **Invariant:** at most as many bytes are written as the manifest says, and none are held but those on their way; what they are, the cache verifies. A registry that
 //! sends next to nothing is given up like one that is silent.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use oci_client::Reference;
 use reqwest::{
@@ -13,20 +13,24 @@ use reqwest::{
 use tokio::{
     fs::{File, OpenOptions},
     io::{AsyncSeekExt as _, AsyncWriteExt as _},
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 
 use super::{Puller, manifest::Layer, wrong};
-use crate::fault::Fault;
+use crate::{backoff::Backoff, fault::Fault};
 
 /// How often in a row one pull goes on with no headway before it is a failure.
 const TRIES: u32 = 3;
 /// What is headway: so many bytes come at least within the time that a registry may be silent.
 const HEADWAY: u64 = 256 << 10;
 
-/// How an answer ended, and what came with it.
+/// Between two tries.
+const LEAST: Duration = Duration::from_millis(100);
+const MOST: Duration = Duration::from_secs(5);
+
+/// How an answer ended, and how far the file went with it.
 struct Piece {
-    bytes: u64,
+    reached: u64,
     ended: Result<(), Fault>,
 }
 
@@ -50,7 +54,8 @@ impl Puller {
             .open(partial)
             .await
             .map_err(|error| super::cache::unwritable(partial, &error))?;
-        let (mut tries, mut first) = (0, None);
+        let (mut tries, mut first, mut furthest) = (0, None, 0);
+        let mut backoff = Backoff::new(LEAST, MOST);
         loop {
             let mut at = { file.seek(std::io::SeekFrom::End(0)).await }
                 .map_err(|error| unwritable(&error))?;
@@ -58,6 +63,7 @@ impl Puller {
                 // Of a manifest that said otherwise of it.
                 at = emptied(&mut file).await?;
             }
+            furthest = at.max(furthest);
             let is_fresh = *first.get_or_insert(at) == 0;
             if at == layer.bytes {
                 return Ok(is_fresh);
@@ -66,14 +72,18 @@ impl Puller {
             // What was written counts, however it ended.
             let flushed = file.flush().await;
             flushed.map_err(|error| unwritable(&error))?;
-            if piece.bytes >= HEADWAY {
+            // What came before, and comes again from a registry that knows of no parts, is no headway.
+            if piece.reached.saturating_sub(furthest) >= HEADWAY {
                 tries = 0;
+                backoff.reset();
             }
+            furthest = piece.reached.max(furthest);
             match piece.ended {
                 Ok(()) => {}
                 Err(fault) if fault.reason == wrong::UNREACHABLE && tries + 1 < TRIES => {
                     tracing::debug!(digest = layer.digest, fault = %fault, "broke off; going on");
                     tries += 1;
+                    sleep(backoff.after_failure()).await;
                 }
                 Err(fault) => {
                     if fault.reason == wrong::MISMATCH {
@@ -89,7 +99,7 @@ impl Puller {
     async fn piece(&self, reference: &Reference, layer: &Layer, file: &mut File, at: u64) -> Piece {
         match self.answer(reference, layer, at).await {
             Err(fault) => Piece {
-                bytes: 0,
+                reached: at,
                 ended: Err(fault),
             },
             Ok(answer) => self.written(reference, layer, file, at, answer).await,
@@ -132,7 +142,6 @@ impl Puller {
         mut answer: Response,
     ) -> Piece {
         let mut at = from;
-        let mut bytes = 0;
         let writing = async {
             if answer.status() != 206 {
                 // It does not know of parts, and sends all of it again.
@@ -152,7 +161,6 @@ impl Puller {
                 }
                 let written = file.write_all(&piece).await;
                 written.map_err(|error| unwritable(&error))?;
-                bytes += length;
                 since += length;
                 if since >= HEADWAY {
                     (until, since) = (Instant::now() + silence, 0);
@@ -167,7 +175,7 @@ impl Puller {
             }
         };
         let ended = writing.await;
-        Piece { bytes, ended }
+        Piece { reached: at, ended }
     }
 }
 
