@@ -5,7 +5,8 @@ use stagepages_tests::eventually;
 
 use super::{
     asker::{Ask, ask},
-    rig::{Rig, large},
+    bad_registry::{Bad, Manner, truly},
+    rig::{Rig, large, spec},
     stand_in::{ApiServer, IMAGES, User},
 };
 
@@ -151,4 +152,74 @@ async fn an_agent_of_another_version_tells_another_digest_once_nobody_stands_by_
         matches!(denials.as_slice(), [one] if one.ends_with("a digest that another agent told is not changed")),
         "{denials:#?}"
     );
+}
+
+/// Wanted on this node.
+fn want(rig: &Rig, name: &str, reference: &str) {
+    let spec = json!({ "platform": "sim", "image": { "ref": reference } });
+    let image = json!({ "metadata": { "name": name }, "spec": spec });
+    rig.api.create(IMAGES, "", image).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stays_as_it_is_is_told_once_however_often_it_is_tried() {
+    let mut rig = Rig::new().await;
+    let server = Bad::start(Manner::Status(404)).await;
+    rig.trust(&server.host);
+    want(&rig, "it", &server.reference(&truly(b"nothing")));
+    rig.begin();
+    let entry = async || {
+        eventually("a word about it", async || {
+            entry_of(&status(&rig.api, "it"), "node-1").cloned()
+        })
+        .await
+    };
+    let first = entry().await;
+    assert_eq!(first["reason"], "IMAGE_NOT_IN_REGISTRY");
+    eventually("the fifth attempt", async || {
+        (server.attempts() >= 5).then_some(())
+    })
+    .await;
+    assert_eq!(entry().await, first, "since when it is so, too");
+    assert_eq!(rig.api.times_told("it"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_that_do_not_fit_beside_each_other_do_not_push_each_other_out() {
+    let mut rig = Rig::new().await;
+    if rig.registry.is_none() {
+        return;
+    }
+    let files = [large(100), large(101)];
+    rig.set(
+        "CACHE_BYTES",
+        (files[0].len() + files[1].len() - 1).to_string(),
+    );
+    let references = files.each_ref().map(|file| rig.push(file));
+    for (name, reference) in ["first", "second"].iter().zip(&references) {
+        want(&rig, name, reference);
+    }
+    rig.begin();
+    let reason = |name: &str| {
+        let status = status(&rig.api, name);
+        let entry = entry_of(&status, "node-1");
+        entry.and_then(|it| Some(it["reason"].as_str()?.to_owned()))
+    };
+    let reasons = eventually("one to be kept, and one not", async || {
+        let reasons = [reason("first")?, reason("second")?];
+        let are_there = ["NOT_KEPT", "PULLED"].map(|it| reasons.iter().any(|told| told == it));
+        (are_there == [true; 2]).then_some(reasons)
+    })
+    .await;
+    let left_out = usize::from(reasons[1] == "NOT_KEPT");
+    let blobs = rig.cache().join("blobs").read_dir().unwrap();
+    let lengths: Vec<_> = blobs
+        .map(|it| it.unwrap().metadata().unwrap().len())
+        .collect();
+    let there = u64::try_from(files[1 - left_out].len()).unwrap();
+    assert_eq!(lengths, [there], "no more than there is room for");
+    // Whoever needs it now gets it in the place of the other.
+    rig.pod("vm", "sim-0");
+    rig.launch("it", &spec("sim", &references[left_out]));
+    rig.until_reason("it", "Finished", "FINISHED").await;
 }

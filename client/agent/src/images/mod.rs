@@ -12,10 +12,14 @@ use std::{
 
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, ResourceExt as _, runtime::reflector::Store};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep, timeout},
+};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{backoff::Backoff, cause::whole, launches::Context, resources::LaunchImage};
+use own::Part;
 
 /// Waits between attempts.
 const LEAST: Duration = Duration::from_secs(1);
@@ -25,11 +29,14 @@ const LOOK: Duration = Duration::from_secs(600);
 const ANSWER: Duration = Duration::from_secs(20);
 /// Images that are kept at hand on one node.
 const MOST_IMAGES: usize = 256;
+/// Of them, those that are pulled, read and planned at a time. Launches wait for none of them.
+const AT_A_TIME: usize = 4;
 
 /// All images.
 pub(crate) struct Images {
     context: Arc<Context>,
     images: Store<LaunchImage>,
+    turns: Arc<Semaphore>,
     /// By uid, with the generation that is worked on.
     kept: HashMap<String, (Option<i64>, AbortOnDropHandle<()>)>,
 }
@@ -39,6 +46,7 @@ impl Images {
         Self {
             context,
             images,
+            turns: Arc::new(Semaphore::new(AT_A_TIME)),
             kept: HashMap::new(),
         }
     }
@@ -57,7 +65,11 @@ impl Images {
             {
                 continue;
             }
-            let task = tokio::spawn(keep(Arc::clone(&self.context), image));
+            let task = tokio::spawn(keep(
+                Arc::clone(&self.context),
+                image,
+                Arc::clone(&self.turns),
+            ));
             self.kept
                 .insert(uid, (generation, AbortOnDropHandle::new(task)));
         }
@@ -65,7 +77,8 @@ impl Images {
 }
 
 /// Keeps one at hand as long as this node is selected.
-async fn keep(context: Arc<Context>, image: Arc<LaunchImage>) {
+async fn keep(context: Arc<Context>, image: Arc<LaunchImage>, turns: Arc<Semaphore>) {
+    let mut part = Part::of(&context, &image, turns);
     let mut backoff = Backoff::new(LEAST, MOST);
     loop {
         let labels = match labels(&context).await {
@@ -84,7 +97,7 @@ async fn keep(context: Arc<Context>, image: Arc<LaunchImage>) {
             .iter()
             .all(|(key, value)| labels.get(key) == Some(value));
         let begun = Instant::now();
-        let is_well = own::ready(&context, &image, is_selected).await;
+        let is_well = part.ready(is_selected).await;
         let wait = match is_well {
             true => {
                 backoff.reset();

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     blocking::blocking,
     fault::Fault,
-    registry::{Pulled, Puller},
+    registry::{Pulled, Puller, Purpose},
     resources::{Artifact, Platform, Settings},
 };
 
@@ -74,13 +74,14 @@ pub(crate) async fn fetch(
     puller: &Puller,
     image: &Artifact,
     settings: &Settings,
+    purpose: Purpose<'_>,
 ) -> Result<Fetched, Fault> {
     let one = async |artifact: &Option<Artifact>| match artifact {
-        Some(artifact) => puller.pull(artifact).await.map(Some),
+        Some(artifact) => puller.pull(artifact, purpose).await.map(Some),
         None => Ok(None),
     };
     Ok(Fetched {
-        image: puller.pull(image).await?,
+        image: puller.pull(image, purpose).await?,
         kernel: one(&settings.kernel).await?,
         initrd: one(&settings.initrd).await?,
         cpuid_page: one(&settings.cpuid_page).await?,

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     fault::Fault,
+    registry::Purpose,
     resources::{ConfidentialLaunchStatus, Truth},
 };
 
@@ -37,9 +38,14 @@ impl Life {
                 .condition(IMAGE_READY, Truth::False, "PULLING", text);
         }
         let unready = |fault| (IMAGE_READY, fault);
-        let fetched = prepare::fetch(&self.context.puller, &spec.image, &settings)
-            .await
-            .map_err(unready)?;
+        let fetched = prepare::fetch(
+            &self.context.puller,
+            &spec.image,
+            &settings,
+            Purpose::Launch,
+        )
+        .await
+        .map_err(unready)?;
         let held = self.room(fetched.bytes()).await;
         let opened = prepare::open(fetched, spec.platform, settings, held)
             .await

@@ -40,7 +40,7 @@ pub struct Access {
     /// How many bytes of images are held in memory at once: each is while it is planned and staged, and others wait meanwhile
     #[arg(long, env = "IMAGE_MEMORY", value_name = "BYTES", default_value_t = 2 << 30)]
     pub image_memory: u64,
-    /// How many bytes of pulled files are kept; the oldest go first
+    /// How many bytes of pulled files are kept, with those that are on their way; the oldest go first, and what a LaunchImage wants last
     #[arg(long, env = "CACHE_BYTES", value_name = "BYTES", default_value_t = 20 << 30)]
     pub cache_bytes: u64,
 }

@@ -6,7 +6,7 @@
 //! DIRECTORY/manifests/<hex>
 //! ```
 //!
-//! **Invariant:** holds at most as many bytes of blobs as it was given room for; what is needed next takes the place of what was needed longest ago.
+//! **Invariant:** nothing is given out whose digest was not computed just then.
 
 use std::{
     collections::HashMap,
@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 use stagepages_client::hex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::room::{Keeping, Promise, Purpose, Room, files, gone};
 use crate::{blocking::blocking, fault::Fault};
 
 mod manifests;
@@ -30,7 +31,16 @@ mod manifests;
 pub(super) struct Cache {
     directory: PathBuf,
     most: u64,
+    room: Room,
     gates: Mutex<HashMap<String, Weak<Semaphore>>>,
+}
+
+/// There is no room for it beside what else is kept.
+pub(crate) const NOT_KEPT: &str = "NOT_KEPT";
+
+/// What its file is called.
+pub(super) fn name(digest: &str) -> &str {
+    digest.strip_prefix("sha256:").unwrap_or(digest)
 }
 
 /// The cache cannot be used.
@@ -49,9 +59,13 @@ impl Cache {
             fs::create_dir_all(&path)
                 .with_context(|| format!("cannot make {} for pulled images", path.display()))?;
         }
+        let room = Room::new(directory.clone(), most);
+        room.trim()
+            .with_context(|| format!("cannot make room in {}", directory.display()))?;
         Ok(Self {
             directory,
             most,
+            room,
             gates: Mutex::default(),
         })
     }
@@ -73,8 +87,7 @@ impl Cache {
     }
 
     fn path(&self, part: &str, digest: &str) -> PathBuf {
-        let name = digest.strip_prefix("sha256:").unwrap_or(digest);
-        self.directory.join(part).join(name)
+        self.directory.join(part).join(name(digest))
     }
 
     /// The blob, if it is there and is what it is called. One that is not is removed.
@@ -107,8 +120,18 @@ impl Cache {
         Ok(found.then_some(path))
     }
 
-    /// Makes room for so many bytes, and returns where to write them.
-    pub(super) async fn room(&self, digest: &str, bytes: u64) -> Result<PathBuf, Fault> {
+    /// Files that are to be kept at hand; none yet.
+    pub(super) fn keeping(&self) -> Keeping {
+        self.room.keeping()
+    }
+
+    /// Makes room for so many bytes, which is kept free for them until the promise is dropped, and returns where to write them.
+    pub(super) async fn room(
+        &self,
+        digest: &str,
+        bytes: u64,
+        purpose: Purpose<'_>,
+    ) -> Result<(PathBuf, Promise), Fault> {
         if bytes > self.most {
             let text = format!(
                 "an image of {bytes} bytes does not fit into the cache of this node, which keeps {} bytes; raise --cache-bytes of the node agent",
@@ -116,13 +139,31 @@ impl Cache {
             );
             return Err(Fault::lasting("IMAGE_TOO_LARGE", text));
         }
-        let (directory, most) = (self.directory.clone(), self.most);
         let partial = self.path("partial", digest);
-        let keep = partial.clone();
-        blocking(move || make_room(&directory, &keep, bytes, most))
+        let (room, name) = (self.room.clone(), name(digest).to_owned());
+        let spares_wanted = matches!(purpose, Purpose::Keep(_));
+        let promise = blocking(move || room.promise(&name, bytes, spares_wanted))
             .await
             .map_err(|error| unwritable(&partial, &error))?;
-        Ok(partial)
+        let Some(promise) = promise else {
+            return Err(match purpose {
+                Purpose::Launch => Fault::passing(
+                    "CACHE_FULL",
+                    format!(
+                        "other images are being pulled that leave no room for {bytes} bytes in the cache of this node, which keeps {} bytes; it is tried again. If that happens often, raise --cache-bytes of the node agent",
+                        self.most
+                    ),
+                ),
+                Purpose::Keep(_) => Fault::passing(
+                    NOT_KEPT,
+                    format!(
+                        "there is no room for its {bytes} bytes beside the other images that are kept in the cache of this node, which keeps {} bytes; raise --cache-bytes of the node agent, or delete a LaunchImage. It is pulled when there is room, or a launch needs it",
+                        self.most
+                    ),
+                ),
+            });
+        };
+        Ok((partial, promise))
     }
 
     /// Puts what was pulled among the blobs, if it is what it is called.
@@ -153,55 +194,6 @@ impl Cache {
     }
 }
 
-struct Found {
-    path: PathBuf,
-    bytes: u64,
-    modified: SystemTime,
-}
-
-fn files(folder: &Path) -> io::Result<Vec<Found>> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        // Another pull may have removed it meanwhile.
-        let Ok(metadata) = entry.metadata() else {
-            continue;
-        };
-        all.push(Found {
-            path: entry.path(),
-            bytes: metadata.len(),
-            modified: metadata.modified()?,
-        });
-    }
-    Ok(all)
-}
-
-/// Removes what was needed longest ago until so many bytes fit beside the rest, parts of others included.
-fn make_room(directory: &Path, keep: &Path, bytes: u64, most: u64) -> io::Result<()> {
-    let mut all = files(&directory.join("blobs"))?;
-    all.extend(files(&directory.join("partial"))?);
-    all.retain(|it| it.path != keep);
-    all.sort_by_key(|it| it.modified);
-    let mut held: u64 = all.iter().map(|it| it.bytes).sum();
-    for old in all {
-        if held.saturating_add(bytes) <= most {
-            break;
-        }
-        tracing::info!(file = %old.path.display(), bytes = old.bytes, "removed to make room for another image");
-        gone(fs::remove_file(&old.path))?;
-        held = held.saturating_sub(old.bytes);
-    }
-    Ok(())
-}
-
-/// That it was gone before is as good.
-fn gone(removed: io::Result<()>) -> io::Result<()> {
-    match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
 fn hash(mut file: &fs::File) -> io::Result<String> {
     let mut hasher = Sha256::new();
     let mut block = vec![0; 1 << 20];
@@ -224,7 +216,7 @@ mod tests {
 
     async fn put(cache: &Cache, bytes: &[u8]) -> Result<PathBuf, Fault> {
         let (digest, length) = (digest(bytes), bytes.len() as u64);
-        let partial = cache.room(&digest, length).await?;
+        let (partial, _promise) = cache.room(&digest, length, Purpose::Launch).await?;
         fs::write(partial, bytes).unwrap();
         cache.commit(&digest, length).await
     }
@@ -257,7 +249,8 @@ mod tests {
         fs::write(&path, b"evil").unwrap();
         assert_eq!(cache.verified(&digest(b"good"), 4).await, Ok(None));
         assert!(!path.exists());
-        let partial = cache.room(&digest(b"good"), 4).await.unwrap();
+        let good = digest(b"good");
+        let (partial, _promise) = cache.room(&good, 4, Purpose::Launch).await.unwrap();
         fs::write(&partial, b"evil").unwrap();
         let fault = cache.commit(&digest(b"good"), 4).await.unwrap_err();
         assert_eq!(fault.reason, "IMAGE_DIGEST_MISMATCH");

@@ -10,7 +10,8 @@
 //! | `named`    | an artifact by reference, or by the digest of what is here     |
 //! | `manifest` | which blob a file of an artifact is                            |
 //! | `blob`     | one blob into the cache                                        |
-//! | `cache`    | files by digest, and no more of them than there is room for    |
+//! | `cache`    | files by digest                                                |
+//! | `room`     | no more of them than there is room for                         |
 //! | `access`   | how registries are reached                                     |
 //! | `ask`      | one question to one of them                                    |
 //! | `challenge` | what it wants to see first                                    |
@@ -27,6 +28,7 @@ mod challenge;
 mod credentials;
 mod manifest;
 mod named;
+mod room;
 mod wrong;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +36,8 @@ use std::path::{Path, PathBuf};
 use oci_client::Reference;
 
 pub use access::Access;
+pub(crate) use cache::NOT_KEPT;
+pub(crate) use room::{Keeping, Purpose};
 
 use crate::{fault::Fault, resources::Artifact};
 use access::Registries;
@@ -66,8 +70,17 @@ impl Puller {
         })
     }
 
+    /// Files that are to be kept at hand; none yet.
+    pub(crate) fn keeping(&self) -> Keeping {
+        self.cache.keeping()
+    }
+
     /// The file of an artifact.
-    pub(crate) async fn pull(&self, artifact: &Artifact) -> Result<Pulled, Fault> {
+    pub(crate) async fn pull(
+        &self,
+        artifact: &Artifact,
+        purpose: Purpose<'_>,
+    ) -> Result<Pulled, Fault> {
         let named = Named::of(artifact)?;
         let layer = self.layer(&named, artifact.file.as_deref()).await?;
         let most = self.registries.most_bytes();
@@ -77,6 +90,9 @@ impl Puller {
                 layer.name, layer.bytes
             );
             return Err(Fault::lasting("IMAGE_TOO_LARGE", text));
+        }
+        if let Purpose::Keep(keeping) = purpose {
+            keeping.want(cache::name(&layer.digest));
         }
         let _gate = self.cache.gate(&layer.digest).await;
         if let Some(path) = self.cache.verified(&layer.digest, layer.bytes).await? {
@@ -89,7 +105,8 @@ impl Puller {
         let Named::InRegistry(reference) = &named else {
             return Err(wrong::not_on_node(named.digest(), Some(&layer.name)));
         };
-        let partial = self.cache.room(&layer.digest, layer.bytes).await?;
+        let room = self.cache.room(&layer.digest, layer.bytes, purpose);
+        let (partial, _promise) = room.await?;
         let path = self.whole(reference, &layer, &partial).await?;
         tracing::info!(
             %reference,

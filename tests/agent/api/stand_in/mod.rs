@@ -248,6 +248,15 @@ impl ApiServer {
             .collect()
     }
 
+    /// How often something was told of it, repeats included.
+    pub(crate) fn times_told(&self, name: &str) -> u64 {
+        let events = self.shared.store().list(EVENTS, None).into_iter();
+        let about = events.filter(|it| it["regarding"]["name"] == name);
+        about
+            .map(|it| it["series"]["count"].as_u64().unwrap_or(1))
+            .sum()
+    }
+
     /// Deletes an object, as a person would.
     pub(crate) fn delete(&self, kind: Kind, namespace: &str, name: &str) {
         self.shared.store().delete(kind, namespace, name);
