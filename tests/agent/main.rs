@@ -14,6 +14,10 @@
     clippy::unwrap_used,
     reason = "helpers of tests: a panic is a failing assertion"
 )]
+#![expect(
+    clippy::print_stdout,
+    reason = "libtest shows the output of failing tests: the round that failed"
+)]
 
 mod api;
 mod kubelet;
