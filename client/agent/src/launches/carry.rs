@@ -175,7 +175,7 @@ impl Life {
         let others = [was, None].into_iter().filter(|_| found.is_some());
         let others = others.filter(|it| *it != spec.lease).collect::<Vec<_>>();
         let id = self.reference();
-        let mut created = client.create_launch(Some(id.id()), spec.clone()).await;
+        let mut created = self.create(client, &id, spec.clone()).await;
         for lease in others {
             match &created {
                 Err(error) if error.reason() == Some(reason::LAUNCH_EXISTS) => {
@@ -183,12 +183,26 @@ impl Life {
                         lease,
                         ..spec.clone()
                     };
-                    created = client.create_launch(Some(id.id()), spec).await;
+                    created = self.create(client, &id, spec).await;
                 }
                 Ok(_) | Err(_) => break,
             }
         }
         created
+    }
+
+    /// One CreateLaunch, which is answered though nobody waits for it any more: until then, that there is no such launch is not certain to whoever undoes this.
+    async fn create(
+        &self,
+        client: &Client,
+        id: &LaunchRef,
+        spec: LaunchSpec,
+    ) -> Result<Launch, StagepagesError> {
+        let (client, id) = (client.clone(), id.clone());
+        let call = async move { client.create_launch(Some(id.id()), spec).await };
+        let answered = self.creating.spawn(call).await;
+        // Nobody aborts it, so that it has panicked.
+        answered.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
     async fn pages(

@@ -20,6 +20,7 @@ use tokio::{
     sync::{Notify, watch},
     time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
+use tokio_util::task::TaskTracker;
 
 use super::{Context, carry::LAUNCH_LOST, pods, tell::Teller};
 use crate::{
@@ -79,6 +80,8 @@ pub(super) struct Life {
     pub(super) wish: watch::Receiver<Wish>,
     /// Told when waiting longer is of no use.
     pub(super) awake: Notify,
+    /// A CreateLaunch that is not answered yet.
+    pub(super) creating: TaskTracker,
 }
 
 /// Carries it out; how it was ended, or nothing where it told its own end.
@@ -93,6 +96,7 @@ pub(super) async fn live(context: Arc<Context>, wish: watch::Receiver<Wish>) -> 
         launch,
         wish,
         awake: Notify::new(),
+        creating: TaskTracker::new(),
     };
     let is_over = life.teller.status(|it| it.state.is_over());
     let end = tokio::select! {

@@ -109,7 +109,12 @@ impl Life {
 
     async fn abort_by(&self, client: &Client, wholly: bool) -> Result<Option<Launch>, Fault> {
         let reference = self.reference();
+        let is_creating = !self.creating.is_empty();
         let launch = unless_gone(client.abort_launch(&reference).await)?;
+        if launch.is_none() && is_creating {
+            let text = "the daemon has not answered to its creation yet, which this may have overtaken; it is tried again";
+            return Err(Fault::passing(reason::HOST_UNREACHABLE, text));
+        }
         if wholly && launch.is_some() {
             unless_gone(client.delete_launch(&reference).await)?;
         }
