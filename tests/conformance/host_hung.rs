@@ -1,19 +1,14 @@
 //! A launch host that hangs: nobody else waits for it, and its launch can still be ended.
 use super::on_every_platform;
-use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use stagepages_proto::v1::{Launch, LaunchState};
-use stagepages_tests::{Bench, Contents, Extent, Refusal, eventually, page, snapshot};
+use stagepages_tests::{Bench, Contents, Extent, Refusal, eventually, halt, page, snapshot};
 
 use stagepages_tests::Slow;
 
 fn hang(launch: &Launch) {
     assert_ne!(launch.host_pid, 0);
-    kill(
-        Pid::from_raw(launch.host_pid.try_into().unwrap()),
-        Signal::SIGSTOP,
-    )
-    .unwrap();
+    halt(Pid::from_raw(launch.host_pid.try_into().unwrap()));
 }
 
 async fn released(bench: &Bench, name: &str) -> Launch {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use stagepages_proto::v1::{AbortReason, LaunchSpec, LaunchState, Platform, RenewLeaseRequest};
-use stagepages_tests::{Bench, Extent, PAGE, page, refused, region, spec};
+use stagepages_tests::{Bench, Extent, PAGE, halt, page, refused, region, spec};
 
 use crate::listing::{assemble, forever};
 use crate::program::{get, guest, image, long, on_kvm, real, run, stage, start, stop, watch};
@@ -129,7 +129,7 @@ async fn a_host_that_hangs_is_killed_by_a_stop() {
         let code = assemble(16, forever);
         let launch = run(bench, "vm", guest([real(0)]), &code).await;
         let pid = Pid::from_raw(launch.host_pid.try_into().unwrap());
-        kill(pid, Signal::SIGSTOP).unwrap();
+        halt(pid);
         let stopped = stop(bench, &launch.name).await.unwrap();
         let cause = stopped.stop.clone().unwrap();
         assert_eq!(

@@ -4,7 +4,7 @@ use nix::unistd::Pid;
 use stagepages_proto::v1::{
     LaunchSpec, LaunchState, LedgerOrder, Platform, StartLaunchRequest, StopReason,
 };
-use stagepages_tests::{Bench, DaemonOptions, eventually, ledger};
+use stagepages_tests::{Bench, DaemonOptions, eventually, halt, ledger};
 
 use crate::console::echo;
 use crate::listing::{SERIAL, assemble, exit, print};
@@ -88,7 +88,7 @@ async fn how_a_guest_stopped_while_nobody_was_there_is_told_later_and_for_good()
     // The host is held until it has been told to start the guest, and everybody else is gone. Whether it was told nobody can see but it: if the
     // daemon was killed before, once more.
     for _ in 0..50 {
-        kill(host, Signal::SIGSTOP).unwrap();
+        halt(host);
         let (api, name) = (bench.api.clone(), launch.name.clone());
         let request = StartLaunchRequest {
             name: name.clone(),

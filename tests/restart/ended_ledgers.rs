@@ -9,7 +9,7 @@ use stagepages_proto::v1::{
     ListInstalledPagesResponse, PageType, Platform,
 };
 use stagepages_tests::{
-    Bench, Contents, DaemonOptions, Extent, PAGE, SimScript, ledger, page, refused, region,
+    Bench, Contents, DaemonOptions, Extent, PAGE, SimScript, halt, ledger, page, refused, region,
 };
 use tonic::Status;
 
@@ -173,7 +173,7 @@ async fn an_end_while_no_daemon_lives_is_told_with_its_ledger() {
         let before = scattered(&bench, &launch).await;
         // Held until its daemon is gone, with the call that ends the launch in its queue, or on the way there.
         let host = bench.daemon.host(&launch);
-        send(host, Signal::SIGSTOP);
+        halt(host);
         let (api, name) = (bench.api.clone(), launch.name.clone());
         let call = tokio::spawn(async move {
             let extent = Extent::normal(page(40), vec![1; 4096]);

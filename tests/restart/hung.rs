@@ -1,7 +1,7 @@
 //! Hosts that hang: found by asking, in nobody's way, ended within a bound, and honest about what is not free yet.
 use nix::sys::signal::Signal;
 use stagepages_proto::v1::{AbortReason, LaunchState};
-use stagepages_tests::{Contents, Extent, Watcher, page, refused};
+use stagepages_tests::{Contents, Extent, Watcher, halt, page, refused};
 
 use crate::rig::{leased, on_every_platform, over, send, staged, when};
 
@@ -14,7 +14,7 @@ async fn a_host_that_hangs_is_noticed_and_one_that_comes_back_too() {
         );
         let host = bench.daemon.host(&hung);
         let mut watcher = Watcher::of(&bench, &hung.name).await.unwrap();
-        send(host, Signal::SIGSTOP);
+        halt(host);
         while watcher
             .next()
             .await
@@ -45,7 +45,7 @@ async fn a_host_that_hangs_is_noticed_and_one_that_comes_back_too() {
             .await
             .unwrap();
 
-        send(host, Signal::SIGSTOP);
+        halt(host);
         let aborted = bench.api.abort(&hung.name).await.unwrap();
         assert_eq!(aborted.state(), LaunchState::Aborted);
         let cause = over(&bench, &hung.name).await.abort.unwrap();
@@ -60,7 +60,7 @@ async fn the_lease_of_a_host_that_hangs_runs_on_whatever_waits_for_it() {
     on_every_platform(async |bench| {
         let spec = leased(bench.platform, 1);
         let hung = bench.api.create("hung", spec).await.unwrap();
-        send(bench.daemon.host(&hung), Signal::SIGSTOP);
+        halt(bench.daemon.host(&hung));
         let data = Contents::new(7).pages(1);
         let (api, name) = (bench.api.clone(), hung.name.clone());
         let call =
@@ -87,9 +87,9 @@ async fn a_host_that_is_killed_and_not_gone_is_not_said_to_be_gone() {
             staged(&bench, "stuck", 3).await,
             staged(&bench, "other", 3).await,
         );
-        send(bench.daemon.host(&stuck), Signal::SIGSTOP);
+        halt(bench.daemon.host(&stuck));
         // Nobody kills and nobody reaps: as if it were in the kernel and did not come out.
-        send(bench.daemon.pid(), Signal::SIGSTOP);
+        halt(bench.daemon.pid());
         let aborted = bench.api.abort(&stuck.name).await.unwrap();
         assert_eq!(aborted.state(), LaunchState::Aborted);
         assert!(!aborted.resources_released, "{aborted:?}");

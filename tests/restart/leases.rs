@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
 use stagepages_proto::v1::{AbortReason, LaunchState, RenewLeaseRequest};
-use stagepages_tests::{Contents, Extent, eventually, page};
+use stagepages_tests::{Contents, Extent, eventually, halt, page};
 
 use crate::rig::{
     answered, leased, no_hosts, on_every_platform, over, renew_daemon, renew_service, send,
@@ -41,7 +41,7 @@ async fn the_exit_of_a_host_whose_lease_ran_out_says_so() {
         let spec = leased(bench.platform, 1);
         let launch = bench.api.create("vm", spec).await.unwrap();
         // A supervisor that is stopped starts no daemon, and reaps when it goes on.
-        send(bench.daemon.pid(), Signal::SIGSTOP);
+        halt(bench.daemon.pid());
         bench.daemon.kill_daemon();
         no_hosts(&bench).await;
         send(bench.daemon.pid(), Signal::SIGCONT);

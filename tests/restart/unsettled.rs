@@ -3,7 +3,7 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 use stagepages_proto::v1::{LaunchState, ListLaunchesRequest, ListLaunchesResponse};
-use stagepages_tests::{Bench, Refusal, eventually, page, region, spec};
+use stagepages_tests::{Bench, Refusal, eventually, halt, page, region, spec};
 
 use crate::rig::{PAGES, answered, on_every_platform, send};
 
@@ -53,7 +53,7 @@ async fn settles(bench: &Bench) {
 async fn a_launch_that_is_being_created_when_its_caller_leaves_is_not_said_to_be_gone() {
     on_every_platform(async |bench| {
         // No host is started while the supervisor stands still.
-        send(bench.daemon.pid(), Signal::SIGSTOP);
+        halt(bench.daemon.pid());
         let wanted = spec(bench.platform, [region(page(0), PAGES << 12)]);
         let api = bench.api.clone();
         let call = tokio::spawn(async move { api.create("vm", wanted).await });
@@ -76,7 +76,7 @@ async fn a_launch_whose_host_has_not_answered_the_next_daemon_is_counted() {
     on_every_platform(async |mut bench| {
         let launch = bench.launch("vm").await;
         let host = bench.daemon.host(&launch);
-        send(host, Signal::SIGSTOP);
+        halt(host);
         bench.daemon.kill_daemon();
         bench.reborn().await;
         is_unsettled(&bench).await;
@@ -93,11 +93,11 @@ async fn no_name_is_certain_while_a_host_without_a_record_has_not_answered() {
         let launch = bench.launch("vm").await;
         let host = bench.daemon.host(&launch);
         // As if the daemon had been killed before it put the launch on record.
-        send(bench.daemon.pid(), Signal::SIGSTOP);
+        halt(bench.daemon.pid());
         bench.daemon.kill_daemon();
         let records = bench.daemon.dir().join("state/launches");
         fs::remove_file(records.join(&launch.uid)).unwrap();
-        send(host, Signal::SIGSTOP);
+        halt(host);
         send(bench.daemon.pid(), Signal::SIGCONT);
         bench.reborn().await;
         is_unsettled(&bench).await;

@@ -10,8 +10,8 @@ use nix::{
 };
 use stagepages_proto::v1::{self, LaunchSpec, PageType, image_service_client::ImageServiceClient};
 use stagepages_tests::{
-    Api, Contents, Daemon, DaemonOptions, Extent, PAGE, SimScript, binaries, eventually, page,
-    region,
+    Api, Contents, Daemon, DaemonOptions, Extent, PAGE, SimScript, binaries, eventually, halt,
+    page, region,
 };
 
 /// Where npm has put playwright-core.
@@ -166,7 +166,7 @@ async fn a_browser_shows_what_the_api_says_and_follows_it() {
 
     let host = api.get("launches/checkout-7f9c").await.unwrap().host_pid;
     let host = Pid::from_raw(host.try_into().unwrap());
-    kill(host, Signal::SIGSTOP).unwrap();
+    halt(host);
     browse(&daemon, "hung").await;
     kill(host, Signal::SIGCONT).unwrap();
     for id in ["moving-1", "moving-2", "moving-3"] {

@@ -8,7 +8,7 @@ use nix::{
 };
 use stagepages_proto::v1::PageType;
 use stagepages_tests::{
-    Api, Contents, Daemon, DaemonOptions, Extent, PAGE, SimScript, eventually, page, region,
+    Api, Contents, Daemon, DaemonOptions, Extent, PAGE, SimScript, eventually, halt, page, region,
 };
 
 use crate::site::{connect, get, look, talk};
@@ -24,7 +24,7 @@ async fn a_host_that_hangs_holds_up_nobody_and_is_said_to() {
         .await
         .unwrap();
     let host = Pid::from_raw(launch.host_pid.try_into().unwrap());
-    kill(host, Signal::SIGSTOP).unwrap();
+    halt(host);
     let said = "did not answer in time";
     // Many look at once, and again: one question is under way.
     for _ in 0..2 {

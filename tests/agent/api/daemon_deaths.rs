@@ -3,7 +3,7 @@
 use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
 use stagepages_proto::v1::ListLaunchesRequest;
-use stagepages_tests::eventually;
+use stagepages_tests::{eventually, halt};
 
 use super::{
     rig::{Rig, SPACE, condition, guest, large, said, spec},
@@ -95,7 +95,7 @@ async fn a_daemon_that_stays_away_is_said_and_waited_for() {
     let uid = begun(&rig, 6000).await;
     until_pages(&rig, 1).await;
     // Nobody starts another while the supervisor stands still.
-    kill(rig.daemon.pid(), Signal::SIGSTOP).unwrap();
+    halt(rig.daemon.pid());
     rig.daemon.kill_daemon();
     is_away(&rig, &uid).await;
     kill(rig.daemon.pid(), Signal::SIGCONT).unwrap();
@@ -112,7 +112,7 @@ async fn a_daemon_that_hangs_is_said_and_waited_for() {
     let uid = begun(&rig, 6000).await;
     until_pages(&rig, 1).await;
     let daemon = rig.daemon.daemon_pid();
-    kill(daemon, Signal::SIGSTOP).unwrap();
+    halt(daemon);
     is_away(&rig, &uid).await;
     kill(daemon, Signal::SIGCONT).unwrap();
     is_whole(&rig, &uid).await;
@@ -127,7 +127,7 @@ async fn a_daemon_that_is_killed_under_a_running_guest_is_found_again() {
     rig.launch_guest("it", &guest("up\n", false));
     let before = rig.until_reason("it", "Running", "RUNNING").await;
     let uid = &before["launchUid"];
-    kill(rig.daemon.pid(), Signal::SIGSTOP).unwrap();
+    halt(rig.daemon.pid());
     rig.daemon.kill_daemon();
     is_away(&rig, uid).await;
     assert_eq!(rig.status("it")["state"], "RUNNING");
@@ -152,7 +152,7 @@ async fn an_object_that_is_deleted_while_its_launch_is_created_stays_until_that_
     let reference = rig.push(&large(1));
     rig.pod("vm", "sim-0");
     // No host is started while the supervisor stands still.
-    kill(rig.daemon.pid(), Signal::SIGSTOP).unwrap();
+    halt(rig.daemon.pid());
     rig.launch("it", &spec("sim", &reference));
     let launches = rig.device("sim-0").await.launches;
     eventually("the creation", async || {

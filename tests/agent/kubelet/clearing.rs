@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use nix::sys::signal::{Signal, kill};
 use stagepages_proto::v1::{ListLaunchesRequest, Platform};
-use stagepages_tests::{Api, Faults, Proxy, eventually, page, region, spec};
+use stagepages_tests::{Api, Faults, Proxy, eventually, halt, page, region, spec};
 use tonic::Code;
 
 use super::node::{Node, SIM};
@@ -96,7 +96,7 @@ async fn a_daemon_that_dies_while_a_device_is_emptied_empties_it_when_it_is_back
         leave(&node).await;
         let pod = format!("pod-{round}");
         // The supervisor stands still: nobody is there until the agent has met that.
-        kill(node.daemon.pid(), Signal::SIGSTOP).unwrap();
+        halt(node.daemon.pid());
         let (given, ()) = tokio::join!(node.kubelet.admit("team", &pod, SIM, 1), async {
             tokio::task::block_in_place(|| node.daemon.kill_daemon());
             eventually("a word about it", async || {
@@ -133,7 +133,7 @@ async fn a_device_on_which_a_launch_is_still_being_created_is_given_to_nobody() 
     let agent = node.agent();
     node.has(SIM, 1, true).await;
     // No host is started while the supervisor stands still; whoever asked for one leaves.
-    kill(node.daemon.pid(), Signal::SIGSTOP).unwrap();
+    halt(node.daemon.pid());
     let api = Api::unix(&socket(&node)).await;
     let launches = api.launches.clone();
     let asked = spec(Platform::Sim, [region(page(0), 1 << 20)]);

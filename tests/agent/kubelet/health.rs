@@ -1,7 +1,7 @@
 //! Devices are healthy while the daemon serves, and only then.
 
 use nix::sys::signal::{Signal, kill};
-use stagepages_tests::eventually;
+use stagepages_tests::{eventually, halt};
 use tonic::Code;
 
 use super::node::{Node, SIM};
@@ -49,7 +49,7 @@ async fn a_daemon_that_hangs_is_none() {
     let agent = node.agent();
     for _ in 0..2 {
         node.has(SIM, 1, true).await;
-        kill(node.daemon.daemon_pid(), Signal::SIGSTOP).unwrap();
+        halt(node.daemon.daemon_pid());
         node.has(SIM, 1, false).await;
         kill(node.daemon.daemon_pid(), Signal::SIGCONT).unwrap();
     }
