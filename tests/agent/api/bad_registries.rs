@@ -2,7 +2,6 @@
 
 use std::sync::atomic::Ordering;
 
-use serde_json::json;
 use stagepages_tests::eventually;
 
 use super::{
@@ -14,11 +13,7 @@ use super::{
 async fn launched(rig: &mut Rig, nth: usize, manner: Manner, manifest: &[u8]) -> (Bad, String) {
     let server = Bad::start(manner).await;
     rig.trust(&server.host);
-    let name = format!("vm-{nth}");
-    rig.pod(&name, &format!("sim-{nth}"));
-    let mut spec = spec("sim", &server.reference(manifest));
-    spec["podName"] = json!(name);
-    rig.launch(&name, &spec);
+    let name = rig.launch_apart(nth, &server.reference(manifest));
     (server, name)
 }
 

@@ -7,18 +7,8 @@ use serde_json::{Value, json};
 use super::{
     bad_registry::{Bad, Manner, truly},
     registry::{Registry, USER},
-    rig::{Rig, large, said, spec},
+    rig::{Rig, large, said},
 };
-
-/// A launch of this image in a pod of its own.
-fn launch(rig: &Rig, nth: usize, reference: &str) -> String {
-    let name = format!("vm-{nth}");
-    rig.pod(&name, &format!("sim-{nth}"));
-    let mut spec = spec("sim", reference);
-    spec["podName"] = json!(name);
-    rig.launch(&name, &spec);
-    name
-}
 
 /// What is said of a pull that fails so.
 async fn fails(rig: &Rig, name: &str, reason: &str, says: &str) {
@@ -50,7 +40,7 @@ async fn credentials_that_are_missing_unusable_wrong_and_right() {
     rig.kill();
     rig.begin();
     let unauthorized = "REGISTRY_UNAUTHORIZED";
-    let mut names = vec![launch(&rig, 0, &reference)];
+    let mut names = vec![rig.launch_apart(0, &reference)];
     fails(&rig, &names[0], unauthorized, "with --registry-auth").await;
 
     // From here on there is a file, which is read anew each time.
@@ -78,14 +68,14 @@ async fn credentials_that_are_missing_unusable_wrong_and_right() {
     ];
     for (nth, (text, says)) in cases.into_iter().enumerate() {
         fs::write(&file, text).unwrap();
-        let name = launch(&rig, nth + 1, &reference);
+        let name = rig.launch_apart(nth + 1, &reference);
         fails(&rig, &name, unauthorized, &says).await;
         rig.until_told(&name, &["RegistryUnauthorized"]).await;
         names.push(name);
     }
     let right: Value = json!({ "auths": { &host: { "username": USER, "password": "hunter2" } } });
     fs::write(&file, right.to_string()).unwrap();
-    let name = launch(&rig, 6, &reference);
+    let name = rig.launch_apart(6, &reference);
     rig.until_reason(&name, "Finished", "FINISHED").await;
     // So are those that waited, without another word.
     rig.until_reason(&names[5], "Finished", "FINISHED").await;
@@ -108,7 +98,7 @@ async fn a_token_is_asked_for_where_the_registry_says() {
     rig.set("REGISTRY_AUTH", file.to_str().unwrap());
     rig.begin();
     fs::write(&file, "{}").unwrap();
-    let first = launch(&rig, 0, &reference);
+    let first = rig.launch_apart(0, &reference);
     fails(&rig, &first, "REGISTRY_UNAUTHORIZED", "no credentials for").await;
     // As `docker login` writes it.
     let right = json!({ "auths": { &server.host: { "auth": "bWU6aHVudGVyMg==" } } });
@@ -124,7 +114,7 @@ async fn a_ca_of_ones_own_has_to_be_named() {
     };
     let reference = rig.push(&large(3));
     let secure = Registry::with_tls(rig.dir.path(), rig.daemon.pki()).await;
-    let name = launch(&rig, 0, &secure.here(&reference));
+    let name = rig.launch_apart(0, &secure.here(&reference));
     fails(&rig, &name, "REGISTRY_UNREACHABLE", "--registry-ca").await;
     rig.kill();
     rig.set(
@@ -144,7 +134,7 @@ async fn a_registry_without_tls_is_not_spoken_to_unless_it_was_named() {
     rig.kill();
     let plain = rig.distrust();
     rig.begin();
-    let name = launch(&rig, 0, &reference);
+    let name = rig.launch_apart(0, &reference);
     fails(&rig, &name, "REGISTRY_UNREACHABLE", "speaks TLS").await;
     rig.kill();
     rig.trust(&plain);

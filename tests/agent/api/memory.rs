@@ -1,21 +1,10 @@
 //! Many images at once: those that memory has no room for wait for those that came before.
 
-use serde_json::json;
 use stagepages_tests::eventually;
 
-use super::rig::{Rig, large, said, spec};
+use super::rig::{Rig, large, said};
 
 const REASON: &str = "WAITING_FOR_MEMORY";
-
-/// A launch in a Pod of its own.
-fn launch(rig: &Rig, nth: usize, reference: &str) -> String {
-    let name = format!("vm-{nth}");
-    rig.pod(&name, &format!("sim-{nth}"));
-    let mut spec = spec("sim", reference);
-    spec["podName"] = json!(name);
-    rig.launch(&name, &spec);
-    name
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn images_that_memory_has_no_room_for_wait_for_each_other() {
@@ -31,12 +20,12 @@ async fn images_that_memory_has_no_room_for_wait_for_each_other() {
     // So that what is measured is what is held, and not what the allocator keeps for each thread of what was.
     rig.set("MALLOC_ARENA_MAX", "1");
     rig.begin();
-    let alone = launch(&rig, 0, &reference);
+    let alone = rig.launch_apart(0, &reference);
     rig.until_reason(&alone, "Finished", "FINISHED").await;
     let of_one = rig.agent.as_ref().unwrap().peak();
 
     let others: Vec<_> = (1..LAUNCHES)
-        .map(|nth| launch(&rig, nth, &reference))
+        .map(|nth| rig.launch_apart(nth, &reference))
         .collect();
     let message = eventually("one that waits for the others", async || {
         let said = others.iter().map(|it| said(&rig.status(it), "ImageReady"));

@@ -177,6 +177,16 @@ impl Rig {
         self.launch(name, &spec);
     }
 
+    /// A launch of this image in a Pod of its own, which has a device of `sim`; both have the name that is returned.
+    pub(super) fn launch_apart(&self, nth: usize, reference: &str) -> String {
+        let name = format!("vm-{nth}");
+        let mut spec = spec("sim", reference);
+        spec["podName"] = json!(name);
+        self.pod(&name, &format!("sim-{nth}"));
+        self.launch(&name, &spec);
+        name
+    }
+
     /// What is said of a launch.
     pub(super) fn status(&self, name: &str) -> Value {
         let launch = self.api.get(LAUNCHES, SPACE, name);
